@@ -1,0 +1,190 @@
+//! What a network looks like: the numbers that a config, a bundle's manifest and a trace file all carry.
+
+use serde::{Deserialize, Serialize};
+
+/// A vision transformer and the attention mechanism that sits on it.
+///
+/// `N` is the number of patches, `N + 1` the number of tokens (the class token is token 0), `D` the width.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Height and width of the input, in pixels.
+    pub image_size: [usize; 2],
+    /// Side of a square patch, in pixels; divides both sides of the image.
+    pub patch_size: usize,
+    /// `D`, the width of a token.
+    pub dim: usize,
+    /// Number of transformer blocks.
+    pub depth: usize,
+    /// Number of attention heads; divides `dim`.
+    pub heads: usize,
+    /// Width of the hidden layer of the MLP, as a multiple of `dim`.
+    #[serde(default = "default_mlp_ratio")]
+    pub mlp_ratio: usize,
+    /// Epsilon of every layer norm.
+    #[serde(default = "default_layer_norm_eps")]
+    pub layer_norm_eps: f32,
+    /// Number of classes.
+    pub classes: usize,
+    /// The attention mechanism.
+    pub mechanism: Mechanism,
+}
+
+fn default_mlp_ratio() -> usize {
+    4
+}
+
+fn default_layer_norm_eps() -> f32 {
+    1e-6
+}
+
+/// The published attention mechanisms. A further one is a variant here, a module under `model/` and its kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Mechanism {
+    /// The plain backbone: self-attention (SA) only. Rollout is still available.
+    None,
+    /// Dual cross-attention learning (Zhu et al., CVPR 2022).
+    Dcal(Dcal),
+}
+
+/// Settings of DCAL (shared by training and inference).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dcal {
+    /// `R`: the share of patches that become local queries (paper, section 3.3: 0.1 for categorisation).
+    pub ratio: f64,
+    /// Global-local cross-attention: a block of its own after the last one, with its own norm and head.
+    pub glca: bool,
+    /// Pair-wise cross-attention: a regulariser of training, absent at inference.
+    pub pwca: bool,
+}
+
+/// An architecture that cannot be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the architecture cannot be built: {0}")]
+pub struct ArchitectureError(String);
+
+impl Architecture {
+    /// Rows and columns of the patch grid.
+    pub fn grid(&self) -> [usize; 2] {
+        [self.image_size[0] / self.patch_size, self.image_size[1] / self.patch_size]
+    }
+
+    /// `N`, the number of patches.
+    pub fn patches(&self) -> usize {
+        self.grid()[0] * self.grid()[1]
+    }
+
+    /// `N + 1`: the patches and the class token.
+    pub fn tokens(&self) -> usize {
+        self.patches() + 1
+    }
+
+    /// Width of one attention head.
+    pub fn head_dim(&self) -> usize {
+        self.dim / self.heads
+    }
+
+    /// Width of the MLP's hidden layer.
+    pub fn hidden(&self) -> usize {
+        self.dim * self.mlp_ratio
+    }
+
+    /// DCAL's settings when this network has a GLCA block.
+    pub fn glca(&self) -> Option<&Dcal> {
+        match &self.mechanism {
+            Mechanism::Dcal(dcal) if dcal.glca => Some(dcal),
+            _ => None,
+        }
+    }
+
+    /// `k`: how many patches GLCA selects beside the class token, `int(R N)` and at least 1; 0 without GLCA.
+    pub fn selected(&self) -> usize {
+        self.glca().map_or(0, |dcal| dcal.selected(self.patches()))
+    }
+
+    /// Checks what every builder of a network relies on.
+    ///
+    /// # Errors
+    /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1].
+    pub fn check(&self) -> Result<(), ArchitectureError> {
+        let fail = |text: String| Err(ArchitectureError(text));
+        let [height, width] = self.image_size;
+        for (name, value) in [
+            ("image height", height),
+            ("image width", width),
+            ("patch_size", self.patch_size),
+            ("dim", self.dim),
+            ("depth", self.depth),
+            ("heads", self.heads),
+            ("mlp_ratio", self.mlp_ratio),
+            ("classes", self.classes),
+        ] {
+            if value == 0 || value > 65_536 {
+                return fail(format!("{name} is {value}, it must be from 1 to 65536"));
+            }
+        }
+        if height % self.patch_size != 0 || width % self.patch_size != 0 {
+            return fail(format!("patch_size {} does not divide the image size {height} x {width}", self.patch_size));
+        }
+        if self.dim % self.heads != 0 {
+            return fail(format!("heads {} does not divide dim {}", self.heads, self.dim));
+        }
+        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
+            return fail(format!("layer_norm_eps is {}, it must lie between 0 and 1", self.layer_norm_eps));
+        }
+        if let Mechanism::Dcal(dcal) = &self.mechanism
+            && !(dcal.ratio > 0.0 && dcal.ratio <= 1.0)
+        {
+            return fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio));
+        }
+        Ok(())
+    }
+}
+
+impl Dcal {
+    /// `int(R N)`, at least 1.
+    pub fn selected(&self, patches: usize) -> usize {
+        ((self.ratio * patches as f64) as usize).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Architecture {
+        Architecture {
+            image_size: [448, 448],
+            patch_size: 16,
+            dim: 192,
+            depth: 12,
+            heads: 3,
+            mlp_ratio: 4,
+            layer_norm_eps: 1e-6,
+            classes: 100,
+            mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }),
+        }
+    }
+
+    #[test]
+    fn counts_follow_the_paper() {
+        let tiny = tiny();
+        assert_eq!((tiny.patches(), tiny.tokens(), tiny.selected(), tiny.head_dim()), (784, 785, 78, 64));
+        assert_eq!(Dcal { ratio: 0.01, glca: true, pwca: false }.selected(9), 1, "at least one local query");
+    }
+
+    #[test]
+    fn impossible_architectures_are_named() {
+        for (broken, word) in [
+            (Architecture { heads: 5, ..tiny() }, "heads"),
+            (Architecture { patch_size: 15, ..tiny() }, "patch_size"),
+            (Architecture { depth: 0, ..tiny() }, "depth"),
+            (Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() }, "ratio"),
+        ] {
+            assert!(broken.check().unwrap_err().to_string().contains(word));
+        }
+        tiny().check().unwrap();
+    }
+}

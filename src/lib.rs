@@ -1,0 +1,17 @@
+//! finegrain: fine-grained recognition with published attention mechanisms, in the browser and natively.
+//!
+//! The rooms and what may import what are described in `ARCHITECTURE.md`. In short: [`architecture`], [`tensors`] and
+//! [`answer`] are the shared words; `model` (burn) and `engine` (wgpu) both speak them and do not know each other.
+
+pub mod answer;
+pub mod architecture;
+pub mod bundle;
+pub mod photo;
+pub mod tensors;
+
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "model")]
+pub mod model;
+#[cfg(all(feature = "web", target_arch = "wasm32"))]
+mod web;

@@ -1,0 +1,291 @@
+//! Named tensors: what a safetensors file holds, as f32 (weights, activations) or i32 (labels, indices).
+//!
+//! Names and layouts at this border are timm's: linear weights are `[out, in]`, convolutions `[out, in, kh, kw]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+/// A tensor in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Its shape; a scalar has none.
+    pub shape: Vec<usize>,
+    /// Its values, as many as the product of `shape`.
+    pub values: Values,
+}
+
+/// The values of a [`Tensor`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Reals; f16 and bf16 files are widened when read.
+    F32(Vec<f32>),
+    /// Labels and indices; i64 files are narrowed when read.
+    I32(Vec<i32>),
+}
+
+/// How reals are stored in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 4 bytes a value.
+    F32,
+    /// 2 bytes a value.
+    F16,
+}
+
+/// Named tensors and the file's metadata.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TensorMap {
+    tensors: BTreeMap<String, Tensor>,
+    /// Free text beside the tensors (a trace's `config`, for one).
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Why tensors could not be read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum TensorError {
+    /// Not a safetensors file, or a damaged one.
+    #[error("this is not a readable safetensors file ({0})")]
+    Format(#[from] safetensors::SafeTensorError),
+    /// An element type that is neither a real nor an index.
+    #[error("tensor \"{name}\" holds {dtype:?}, expected f32, f16, bf16, i32 or i64")]
+    Dtype {
+        /// Name of the tensor.
+        name: String,
+        /// What it holds.
+        dtype: Dtype,
+    },
+    /// An index that does not fit 32 bits.
+    #[error("tensor \"{0}\" holds an index that does not fit 32 bits")]
+    Index(String),
+    /// A name that is not there.
+    #[error("tensor \"{0}\" is missing")]
+    Missing(String),
+    /// A shape that the network does not have.
+    #[error("tensor \"{name}\" has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Name of the tensor.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape that was asked for.
+        expected: Vec<usize>,
+    },
+    /// Integers where reals belong, or the other way round.
+    #[error("tensor \"{0}\" has the wrong kind of values (reals and integers are told apart)")]
+    Kind(String),
+    /// A weight that is no number.
+    #[error("tensor \"{0}\" holds a value that is not a finite number")]
+    NotFinite(String),
+}
+
+impl Tensor {
+    /// A tensor of reals. The caller keeps `values.len()` equal to the product of `shape`.
+    pub fn f32(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        Self { shape, values: Values::F32(values) }
+    }
+
+    /// A tensor of indices. The caller keeps `values.len()` equal to the product of `shape`.
+    pub fn i32(shape: impl Into<Vec<usize>>, values: Vec<i32>) -> Self {
+        let shape = shape.into();
+        debug_assert_eq!(shape.iter().product::<usize>(), values.len());
+        Self { shape, values: Values::I32(values) }
+    }
+}
+
+impl TensorMap {
+    /// Reads a safetensors file that lies in memory.
+    ///
+    /// # Errors
+    /// [`TensorError`] for a damaged file or an element type that is not supported.
+    pub fn read(bytes: &[u8]) -> Result<Self, TensorError> {
+        let (_, header) = SafeTensors::read_metadata(bytes)?;
+        let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+        let mut tensors = BTreeMap::new();
+        for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
+            let values = read_values(name, &view)?;
+            tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
+        }
+        Ok(Self { tensors, metadata })
+    }
+
+    /// Writes a safetensors file into memory; reals are rounded to `precision`, indices stay i32. The same map always
+    /// gives the same bytes.
+    ///
+    /// # Errors
+    /// [`TensorError::Format`] if the tensors do not fit the format.
+    pub fn write(&self, precision: Precision) -> Result<Vec<u8>, TensorError> {
+        let bytes: Vec<(Dtype, Vec<u8>)> = self
+            .tensors
+            .values()
+            .map(|tensor| match (&tensor.values, precision) {
+                (Values::I32(values), _) => (Dtype::I32, bytemuck::cast_slice(values).to_vec()),
+                (Values::F32(values), Precision::F32) => (Dtype::F32, bytemuck::cast_slice(values).to_vec()),
+                (Values::F32(values), Precision::F16) => {
+                    (Dtype::F16, values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+                }
+            })
+            .collect();
+        let views = self
+            .tensors
+            .iter()
+            .zip(&bytes)
+            .map(|((name, tensor), (dtype, bytes))| Ok((name, TensorView::new(*dtype, tensor.shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>, TensorError>>()?;
+        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
+        Ok(safetensors::serialize(views, metadata)?)
+    }
+
+    /// Adds or replaces a tensor.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        self.tensors.insert(name.into(), tensor);
+    }
+
+    /// Takes a tensor out.
+    pub fn remove(&mut self, name: &str) -> Option<Tensor> {
+        self.tensors.remove(name)
+    }
+
+    /// Looks a tensor up.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// Names and tensors, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// How many tensors there are.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// True without tensors.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// The reals of a tensor, whatever its shape.
+    ///
+    /// # Errors
+    /// [`TensorError::Missing`] or [`TensorError::Kind`].
+    pub fn reals(&self, name: &str) -> Result<&[f32], TensorError> {
+        match &self.get(name).ok_or_else(|| TensorError::Missing(name.into()))?.values {
+            Values::F32(values) => Ok(values),
+            Values::I32(_) => Err(TensorError::Kind(name.into())),
+        }
+    }
+
+    /// The integers of a tensor, whatever its shape.
+    ///
+    /// # Errors
+    /// [`TensorError::Missing`] or [`TensorError::Kind`].
+    pub fn integers(&self, name: &str) -> Result<&[i32], TensorError> {
+        match &self.get(name).ok_or_else(|| TensorError::Missing(name.into()))?.values {
+            Values::I32(values) => Ok(values),
+            Values::F32(_) => Err(TensorError::Kind(name.into())),
+        }
+    }
+
+    /// The reals of a tensor that must have `shape` and only finite values (a weight).
+    ///
+    /// # Errors
+    /// [`TensorError::Missing`], [`TensorError::Shape`], [`TensorError::Kind`] or [`TensorError::NotFinite`].
+    pub fn weight(&self, name: &str, shape: &[usize]) -> Result<&[f32], TensorError> {
+        let tensor = self.get(name).ok_or_else(|| TensorError::Missing(name.into()))?;
+        if tensor.shape != shape {
+            return Err(TensorError::Shape {
+                name: name.into(),
+                found: tensor.shape.clone(),
+                expected: shape.to_vec(),
+            });
+        }
+        let values = self.reals(name)?;
+        if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(TensorError::NotFinite(name.into())) }
+    }
+
+    /// The tensors whose names start with `prefix`, with the prefix cut off.
+    pub fn under(&self, prefix: &str) -> Self {
+        let tensors = self
+            .tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone())))
+            .collect();
+        Self { tensors, metadata: BTreeMap::new() }
+    }
+}
+
+impl fmt::Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.shape)
+    }
+}
+
+fn read_values(name: &str, view: &TensorView<'_>) -> Result<Values, TensorError> {
+    fn each<const N: usize, T>(data: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
+        // `as_chunks` needs no alignment: a safetensors header may end anywhere.
+        data.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
+    }
+    let data = view.data();
+    Ok(match view.dtype() {
+        Dtype::F32 => Values::F32(each(data, f32::from_le_bytes)),
+        Dtype::F16 => Values::F32(each(data, |b| f16::from_le_bytes(b).to_f32())),
+        Dtype::BF16 => Values::F32(each(data, |b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::I32 => Values::I32(each(data, i32::from_le_bytes)),
+        Dtype::I64 => Values::I32(
+            each(data, i64::from_le_bytes)
+                .into_iter()
+                .map(|v| i32::try_from(v).map_err(|_| TensorError::Index(name.into())))
+                .collect::<Result<_, _>>()?,
+        ),
+        dtype => return Err(TensorError::Dtype { name: name.into(), dtype }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> TensorMap {
+        let mut map = TensorMap::default();
+        map.insert("weight", Tensor::f32([2, 3], vec![0.5, -1.25, 3.0, 0.0, 1e-3, 7.0]));
+        map.insert("labels", Tensor::i32([2], vec![4, -1]));
+        map.metadata.insert("config".into(), "{}".into());
+        map
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(TensorMap::read(&sample().write(Precision::F32).unwrap()).unwrap(), sample());
+        let halved = TensorMap::read(&sample().write(Precision::F16).unwrap()).unwrap();
+        for (a, b) in halved.reals("weight").unwrap().iter().zip(sample().reals("weight").unwrap()) {
+            assert!((a - b).abs() <= b.abs() * 5e-4, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_and_wrong_weights_are_named() {
+        let bytes = sample().write(Precision::F32).unwrap();
+        assert!(matches!(TensorMap::read(&bytes[..bytes.len() - 3]), Err(TensorError::Format(_))));
+        assert!(matches!(TensorMap::read(b"not a tensor file"), Err(TensorError::Format(_))));
+        let mut map = sample();
+        assert!(matches!(map.weight("weight", &[3, 2]), Err(TensorError::Shape { .. })));
+        assert!(matches!(map.weight("bias", &[3]), Err(TensorError::Missing(_))));
+        assert!(matches!(map.weight("labels", &[2]), Err(TensorError::Kind(_))));
+        map.insert("weight", Tensor::f32([1], vec![f32::NAN]));
+        assert!(matches!(map.weight("weight", &[1]), Err(TensorError::NotFinite(_))));
+    }
+
+    #[test]
+    fn a_prefix_is_cut_off() {
+        let mut map = sample();
+        map.insert("param.head.bias", Tensor::f32([1], vec![1.0]));
+        assert_eq!(map.under("param.").iter().map(|(n, _)| n).collect::<Vec<_>>(), ["head.bias"]);
+    }
+}
