@@ -1,0 +1,6 @@
+//! What the command `finegrain` is made of.
+//!
+//! Without the feature `full` only [`serve`] is built: no network, no GPU code, little to compile. `xtask` serves the
+//! page with it.
+
+pub mod serve;
