@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod architecture;
 pub mod bundle;
+pub mod compare;
 pub mod photo;
 pub mod tensors;
 
@@ -14,4 +15,4 @@ pub mod engine;
 #[cfg(feature = "model")]
 pub mod model;
 #[cfg(all(feature = "web", target_arch = "wasm32"))]
-mod web;
+pub mod web;

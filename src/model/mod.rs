@@ -1,1 +1,147 @@
-//! TBD
+//! The network in burn: the one definition that is trained, and the reference for every shader.
+//!
+//! Nothing here knows files or GPUs; the device is a run-time value. Where a shader has the same name as a module
+//! (`patch_embed`, `attention`, `rollout`, `glca`), both implement the same equation of the paper.
+
+mod adapt;
+mod attention;
+mod dcal;
+mod glca;
+mod loss;
+mod names;
+mod patch_embed;
+mod pwca;
+mod rollout;
+mod select;
+mod trace;
+mod vit;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
+
+pub use adapt::{adapt, resample_position_embedding};
+pub use dcal::Dcal;
+pub use glca::Glca;
+pub use loss::Losses;
+pub use rollout::rollout;
+pub use select::select;
+pub use vit::{Block, Tokens, VisionTransformer};
+
+use crate::answer::Answer;
+use crate::architecture::{Architecture, Mechanism};
+
+/// A vision transformer and the mechanism on it. `B` images, `N` patches, width `D`.
+#[derive(Module, Debug)]
+pub struct Network {
+    /// The backbone and its classifier: the SA branch.
+    pub vit: VisionTransformer,
+    /// Dual cross-attention learning; `None` for a plain backbone.
+    pub dcal: Option<Dcal>,
+    #[module(skip)]
+    architecture: Architecture,
+}
+
+/// Everything a forward pass at inference computes.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// Tokens after the embedding and after every block, and the head-averaged attention maps.
+    pub tokens: Tokens,
+    /// Rollout of the class token, `[B, N + 1]`.
+    pub rollout: Tensor<2>,
+    /// The SA branch's class token after the final norm, `[B, D]`.
+    pub feature_sa: Tensor<2>,
+    /// Logits of the SA branch, `[B, classes]`.
+    pub logits_sa: Tensor<2>,
+    /// The GLCA branch, where the network has one.
+    pub glca: Option<glca::GlcaOutput>,
+}
+
+impl Network {
+    /// A network with randomly initialised weights on `device`.
+    ///
+    /// The caller has checked the architecture ([`Architecture::check`]).
+    pub fn new(architecture: &Architecture, device: &Device) -> Self {
+        let dcal = match &architecture.mechanism {
+            Mechanism::None => None,
+            Mechanism::Dcal(settings) => Some(Dcal::new(architecture, settings, device)),
+        };
+        Self { vit: VisionTransformer::new(architecture, device), dcal, architecture: architecture.clone() }
+    }
+
+    /// What this network looks like.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The forward pass at inference: PWCA is dropped (paper, section 3.5).
+    ///
+    /// `images` is `[B, 3, H, W]`, normalised.
+    pub fn forward(&self, images: Tensor<4>) -> Forward {
+        let tokens = self.vit.tokens(images);
+        let rollout = rollout(&tokens.attention_means);
+        let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
+        let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
+        Forward { tokens, rollout, feature_sa, logits_sa, glca }
+    }
+
+    /// The answers for a batch of images `[B, 3, H, W]`, read back to the host.
+    pub fn classify(&self, images: Tensor<4>) -> Vec<Answer> {
+        let forward = self.forward(images);
+        let rows = |tensor: Tensor<2>| -> Vec<Vec<f32>> {
+            let [_, width] = tensor.dims();
+            host(tensor).chunks(width).map(<[f32]>::to_vec).collect()
+        };
+        let batch = forward.logits_sa.dims()[0];
+        let absent = || vec![Vec::new(); batch];
+        let logits_sa = rows(forward.logits_sa.clone());
+        let sa = rows(softmax(forward.logits_sa.clone(), 1));
+        let rollout = rows(forward.rollout.clone());
+        let (logits_glca, glca, selected) = match &forward.glca {
+            Some(branch) => {
+                (rows(branch.logits.clone()), rows(softmax(branch.logits.clone(), 1)), branch.selected.clone())
+            }
+            None => (absent(), absent(), vec![Vec::new(); batch]),
+        };
+        let probability = rows(forward.probability());
+        (0..batch)
+            .map(|b| Answer {
+                logits_sa: logits_sa[b].clone(),
+                logits_glca: logits_glca[b].clone(),
+                sa: sa[b].clone(),
+                glca: glca[b].clone(),
+                probability: probability[b].clone(),
+                rollout: rollout[b].clone(),
+                selected: selected[b].clone(),
+            })
+            .collect()
+    }
+
+    /// Makes a batch `[B, 3, H, W]` from host values; `images` holds `B * 3 * H * W` of them.
+    pub fn images(&self, images: &[f32], device: &Device) -> Tensor<4> {
+        let [height, width] = self.architecture.image_size;
+        let batch = images.len() / (3 * height * width);
+        Tensor::from_data(TensorData::new(images.to_vec(), [batch, 3, height, width]), device)
+    }
+}
+
+impl Forward {
+    /// The answer `[B, classes]`: the mean of both branches' softmax, or SA's alone without GLCA.
+    pub fn probability(&self) -> Tensor<2> {
+        let sa = softmax(self.logits_sa.clone(), 1);
+        match &self.glca {
+            Some(branch) => (sa + softmax(branch.logits.clone(), 1)) * 0.5,
+            None => sa,
+        }
+    }
+}
+
+/// Copies a float tensor to the host as f32.
+pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    // `iter` converts from whatever precision the device computes in.
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// Indices on the device, from host values.
+pub(crate) fn indices<const D: usize>(values: Vec<i32>, shape: [usize; D], device: &Device) -> Tensor<D, Int> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

@@ -1,0 +1,62 @@
+//! The loss of training: cross-entropy of each branch, weighted by learned uncertainty (DCAL paper, section 3.5).
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+use super::pwca::pwca;
+use super::{Forward, Network};
+
+/// The loss and what it is made of.
+#[derive(Debug, Clone)]
+pub struct Losses {
+    /// `1/2 sum_k (exp(-w_k) L_k + w_k)`, `[1]`; plain cross-entropy without DCAL.
+    pub total: Tensor<1>,
+    /// Cross-entropy of SA, GLCA and PWCA, each `[1]`; a branch that did not run is absent.
+    pub parts: [Option<Tensor<1>>; 3],
+    /// The forward pass of SA and GLCA.
+    pub forward: Forward,
+    /// Logits of the PWCA stream, `[B, classes]`.
+    pub logits_pwca: Option<Tensor<2>>,
+}
+
+impl Network {
+    /// The training loss of images `[B, 3, H, W]` with labels `[B]`.
+    ///
+    /// `partners` `[B]` is the permutation that pairs images for PWCA; without it, or where the architecture has no
+    /// PWCA, that stream is not run. `label_smoothing` lies in `[0, 1)`.
+    pub fn losses(
+        &self,
+        images: Tensor<4>,
+        labels: Tensor<1, Int>,
+        partners: Option<Tensor<1, Int>>,
+        label_smoothing: f32,
+    ) -> Losses {
+        let forward = self.forward(images);
+        let ce = |logits: &Tensor<2>| cross_entropy(logits.clone(), labels.clone(), label_smoothing);
+        let sa = ce(&forward.logits_sa);
+        let Some(dcal) = &self.dcal else {
+            return Losses { total: sa.clone(), parts: [Some(sa), None, None], forward, logits_pwca: None };
+        };
+        let logits_pwca = partners
+            .filter(|_| dcal.has_pwca())
+            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners));
+        let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
+        let log_var = dcal.loss_log_var.val();
+        let weighted = parts.iter().enumerate().filter_map(|(k, part)| {
+            let w = log_var.clone().narrow(0, k, 1);
+            Some((w.clone().neg().exp() * part.clone()? + w) * 0.5)
+        });
+        // SA is always there, so the sum is never empty.
+        let total = weighted.reduce(|a, b| a + b).unwrap_or_else(|| log_var.zeros_like().narrow(0, 0, 1));
+        Losses { total, parts, forward, logits_pwca }
+    }
+}
+
+/// Mean cross-entropy `[1]` of logits `[B, classes]` and labels `[B]`.
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f32) -> Tensor<1> {
+    let log_probability = log_softmax(logits, 1);
+    let hard = -log_probability.clone().gather(1, labels.unsqueeze_dim(1)).mean();
+    if smoothing == 0.0 {
+        return hard;
+    }
+    hard * (1.0 - smoothing) - log_probability.mean() * smoothing
+}

@@ -1,0 +1,165 @@
+//! Weights in and out under timm's names and in its layouts.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+
+use super::{Network, host};
+use crate::tensors::{self, TensorError, TensorMap};
+
+impl Network {
+    /// The same network with the weights of `weights`, timm's names and layouts.
+    ///
+    /// Tensors that the network does not have are left alone; `loss_log_var` may be absent (a bundle has none).
+    ///
+    /// # Errors
+    /// [`TensorError`] names the first tensor that is missing, of another shape, or not finite.
+    pub fn load(self, weights: &TensorMap) -> Result<Self, TensorError> {
+        let mut loader = Loader { path: Path::default(), weights, error: None };
+        let network = self.map(&mut loader);
+        loader.error.map_or(Ok(network), Err)
+    }
+
+    /// Every weight under timm's names and layouts.
+    pub fn weights(&self) -> TensorMap {
+        let mut weights = Weights::default();
+        self.visit(&mut weights);
+        weights.found
+    }
+
+    /// The gradients of a backward pass, under the names and in the layouts of [`Network::weights`].
+    #[cfg(feature = "autodiff")]
+    pub fn gradients(&self, gradients: &burn::tensor::Gradients) -> TensorMap {
+        let mut collector = GradientTensors { path: Path::default(), gradients, found: TensorMap::default() };
+        self.visit(&mut collector);
+        collector.found
+    }
+}
+
+/// Where a traversal is in the module tree: each component with the kind of module that holds it.
+#[derive(Default)]
+struct Path(Vec<(String, String)>);
+
+impl Path {
+    fn enter(&mut self, name: &str, holder: &str) {
+        self.0.push((name.to_owned(), holder.to_owned()));
+    }
+
+    fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    /// timm's name of the parameter, and whether burn holds it transposed (linear weights are `[in, out]` in burn).
+    fn timm(&self) -> (String, bool) {
+        let joined = self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        let name = match joined.strip_prefix("vit.").unwrap_or(&joined) {
+            "dcal.loss_log_var" => "loss_log_var".to_owned(),
+            other => other
+                .replacen("dcal.glca.block.", "glca.", 1)
+                .replacen("dcal.glca.norm.", "glca_norm.", 1)
+                .replacen("dcal.glca.head.", "glca_head.", 1),
+        };
+        let (last, holder) = self.0.last().map_or(("", ""), |(name, holder)| (name, holder));
+        let stem = name.strip_suffix(last).unwrap_or(&name);
+        match (holder, last) {
+            ("Struct:LayerNorm", "gamma") => (format!("{stem}weight"), false),
+            ("Struct:LayerNorm", "beta") => (format!("{stem}bias"), false),
+            ("Struct:Linear", "weight") => (name, true),
+            _ => (name, false),
+        }
+    }
+}
+
+/// A tensor of burn as it stands at the border.
+fn outward<const D: usize>(tensor: Tensor<D>, transposed: bool) -> tensors::Tensor {
+    let tensor = if transposed { tensor.transpose() } else { tensor };
+    tensors::Tensor::f32(tensor.dims(), host(tensor))
+}
+
+struct Loader<'a> {
+    path: Path,
+    weights: &'a TensorMap,
+    error: Option<TensorError>,
+}
+
+impl ModuleMapper for Loader<'_> {
+    fn enter_module(&mut self, name: &str, holder: &str) {
+        self.path.enter(name, holder);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (name, transposed) = self.path.timm();
+        if self.error.is_some() || (name == "loss_log_var" && self.weights.get(&name).is_none()) {
+            return param;
+        }
+        let mut shape = param.val().dims();
+        if transposed {
+            shape.reverse();
+        }
+        match self.weights.weight(&name, &shape) {
+            Ok(values) => {
+                let data = TensorData::new(values.to_vec(), shape);
+                param.map(|old| {
+                    let active = old.is_require_grad();
+                    let new = Tensor::<D>::from_data(data, &old.device());
+                    let new = if transposed { new.transpose() } else { new };
+                    // A fresh leaf: gradients must arrive at the parameter, not at the tensor before its transposition.
+                    new.detach().set_require_grad(active)
+                })
+            }
+            Err(error) => {
+                self.error = Some(error);
+                param
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Weights {
+    path: Path,
+    found: TensorMap,
+}
+
+impl ModuleVisitor for Weights {
+    fn enter_module(&mut self, name: &str, holder: &str) {
+        self.path.enter(name, holder);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (name, transposed) = self.path.timm();
+        self.found.insert(name, outward(param.val(), transposed));
+    }
+}
+
+#[cfg(feature = "autodiff")]
+struct GradientTensors<'a> {
+    path: Path,
+    gradients: &'a burn::tensor::Gradients,
+    found: TensorMap,
+}
+
+#[cfg(feature = "autodiff")]
+impl ModuleVisitor for GradientTensors<'_> {
+    fn enter_module(&mut self, name: &str, holder: &str) {
+        self.path.enter(name, holder);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            let (name, transposed) = self.path.timm();
+            self.found.insert(name, outward(gradient, transposed));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Pair-wise cross-attention, PWCA (DCAL paper, section 3.4, equation 5): a regulariser of training.
+
+use burn::tensor::{Int, Tensor};
+
+use super::attention::KeysValues;
+use super::vit::VisionTransformer;
+
+/// Runs the PWCA stream from the embedded tokens `x` `[B, N + 1, D]` and returns its logits `[B, classes]`.
+///
+/// Each image's queries attend to its own keys and values and to those of its partner, one softmax over 2N + 2
+/// scores. Every weight is the backbone's own. The partner's keys and values come from the partner's PWCA stream;
+/// `partners` `[B]` is a permutation of the batch.
+pub(super) fn pwca(vit: &VisionTransformer, x: Tensor<3>, partners: Tensor<1, Int>) -> Tensor<2> {
+    let mut x = x;
+    for block in &vit.blocks {
+        let (queries, own) = block.attn.project(block.norm1.forward(x.clone()));
+        let pair = |own: Tensor<4>| Tensor::cat(vec![own.clone(), own.select(0, partners.clone())], 2);
+        let both = KeysValues { keys: pair(own.keys), values: pair(own.values) };
+        let (mixed, _) = block.attn.attend(queries, both);
+        x = block.feed_forward(x + mixed);
+    }
+    vit.classify(x).1
+}

@@ -1,0 +1,61 @@
+//! Every intermediate result under the names of the trace files.
+
+use burn::tensor::Tensor;
+
+use super::{Forward, Losses, Network, host};
+use crate::tensors::{self, TensorMap};
+
+impl Network {
+    /// Runs `images` `[B, 3, H, W]` and returns what [`Forward::trace`] says.
+    pub fn trace(&self, images: Tensor<4>) -> TensorMap {
+        self.forward(images).trace()
+    }
+}
+
+impl Forward {
+    /// What a trace file holds of inference: `out.embed`, `out.block.<i>` `[B, N + 1, D]`, `out.attn_mean.<i>`
+    /// `[B, N + 1, N + 1]`, `out.rollout` `[B, N + 1]`, `out.selected` `[B, k]`, `out.glca.attn`
+    /// `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.feature.*` `[B, D]`, `out.logits.*` and
+    /// `out.probability` `[B, classes]`.
+    pub fn trace(&self) -> TensorMap {
+        let mut trace = TensorMap::default();
+        trace.insert("out.embed", real(&self.tokens.embed));
+        for (i, (tokens, map)) in self.tokens.blocks.iter().zip(&self.tokens.attention_means).enumerate() {
+            trace.insert(format!("out.block.{i}"), real(tokens));
+            trace.insert(format!("out.attn_mean.{i}"), real(map));
+        }
+        trace.insert("out.rollout", real(&self.rollout));
+        trace.insert("out.feature.sa", real(&self.feature_sa));
+        trace.insert("out.logits.sa", real(&self.logits_sa));
+        if let Some(glca) = &self.glca {
+            let k = glca.selected.first().map_or(0, Vec::len);
+            let selected = glca.selected.iter().flatten().map(|&token| token as i32).collect();
+            trace.insert("out.selected", tensors::Tensor::i32([glca.selected.len(), k], selected));
+            trace.insert("out.glca.attn", real(&glca.map));
+            trace.insert("out.glca.tokens", real(&glca.tokens));
+            trace.insert("out.feature.glca", real(&glca.feature));
+            trace.insert("out.logits.glca", real(&glca.logits));
+        }
+        trace.insert("out.probability", real(&self.probability()));
+        trace
+    }
+}
+
+impl Losses {
+    /// What a trace file holds of training beside [`Forward::trace`]: `out.loss.parts` `[3]` (a branch that did not
+    /// run is 0), `out.loss.total` `[1]`, `out.logits.pwca` `[B, classes]`.
+    pub fn trace(&self) -> TensorMap {
+        let mut trace = self.forward.trace();
+        let parts = self.parts.iter().map(|part| part.as_ref().map_or(0.0, |part| host(part.clone())[0])).collect();
+        trace.insert("out.loss.parts", tensors::Tensor::f32([3], parts));
+        trace.insert("out.loss.total", real(&self.total));
+        if let Some(logits) = &self.logits_pwca {
+            trace.insert("out.logits.pwca", real(logits));
+        }
+        trace
+    }
+}
+
+fn real<const D: usize>(tensor: &Tensor<D>) -> tensors::Tensor {
+    tensors::Tensor::f32(tensor.dims(), host(tensor.clone()))
+}

@@ -1,0 +1,166 @@
+//! The vision transformer: pre-norm blocks on patch tokens and a class token, timm's names.
+
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::{Device, Tensor, activation::gelu};
+
+use super::attention::{Attention, projection};
+use super::patch_embed::PatchEmbed;
+use crate::architecture::Architecture;
+
+/// The backbone and its classifier.
+#[derive(Module, Debug)]
+pub struct VisionTransformer {
+    /// `[1, 1, D]`.
+    pub cls_token: Param<Tensor<3>>,
+    /// `[1, N + 1, D]`.
+    pub pos_embed: Param<Tensor<3>>,
+    /// Pixels to tokens.
+    pub patch_embed: PatchEmbed,
+    /// The transformer blocks, first to last.
+    pub blocks: Vec<Block>,
+    /// Norm before the classifier.
+    pub norm: LayerNorm,
+    /// Classifier, `D -> classes`.
+    pub head: Linear,
+}
+
+/// LN, attention, residual, LN, MLP, residual.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Norm before attention.
+    pub norm1: LayerNorm,
+    /// Attention.
+    pub attn: Attention,
+    /// Norm before the MLP.
+    pub norm2: LayerNorm,
+    /// The MLP.
+    pub mlp: Mlp,
+}
+
+/// Two linear layers with exact GELU between them.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// `D -> mlp_ratio D`.
+    pub fc1: Linear,
+    /// `mlp_ratio D -> D`.
+    pub fc2: Linear,
+}
+
+/// What the backbone computes on the way.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// After the embedding, `[B, N + 1, D]`.
+    pub embed: Tensor<3>,
+    /// After each block, `[B, N + 1, D]`.
+    pub blocks: Vec<Tensor<3>>,
+    /// Each block's attention map averaged over heads, `[B, N + 1, N + 1]`, without gradient: rollout only looks.
+    pub attention_means: Vec<Tensor<3>>,
+}
+
+impl Tokens {
+    /// The tokens after the last block, `[B, N + 1, D]`.
+    pub fn last(&self) -> Tensor<3> {
+        self.blocks.last().unwrap_or(&self.embed).clone()
+    }
+}
+
+impl VisionTransformer {
+    /// Random weights; the classifier starts at zero, so that the first steps do not disturb pretrained blocks.
+    pub fn new(architecture: &Architecture, device: &Device) -> Self {
+        let Architecture { dim, classes, .. } = *architecture;
+        let small = Initializer::Normal { mean: 0.0, std: 0.02 };
+        Self {
+            cls_token: small.init([1, 1, dim], device),
+            pos_embed: small.init([1, architecture.tokens(), dim], device),
+            patch_embed: PatchEmbed::new(architecture, device),
+            blocks: (0..architecture.depth).map(|_| Block::new(architecture, device)).collect(),
+            norm: layer_norm(architecture, device),
+            head: classifier(dim, classes, device),
+        }
+    }
+
+    /// Images `[B, 3, H, W]` to tokens `[B, N + 1, D]`, class token first.
+    pub fn embed(&self, images: Tensor<4>) -> Tensor<3> {
+        let patches = self.patch_embed.forward(images);
+        let [batch, _, dim] = patches.dims();
+        let class = self.cls_token.val().expand([batch, 1, dim]);
+        Tensor::cat(vec![class, patches], 1) + self.pos_embed.val()
+    }
+
+    /// Runs every block on images `[B, 3, H, W]`.
+    pub fn tokens(&self, images: Tensor<4>) -> Tokens {
+        let embed = self.embed(images);
+        let mut x = embed.clone();
+        let (mut blocks, mut attention_means) = (Vec::new(), Vec::new());
+        for block in &self.blocks {
+            let (tokens, map) = block.forward(x);
+            attention_means.push(map.detach().mean_dim(1).squeeze_dim(1));
+            blocks.push(tokens.clone());
+            x = tokens;
+        }
+        Tokens { embed, blocks, attention_means }
+    }
+
+    /// Tokens `[B, N + 1, D]` to the normed class token `[B, D]` and the logits `[B, classes]`.
+    pub fn classify(&self, tokens: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        let feature = class_feature(&self.norm, tokens);
+        (feature.clone(), self.head.forward(feature))
+    }
+
+    /// Stops gradients of the embedding and of the first `count` blocks, so that training skips their backward pass.
+    pub fn freeze_first(mut self, count: usize) -> Self {
+        self.cls_token = self.cls_token.set_require_grad(false);
+        self.pos_embed = self.pos_embed.set_require_grad(false);
+        self.patch_embed = self.patch_embed.no_grad();
+        self.blocks = self
+            .blocks
+            .into_iter()
+            .enumerate()
+            .map(|(i, block)| if i < count { block.no_grad() } else { block })
+            .collect();
+        self
+    }
+}
+
+impl Block {
+    /// Random weights for `architecture`.
+    pub fn new(architecture: &Architecture, device: &Device) -> Self {
+        let (dim, hidden) = (architecture.dim, architecture.hidden());
+        Self {
+            norm1: layer_norm(architecture, device),
+            attn: Attention::new(architecture, device),
+            norm2: layer_norm(architecture, device),
+            mlp: Mlp { fc1: projection(dim, hidden, device), fc2: projection(hidden, dim, device) },
+        }
+    }
+
+    /// Self-attention (SA) and MLP on `x` `[B, T, D]`; also the map `[B, heads, T, T]`.
+    pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
+        let (queries, own) = self.attn.project(self.norm1.forward(x.clone()));
+        let (mixed, map) = self.attn.attend(queries, own);
+        (self.feed_forward(x + mixed), map)
+    }
+
+    /// The second half of a block: `x + MLP(LN(x))`, `[B, T, D]`.
+    pub fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let hidden = gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
+        x + self.mlp.fc2.forward(hidden)
+    }
+}
+
+pub(crate) fn layer_norm(architecture: &Architecture, device: &Device) -> LayerNorm {
+    LayerNormConfig::new(architecture.dim).with_epsilon(f64::from(architecture.layer_norm_eps)).init(device)
+}
+
+/// A linear classifier that starts at zero.
+pub(crate) fn classifier(dim: usize, classes: usize, device: &Device) -> Linear {
+    let mut head = projection(dim, classes, device);
+    head.weight = Initializer::Zeros.init([dim, classes], device);
+    head
+}
+
+/// The class token of `tokens` `[B, T, D]` after `norm`, `[B, D]`.
+pub(crate) fn class_feature(norm: &LayerNorm, tokens: Tensor<3>) -> Tensor<2> {
+    norm.forward(tokens.narrow(1, 0, 1)).squeeze_dim(1)
+}
