@@ -1,0 +1,153 @@
+//! The page's wasm modules, built into `www/pkg`.
+//!
+//! Two modules from one crate: `webgpu` (our engine) and `cpu` (the burn model), so that a visitor loads only one.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::shell;
+use crate::wasm_target::{TARGET, WasmTarget};
+
+/// Options of `cargo xtask build-web`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Build one module only
+    #[arg(long)]
+    only: Option<Module>,
+}
+
+/// A wasm module of the page.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Module {
+    /// The wgpu engine
+    Webgpu,
+    /// The burn model on the CPU
+    Cpu,
+}
+
+impl Module {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Webgpu, Self::Cpu];
+
+    /// The name of its files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Webgpu => "webgpu",
+            Self::Cpu => "cpu",
+        }
+    }
+
+    /// The features of the package `finegrain` it is built with.
+    pub(crate) fn features(self) -> &'static str {
+        match self {
+            Self::Webgpu => "web,engine",
+            Self::Cpu => "web,model",
+        }
+    }
+}
+
+/// `cargo xtask build-web`.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    build(&options.only.map_or(Module::ALL.to_vec(), |module| vec![module]))
+}
+
+/// Builds the modules, and copies the hand-written JavaScript beside them.
+pub(crate) fn build(modules: &[Module]) -> Result<()> {
+    let target = WasmTarget::find_or_make()?;
+    let out = shell::root().join("www/pkg");
+    for &module in modules {
+        println!("building the wasm module {}", module.name());
+        let wasm = compile(&target, module)?;
+        bind(module, &wasm, &out)?;
+    }
+    copy_files(&shell::root().join("src/web/js"), &out)?;
+    for module in modules {
+        print_size(&out.join(format!("{}_bg.wasm", module.name())))?;
+    }
+    Ok(())
+}
+
+/// Compiles the library as a wasm module; gives the file.
+fn compile(target: &WasmTarget, module: Module) -> Result<PathBuf> {
+    // The crate type is asked for here, so that native builds link no dynamic library.
+    let mut cargo = target.cargo();
+    cargo
+        .args(["rustc", "--quiet", "--package", "finegrain", "--lib", "--crate-type", "cdylib"])
+        .args(["--profile", "web", "--target", TARGET, "--no-default-features", "--features", module.features()])
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit());
+    let messages =
+        shell::output(&mut cargo).with_context(|| format!("the wasm module {} was not built", module.name()))?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "finegrain")
+        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+        .context("cargo names no wasm file")
+}
+
+/// Writes `<name>.js`, `<name>.d.ts` and `<name>_bg.wasm`.
+fn bind(module: Module, wasm: &Path, out: &Path) -> Result<()> {
+    fs::create_dir_all(out)?;
+    // A broken run leaves the former files in place.
+    let work = tempfile::Builder::new().prefix(module.name()).suffix(".tmp").tempdir_in(shell::target())?;
+    Bindgen::new()
+        .input_path(wasm)
+        .out_name(module.name())
+        .web(true)?
+        .typescript(true)
+        .omit_default_module_path(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(work.path())?;
+    copy_files(work.path(), out)
+}
+
+/// Copies the files of a folder, if there is one; a file that is the same already is not touched.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            fs::create_dir_all(to.join(name))?;
+            copy_files(&path, &to.join(name))?;
+            continue;
+        }
+        let bytes = fs::read(&path)?;
+        let target = to.join(name);
+        if fs::read(&target).ok().as_deref() != Some(bytes.as_slice()) {
+            fs::write(&target, bytes).with_context(|| format!("{} could not be written", target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn print_size(file: &Path) -> Result<()> {
+    let bytes = fs::read(file)?;
+    if bytes.is_empty() {
+        bail!("{} is empty", file.display());
+    }
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes)?;
+    let packed = gzip.finish()?.len();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    println!("{name}: {} KB, {} KB gzipped", kilobytes(bytes.len()), kilobytes(packed));
+    Ok(())
+}
+
+fn kilobytes(bytes: usize) -> usize {
+    bytes.div_ceil(1000)
+}
