@@ -1,0 +1,96 @@
+//! What happens to a photo between the decoder and the network.
+
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_PIXELS, Photo, PhotoError, resize};
+
+/// Resize the short side, crop the centre, normalise: torchvision's `Resize`, `CenterCrop` and `Normalize`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Length of the short side after resizing, in pixels; the long side follows, rounded down.
+    pub resize: usize,
+    /// Height and width of the centre crop, in pixels; neither above `resize`.
+    pub crop: [usize; 2],
+    /// Mean of each channel, for values from 0 to 1.
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel, for values from 0 to 1.
+    pub std: [f32; 3],
+}
+
+impl Preprocessing {
+    /// Checks the settings alone.
+    ///
+    /// # Errors
+    /// [`PhotoError::Preprocessing`] names the first setting that no photo can meet.
+    pub fn check(&self) -> Result<(), PhotoError> {
+        let fail = |text: String| Err(PhotoError::Preprocessing(text));
+        let [height, width] = self.crop;
+        if self.resize == 0 || self.resize > 8192 {
+            return fail(format!("resize is {}, it must be from 1 to 8192 pixels", self.resize));
+        }
+        if height == 0 || width == 0 || height > self.resize || width > self.resize {
+            return fail(format!("the crop of {height} x {width} pixels does not lie within resize {}", self.resize));
+        }
+        if !self.mean.iter().chain(&self.std).all(|v| v.is_finite()) || self.std.iter().any(|&v| v <= 0.0) {
+            return fail("mean and std must be finite numbers and std above 0".into());
+        }
+        Ok(())
+    }
+
+    /// The network's input, `[3, crop height, crop width]`: `(v / 255 - mean) / std`.
+    ///
+    /// # Errors
+    /// [`PhotoError::Preprocessing`] for settings that cannot be met, [`PhotoError::TooNarrow`] for a photo that would
+    /// grow beyond [`MAX_PIXELS`] on the way.
+    pub fn apply(&self, photo: &Photo) -> Result<Vec<f32>, PhotoError> {
+        Ok(self.normalise(&self.crop(photo)?))
+    }
+
+    /// The part of the photo that the network sees, resized, not normalised: `crop` pixels.
+    ///
+    /// # Errors
+    /// Those of [`Preprocessing::apply`].
+    pub fn crop(&self, photo: &Photo) -> Result<Photo, PhotoError> {
+        self.check()?;
+        let [width, height] = self.resized(photo)?;
+        let resized = resize(photo, width, height)?;
+        let [crop_height, crop_width] = self.crop;
+        let top = centre(height as usize, crop_height);
+        let left = centre(width as usize, crop_width);
+        let mut rgb = Vec::with_capacity(crop_height * crop_width * 3);
+        for row in resized.rgb().chunks_exact(width as usize * 3).skip(top).take(crop_height) {
+            rgb.extend_from_slice(&row[left * 3..(left + crop_width) * 3]);
+        }
+        Photo::from_rgb(crop_width as u32, crop_height as u32, rgb)
+    }
+
+    /// Any photo as planes, `[3, H, W]`: `(v / 255 - mean) / std`.
+    pub fn normalise(&self, photo: &Photo) -> Vec<f32> {
+        let pixels = photo.rgb().as_chunks::<3>().0;
+        let mut planes = Vec::with_capacity(pixels.len() * 3);
+        for channel in 0..3 {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            planes.extend(pixels.iter().map(|pixel| (f32::from(pixel[channel]) / 255.0 - mean) / std));
+        }
+        planes
+    }
+
+    /// Width and height after resizing.
+    fn resized(&self, photo: &Photo) -> Result<[u32; 2], PhotoError> {
+        let (width, height) = (u64::from(photo.width()), u64::from(photo.height()));
+        let (short, long) = (width.min(height), width.max(height));
+        let resize = self.resize as u64;
+        let long = resize * long / short;
+        if resize * long > MAX_PIXELS {
+            return Err(PhotoError::TooNarrow { width: photo.width(), height: photo.height(), resize: self.resize });
+        }
+        Ok(if width <= height { [resize as u32, long as u32] } else { [long as u32, resize as u32] })
+    }
+}
+
+/// Where a centre crop starts: torchvision's `round((size - crop) / 2)`, halves to even.
+fn centre(size: usize, crop: usize) -> usize {
+    let rest = size - crop;
+    rest / 2 + usize::from(rest % 4 == 3)
+}

@@ -1,0 +1,108 @@
+//! The way of a photo from its pixels to the network's input, held against Pillow and torchvision.
+//!
+//! The expected images are made by `tests/tools/make_photo_fixtures.py`.
+
+use finegrain::photo::{MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
+use finegrain::tensors::TensorMap;
+
+fn fixtures() -> TensorMap {
+    TensorMap::read(include_bytes!("fixtures/photo/resize.safetensors")).unwrap()
+}
+
+fn photo(fixtures: &TensorMap, name: &str) -> Photo {
+    let shape = &fixtures.get(name).unwrap().shape;
+    let rgb = fixtures.integers(name).unwrap().iter().map(|&v| u8::try_from(v).unwrap()).collect();
+    Photo::from_rgb(shape[1] as u32, shape[0] as u32, rgb).unwrap()
+}
+
+/// Every value of every pixel within 1 of 255.
+fn assert_near(found: &Photo, expected: &Photo, name: &str) {
+    assert_eq!((found.width(), found.height()), (expected.width(), expected.height()), "{name}");
+    for (place, (a, b)) in found.rgb().iter().zip(expected.rgb()).enumerate() {
+        assert!(a.abs_diff(*b) <= 1, "{name}: value {place} is {a}, Pillow has {b}");
+    }
+}
+
+fn preprocessing(resize: usize, crop: [usize; 2]) -> Preprocessing {
+    Preprocessing { resize, crop, mean: [0.5; 3], std: [0.5; 3] }
+}
+
+#[test]
+fn resizing_is_pillows_bicubic() {
+    let fixtures = fixtures();
+    let cases: Vec<_> = fixtures.iter().filter_map(|(name, _)| name.strip_suffix(".resized")).collect();
+    assert_eq!(cases.len(), 6);
+    for case in cases {
+        let expected = photo(&fixtures, &format!("{case}.resized"));
+        let source = photo(&fixtures, &format!("{case}.source"));
+        assert_near(&resize(&source, expected.width(), expected.height()).unwrap(), &expected, case);
+    }
+}
+
+#[test]
+fn the_crop_is_torchvisions() {
+    let fixtures = fixtures();
+    let cases: Vec<_> = fixtures.iter().filter_map(|(name, _)| name.strip_suffix(".crop")).collect();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let expected = photo(&fixtures, &format!("{case}.crop"));
+        let short = fixtures.integers(&format!("{case}.short")).unwrap()[0] as usize;
+        let settings = preprocessing(short, [expected.height() as usize, expected.width() as usize]);
+        let source = photo(&fixtures, &format!("{case}.source"));
+        assert_near(&settings.crop(&source).unwrap(), &expected, case);
+    }
+}
+
+#[test]
+fn planes_are_normalised_channel_by_channel() {
+    let photo = Photo::from_rgb(2, 1, vec![0, 51, 255, 255, 102, 0]).unwrap();
+    let settings = Preprocessing { resize: 1, crop: [1, 1], mean: [0.0, 0.2, 0.5], std: [1.0, 0.5, 0.25] };
+    let planes = settings.normalise(&photo);
+    let expected = [0.0, 1.0, 0.0, 0.4, 2.0, -2.0];
+    for (a, b) in planes.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-6, "{planes:?}");
+    }
+    assert_eq!(preprocessing(4, [4, 3]).apply(&photo).unwrap().len(), 3 * 4 * 3);
+}
+
+#[test]
+fn transparency_lies_on_white() {
+    let photo = Photo::from_rgba(3, 1, &[10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 255, 128]).unwrap();
+    assert_eq!(photo.rgb(), [10, 20, 30, 255, 255, 255, 127, 177, 255]);
+}
+
+#[test]
+fn impossible_photos_are_refused() {
+    assert!(matches!(Photo::from_rgb(0, 5, vec![]), Err(PhotoError::Empty { .. })));
+    assert!(matches!(Photo::from_rgb(2, 2, vec![0; 11]), Err(PhotoError::Length { expected: 12, found: 11, .. })));
+    assert!(matches!(Photo::from_rgba(2, 2, &[0; 12]), Err(PhotoError::Length { expected: 16, .. })));
+    let large = Photo::check_size(12_000, 9_000).unwrap_err().to_string();
+    assert!(large.contains("108 megapixels") && large.contains("at most 64"), "{large}");
+    assert!(Photo::check_size(u32::MAX, u32::MAX).is_err());
+    assert!(Photo::check_size(8_000, 8_000).is_ok() && MAX_PIXELS == 64_000_000);
+}
+
+#[test]
+fn a_photo_that_would_explode_is_refused() {
+    let line = Photo::from_rgb(50_000, 1, vec![7; 150_000]).unwrap();
+    let error = preprocessing(256, [224, 224]).apply(&line).unwrap_err();
+    assert!(matches!(error, PhotoError::TooNarrow { width: 50_000, height: 1, .. }), "{error}");
+}
+
+#[test]
+fn impossible_settings_are_named() {
+    let photo = Photo::from_rgb(4, 4, vec![0; 48]).unwrap();
+    let good = preprocessing(4, [4, 4]);
+    good.apply(&photo).unwrap();
+    for (broken, word) in [
+        (Preprocessing { resize: 0, ..good.clone() }, "resize"),
+        (Preprocessing { resize: usize::MAX, ..good.clone() }, "resize"),
+        (Preprocessing { crop: [5, 4], ..good.clone() }, "crop"),
+        (Preprocessing { crop: [4, 0], ..good.clone() }, "crop"),
+        (Preprocessing { std: [0.5, 0.0, 0.5], ..good.clone() }, "std"),
+        (Preprocessing { mean: [f32::NAN, 0.0, 0.5], ..good.clone() }, "mean"),
+    ] {
+        let error = broken.apply(&photo).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
