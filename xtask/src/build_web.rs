@@ -3,7 +3,7 @@
 //! Two modules from one crate: `webgpu` (our engine) and `cpu` (the burn model), so that a visitor loads only one.
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::shell;
@@ -65,8 +66,7 @@ pub(crate) fn build(modules: &[Module]) -> Result<()> {
     let out = shell::root().join("www/pkg");
     for &module in modules {
         println!("building the wasm module {}", module.name());
-        let wasm = compile(&target, module)?;
-        bind(module, &wasm, &out)?;
+        bind(module, &compile(&target, module)?.file, &out)?;
     }
     copy_files(&shell::root().join("src/web/js"), &out)?;
     for module in modules {
@@ -75,25 +75,44 @@ pub(crate) fn build(modules: &[Module]) -> Result<()> {
     Ok(())
 }
 
-/// Compiles the library as a wasm module; gives the file.
-fn compile(target: &WasmTarget, module: Module) -> Result<PathBuf> {
+/// Compiles the modules and gives the number of warnings.
+pub(crate) fn warnings(target: &WasmTarget, modules: &[Module]) -> Result<usize> {
+    modules.iter().try_fold(0, |sum, &module| Ok(sum + compile(target, module)?.warnings))
+}
+
+/// What compiling gives.
+struct Compiled {
+    /// The wasm file.
+    file: PathBuf,
+    /// Warnings about our own code.
+    warnings: usize,
+}
+
+/// Compiles the library as a wasm module.
+fn compile(target: &WasmTarget, module: Module) -> Result<Compiled> {
     // The crate type is asked for here, so that native builds link no dynamic library.
-    let mut cargo = target.cargo();
-    cargo
+    let mut child = target
+        .cargo()
         .args(["rustc", "--quiet", "--package", "finegrain", "--lib", "--crate-type", "cdylib"])
         .args(["--profile", "web", "--target", TARGET, "--no-default-features", "--features", module.features()])
-        .args(["--message-format", "json-render-diagnostics"])
-        .stderr(Stdio::inherit());
-    let messages =
-        shell::output(&mut cargo).with_context(|| format!("the wasm module {} was not built", module.name()))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "finegrain")
-        .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
-        .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .context("cargo names no wasm file")
+        .args(["--message-format", "json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo could not be started")?;
+    let (mut file, mut warnings) = (None, 0);
+    for line in BufReader::new(child.stdout.take().context("cargo has no output")?).lines() {
+        let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
+        if let Some(text) = message["message"]["rendered"].as_str() {
+            eprint!("{text}");
+            warnings += usize::from(message["message"]["level"] == "warning");
+        }
+        let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        file = files.map(PathBuf::from).find(|file| file.extension().is_some_and(|end| end == "wasm")).or(file);
+    }
+    if !child.wait()?.success() {
+        bail!("the wasm module {} could not be compiled", module.name());
+    }
+    Ok(Compiled { file: file.context("cargo names no wasm file")?, warnings })
 }
 
 /// Writes `<name>.js`, `<name>.d.ts` and `<name>_bg.wasm`.

@@ -1,6 +1,8 @@
 //! `cargo xtask setup`: which system packages the tests need, and the one command that installs them.
 
+use std::env;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -34,7 +36,7 @@ const NEEDS: [Need; 4] = [
 const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
 /// lavapipe's description for the Vulkan loader.
-pub(crate) const LAVAPIPE: [&str; 2] =
+const LAVAPIPE: [&str; 2] =
     ["/usr/share/vulkan/icd.d/lvp_icd.x86_64.json", "/usr/share/vulkan/icd.d/lvp_icd.aarch64.json"];
 
 /// `cargo xtask setup`.
@@ -44,18 +46,38 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("Nothing is missing: Vulkan loader, lavapipe, Chromium and chromedriver are there.");
         return Ok(());
     }
-    for need in &missing {
-        println!("missing: {}", need.what);
-    }
     if options.yes {
         return install(&missing);
     }
+    tell(&missing);
+    Ok(())
+}
+
+/// Names what is missing, and the command that installs it; says nothing when all is there.
+pub(crate) fn tell_missing() {
+    let missing = missing();
+    if !missing.is_empty() {
+        tell(&missing);
+    }
+}
+
+/// Lets wgpu find lavapipe, the same driver on every machine, unless the environment names another one.
+pub(crate) fn use_lavapipe(command: &mut Command) {
+    let is_chosen = ["VK_ICD_FILENAMES", "VK_DRIVER_FILES"].iter().any(|name| env::var_os(name).is_some());
+    if let Some(file) = LAVAPIPE.iter().find(|file| !is_chosen && Path::new(file).exists()) {
+        command.env("VK_ICD_FILENAMES", file);
+    }
+}
+
+fn tell(missing: &[&Need]) {
+    for need in missing {
+        println!("missing: {}", need.what);
+    }
     if shell::is_on_path("apt-get") {
-        println!("\nThis installs them:\n  sudo {}", apt_install(&missing).join(" "));
+        println!("\nThis installs them:\n  sudo {}", apt_install(missing).join(" "));
     } else {
         println!("\nInstall these programs with your system's package manager; the page itself needs none of them.");
     }
-    Ok(())
 }
 
 /// Installs what is missing when a CI machine runs us; does nothing on a person's.

@@ -1,0 +1,52 @@
+//! Formatting, spelling, lints and documentation, with warnings as errors.
+
+use anyhow::{Context, Result, bail};
+
+use super::report::{Outcome, Report};
+use super::typos;
+use crate::build_web::{self, Module};
+use crate::shell::{self, cargo};
+use crate::wasm_target::{TARGET, WasmTarget};
+
+pub(crate) fn run(report: &mut Report) {
+    report.check("rustfmt", || {
+        shell::run(cargo().args(["fmt", "--all", "--check"]))
+            .context("run `cargo fmt` (from `rustup component add rustfmt`)")?;
+        Ok(Outcome::Passed)
+    });
+    report.check("spelling (typos)", typos::run);
+    report.check("clippy, native", || {
+        // The page's test is not among the default targets (see tests/page/Cargo.toml).
+        shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+        shell::run(cargo().args(["clippy", "--workspace", "--test", "page", "--quiet", "--", "-D", "warnings"]))?;
+        Ok(Outcome::Passed)
+    });
+    report.check("clippy, wasm32", wasm);
+    report.check("documentation", || {
+        // Only libraries: the program `finegrain` and the library `finegrain` would write the same files.
+        shell::run(
+            cargo().args(["doc", "--workspace", "--lib", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"),
+        )?;
+        Ok(Outcome::Passed)
+    });
+}
+
+/// Both wasm modules, in the profile in which they are built, so that what runs at build time is compiled once.
+fn wasm() -> Result<Outcome> {
+    let target = WasmTarget::find_or_make()?;
+    if !target.has_clippy() {
+        println!("Debian's compiler comes without clippy: the compiler's own warnings count here");
+        let warnings = build_web::warnings(&target, &Module::ALL)?;
+        return if warnings == 0 { Ok(Outcome::Passed) } else { bail!("{warnings} warnings") };
+    }
+    for module in Module::ALL {
+        shell::run(
+            target
+                .cargo()
+                .args(["clippy", "--package", "finegrain", "--lib", "--no-default-features"])
+                .args(["--features", module.features(), "--profile", "web", "--target", TARGET, "--quiet"])
+                .args(["--", "-D", "warnings"]),
+        )?;
+    }
+    Ok(Outcome::Passed)
+}
