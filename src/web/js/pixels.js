@@ -1,0 +1,123 @@
+// From whatever holds a photo to its pixels. The browser decodes, turns (EXIF) and lays transparency over white.
+
+import { imageSize } from "./image_size.js";
+
+// `MAX_PIXELS` in src/photo; the module holds to it too, this check comes before decoding.
+const MAX_PIXELS = 64_000_000;
+const HEADER = 1 << 20;
+// Four megabytes of RGBA at a time.
+const BAND = 1 << 20;
+// As native decoders do: the file's numbers, without colour management, so that both give the same answer.
+const DECODING = { imageOrientation: "from-image", premultiplyAlpha: "default", colorSpaceConversion: "none" };
+
+/**
+ * Decodes a file. Large ones are refused before any memory is taken for their pixels.
+ * @param {Blob} blob
+ * @returns {Promise<ImageBitmap>}
+ */
+export async function decodeImage(blob) {
+  const name = blob.name ? `"${blob.name}"` : "the file";
+  if (blob.size === 0) throw new Error(`${name} is empty; choose a photo`);
+  let header;
+  try {
+    header = new Uint8Array(await blob.slice(0, HEADER).arrayBuffer());
+  } catch (error) {
+    throw new Error(`${name} cannot be read (${error.message})`);
+  }
+  const size = imageSize(header);
+  if (size) checkSize(size, name);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, DECODING);
+  } catch {
+    throw new Error(
+      size
+        ? `${name} cannot be decoded; it is damaged or cut short`
+        : `${name} is no image that this browser can read; try a JPEG, PNG or WebP`,
+    );
+  }
+  try {
+    checkSize(bitmap, name);
+  } catch (error) {
+    bitmap.close();
+    throw error;
+  }
+  return bitmap;
+}
+
+function checkSize({ width, height }, name) {
+  if (width * height > MAX_PIXELS) {
+    throw new Error(
+      `${name} has ${width} x ${height} pixels, more than the limit of ${MAX_PIXELS / 1e6} megapixels; make it smaller first`,
+    );
+  }
+}
+
+/**
+ * Turns what a page has into what can go to a worker.
+ * @returns {Promise<{image: ImageBitmap | ImageData, ours: boolean}>} `ours`: to be closed after use
+ */
+export async function bitmapOf(source) {
+  const is = (name) => globalThis[name] !== undefined && source instanceof globalThis[name];
+  if (is("ImageBitmap")) {
+    if (source.width === 0) throw new Error("the ImageBitmap was closed; it has no pixels any more");
+    return { image: source, ours: false };
+  }
+  if (is("ImageData")) {
+    if (!(source.data instanceof Uint8ClampedArray)) throw new Error("ImageData must hold 8 bits a channel");
+    return { image: source, ours: false };
+  }
+  if (is("Blob")) return { image: await decodeImage(source), ours: true };
+  if (is("HTMLImageElement")) {
+    await source.decode().catch(() => {
+      throw new Error("the <img> element holds no image that can be decoded");
+    });
+  } else if (!is("HTMLCanvasElement") && !is("OffscreenCanvas")) {
+    throw new TypeError("classify takes an ImageBitmap, ImageData, Blob, canvas or <img> element");
+  }
+  const [width, height] = [source.naturalWidth ?? source.width, source.naturalHeight ?? source.height];
+  if (!width || !height) throw new Error("the element has no pixels");
+  checkSize({ width, height }, "the image");
+  return { image: await createImageBitmap(source, DECODING), ours: true };
+}
+
+/**
+ * Hands the pixels over in bands of rows.
+ * @param {ImageBitmap | ImageData} image
+ * @param {typeof import("./cpu.js").Pixels} Pixels
+ */
+export function readPixels(image, Pixels) {
+  const { width, height } = image;
+  const pixels = new Pixels(width, height);
+  try {
+    const rows = Math.max(1, Math.floor(BAND / width));
+    for (const band of "data" in image ? dataBands(image, rows) : bitmapBands(image, rows)) pixels.push(band);
+    return pixels;
+  } catch (error) {
+    pixels.free();
+    if (error.name !== "SecurityError") throw error;
+    throw new Error("the image comes from another site, which does not let this page read its pixels");
+  }
+}
+
+function* dataBands({ data, width }, rows) {
+  const step = rows * width * 4;
+  for (let at = 0; at < data.length; at += step) {
+    yield new Uint8Array(data.buffer, data.byteOffset + at, Math.min(step, data.length - at));
+  }
+}
+
+function* bitmapBands(bitmap, rows) {
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, Math.min(rows, height));
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("the browser has no memory left for this photo");
+  context.imageSmoothingEnabled = false;
+  context.fillStyle = "white";
+  for (let top = 0; top < height; top += canvas.height) {
+    context.fillRect(0, 0, width, canvas.height);
+    context.drawImage(bitmap, 0, -top);
+    const { data } = context.getImageData(0, 0, width, Math.min(canvas.height, height - top));
+    yield new Uint8Array(data.buffer);
+  }
+}

@@ -1,0 +1,82 @@
+// The colours of attention: from rollout per patch to an image.
+
+const STEPS = 256;
+// Pixels a patch has in the heat image; the canvas stretches it the rest of the way.
+const FINE = 8;
+
+/**
+ * The colour map, from violet over red to yellow. Lightness rises linearly in Oklab, so equal steps of attention look
+ * equal, and it stays readable without colour vision.
+ */
+const MAP = Array.from({ length: STEPS }, (_, i) => {
+  const t = i / (STEPS - 1);
+  const hue = ((300 + 165 * t) * Math.PI) / 180;
+  return inGamut(0.28 + 0.64 * t, 0.2, hue);
+});
+
+/** Oklch to sRGB bytes; the chroma is lowered until the colour exists. */
+function inGamut(lightness, chroma, hue) {
+  for (let c = chroma; ; c -= 0.004) {
+    const rgb = oklab(lightness, c * Math.cos(hue), c * Math.sin(hue));
+    if (c <= 0 || rgb.every((v) => v >= 0 && v <= 1)) return rgb.map(encode);
+  }
+}
+
+/** Björn Ottosson, "A perceptual color space for image processing" (2020); gives linear light. */
+function oklab(lightness, a, b) {
+  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
+  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
+  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
+  return [
+    4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+    -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+    -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
+  ];
+}
+
+/** Linear light to an sRGB byte. */
+function encode(v) {
+  const light = Math.min(1, Math.max(0, v));
+  return Math.round(255 * (light <= 0.0031308 ? 12.92 * light : 1.055 * light ** (1 / 2.4) - 0.055));
+}
+
+/** Draws the colour map itself, for the legend. */
+export function drawLegend(canvas) {
+  const image = new ImageData(STEPS, 1);
+  MAP.forEach((rgb, i) => image.data.set([...rgb, 255], 4 * i));
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/**
+ * @param {Float32Array} rollout `[rows * columns]`
+ * @param {[number, number]} grid rows, columns
+ * @returns {OffscreenCanvas} the crop in colours; what got little attention is transparent
+ */
+export function heatImage(rollout, [rows, columns]) {
+  const low = Math.min(...rollout);
+  const range = Math.max(...rollout) - low || 1;
+  const [height, width] = [rows * FINE, columns * FINE];
+  const image = new ImageData(width, height);
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      const value = bilinear(rollout, rows, columns, (y + 0.5) / FINE - 0.5, (x + 0.5) / FINE - 0.5);
+      const t = (value - low) / range;
+      const alpha = Math.round(255 * Math.min(1, 1.6 * t));
+      image.data.set([...MAP[Math.round(t * (STEPS - 1))], alpha], 4 * (y * width + x));
+    }
+  }
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** The value between the four nearest patches' centres; `row` and `column` are counted in patches. */
+function bilinear(values, rows, columns, row, column) {
+  const y = Math.min(rows - 1, Math.max(0, row));
+  const x = Math.min(columns - 1, Math.max(0, column));
+  const [top, left] = [Math.floor(y), Math.floor(x)];
+  const [bottom, right] = [Math.min(rows - 1, top + 1), Math.min(columns - 1, left + 1)];
+  const [fy, fx] = [y - top, x - left];
+  const mix = (r) => values[r * columns + left] * (1 - fx) + values[r * columns + right] * fx;
+  return mix(top) * (1 - fy) + mix(bottom) * fy;
+}
