@@ -1,1 +1,178 @@
-//! TBD
+//! The wgpu engine: our WGSL kernels, in the browser and natively.
+//!
+//! [`record`](self::record) writes the forward pass of an [`Architecture`] as data (a [`Recording`]: buffers and
+//! dispatches); an executor gives it buffers, pipelines and bind groups once, and then runs it once per photo: one
+//! submission, one read-back, nothing allocated. Each kernel of `shaders/` has a twin of the same name in `cpu`.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cpu;
+mod error;
+mod executor;
+mod gpu;
+pub mod kernels;
+pub mod record;
+mod recording;
+mod weights;
+
+pub use error::EngineError;
+pub use gpu::{AdapterFacts, Gpu};
+pub use recording::{
+    Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader, WeightLayout,
+};
+
+use crate::answer::Answer;
+use crate::architecture::Architecture;
+use crate::tensors::{Tensor, TensorMap, Values};
+use executor::{Executor, Pipelines};
+use weights::WeightBuffers;
+
+/// How far loading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Weights are on the device.
+    Uploaded {
+        /// How many bytes they take there.
+        bytes: u64,
+    },
+    /// `done` of `total` pipelines are compiled.
+    Compiled {
+        /// Pipelines that are ready.
+        done: usize,
+        /// Pipelines that this model needs.
+        total: usize,
+    },
+}
+
+/// Settings of [`Engine::load_with`].
+#[derive(Default)]
+pub struct LoadOptions<'a> {
+    /// Called after the upload and after each pipeline; between two calls the browser may draw.
+    pub on_progress: Option<Box<dyn Fn(Progress) + 'a>>,
+}
+
+/// Runs a recording by itself: uploads, compiles, runs once and frees. For tests of single kernels; `cpu::run` does the
+/// same with the twins.
+///
+/// # Errors
+/// As [`Engine::load`] and [`Engine::classify`].
+pub async fn run(
+    gpu: &Gpu,
+    recording: Recording,
+    weights: &TensorMap,
+    image: &[f32],
+) -> Result<TensorMap, EngineError> {
+    recording.check()?;
+    let weights = WeightBuffers::upload(gpu, &recording, weights)?;
+    let pipelines = Pipelines::compile(gpu, &recording, |_, _| {}).await?;
+    Executor::new(gpu, recording, &pipelines, &weights).await?.run(gpu, image).await
+}
+
+/// A network on a device, ready to classify.
+pub struct Engine {
+    gpu: Gpu,
+    architecture: Architecture,
+    weights: WeightBuffers,
+    frame: Executor,
+}
+
+impl Engine {
+    /// Uploads the weights (timm names and layouts) and compiles the pipelines that the architecture needs.
+    ///
+    /// # Errors
+    /// [`EngineError`] for an architecture or a weight that does not fit, a model too large for the device, or a device
+    /// that fails.
+    pub async fn load(gpu: &Gpu, architecture: &Architecture, weights: &TensorMap) -> Result<Self, EngineError> {
+        Self::load_with(gpu, architecture, weights, LoadOptions::default()).await
+    }
+
+    /// [`Engine::load`] with options.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub async fn load_with(
+        gpu: &Gpu,
+        architecture: &Architecture,
+        weights: &TensorMap,
+        options: LoadOptions<'_>,
+    ) -> Result<Self, EngineError> {
+        let recording = record::classify(architecture)?;
+        recording.check()?;
+        let progress = |progress| {
+            if let Some(call) = &options.on_progress {
+                call(progress);
+            }
+        };
+        let weights = WeightBuffers::upload(gpu, &recording, weights)?;
+        progress(Progress::Uploaded { bytes: weights.bytes() });
+        let pipelines =
+            Pipelines::compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;
+        let frame = Executor::new(gpu, recording, &pipelines, &weights).await?;
+        Ok(Self { gpu: gpu.clone(), architecture: architecture.clone(), weights, frame })
+    }
+
+    /// The network's architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The device that runs it.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Bytes that this engine keeps on the device.
+    pub fn device_bytes(&self) -> u64 {
+        self.weights.bytes() + self.frame.bytes()
+    }
+
+    /// Classifies one photo: `image` is `[3, H, W]`, resized and normalised.
+    ///
+    /// # Errors
+    /// [`EngineError::Image`] for a wrong length, [`EngineError::Busy`] while another photo is being classified,
+    /// [`EngineError::NotFinite`] if the result is no number, [`EngineError::Device`] or [`EngineError::Lost`].
+    pub async fn classify(&self, image: &[f32]) -> Result<Answer, EngineError> {
+        let mut results = self.frame.run(&self.gpu, image).await?;
+        let mut reals = |name: &str| match results.remove(name).map(|tensor| tensor.values) {
+            Some(Values::F32(values)) => values,
+            _ => Vec::new(),
+        };
+        let (logits_sa, logits_glca) = (reals("out.logits.sa"), reals("out.logits.glca"));
+        let (sa, glca) = (reals("out.probability.sa"), reals("out.probability.glca"));
+        let probability = if glca.is_empty() { sa.clone() } else { reals("out.probability") };
+        let rollout = reals("out.rollout");
+        for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
+            if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
+                return Err(EngineError::NotFinite(name));
+            }
+        }
+        let selected = match results.remove("out.selected").map(|tensor| tensor.values) {
+            Some(Values::I32(values)) => values.into_iter().map(i32::cast_unsigned).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
+    }
+
+    /// Runs one photo and gives every intermediate result under the names of the trace files, each with a batch of one
+    /// in front (`out.embed` `[1, N + 1, D]`, `out.block.<i>`, `out.attn_mean.<i>`, ...). For tests and self-tests: it
+    /// allocates and compiles what it needs on each call.
+    ///
+    /// # Errors
+    /// As [`Engine::classify`].
+    pub async fn trace(&self, image: &[f32]) -> Result<TensorMap, EngineError> {
+        let recording = record::trace(&self.architecture)?;
+        recording.check()?;
+        let pipelines = Pipelines::compile(&self.gpu, &recording, |_, _| {}).await?;
+        let trace = Executor::new(&self.gpu, recording, &pipelines, &self.weights).await?;
+        let mut results = trace.run(&self.gpu, image).await?;
+        // Without GLCA the answer is SA's.
+        if let (None, Some(sa)) = (results.get("out.probability"), results.get("out.probability.sa").cloned()) {
+            results.insert("out.probability", sa);
+        }
+        let mut batch = TensorMap::default();
+        for (name, tensor) in results.iter() {
+            let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape.iter().copied()).collect();
+            batch.insert(name, Tensor { shape, values: tensor.values.clone() });
+        }
+        Ok(batch)
+    }
+}

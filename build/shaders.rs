@@ -1,0 +1,198 @@
+//! The shader preprocessor, and naga's check of what it makes. Included by `build.rs` and by `tests/shaders.rs`.
+//!
+//! `#import name` puts `shaders/shared/name.wgsl` in its place; `#ifdef`, `#ifndef`, `#else`, `#endif` switch on the
+//! defines of a line in `shaders/permutations`; a define with a value becomes a WGSL constant. Every line remembers the
+//! file it came from, so an error names the line that a person wrote.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// A specialisation of a kernel: one line of `shaders/permutations`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Permutation {
+    /// The kernel's file, `shaders/<kernel>.wgsl`.
+    pub kernel: String,
+    /// Name of the specialisation, also of the pipeline.
+    pub name: String,
+    /// What it defines, with or without a value.
+    pub defines: Vec<(String, Option<String>)>,
+}
+
+/// A preprocessed shader.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// WGSL for naga.
+    pub text: String,
+    /// For each line of `text` the file and the line (from 1) it came from.
+    pub origin: Vec<(PathBuf, usize)>,
+}
+
+/// A shader that naga accepted.
+pub(crate) struct Checked {
+    /// The preprocessed source.
+    pub source: Source,
+    /// naga's view of it.
+    pub module: naga::Module,
+}
+
+/// Reads `shaders/permutations`.
+pub(crate) fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
+    let mut kernel = None;
+    let mut found: Vec<Permutation> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let fail = |what: &str| Err(format!("shaders/permutations:{}: {what}", index + 1));
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some(permutation) = line.strip_prefix('+') else {
+            kernel = Some(line.to_owned());
+            continue;
+        };
+        let Some(kernel) = kernel.clone() else { return fail("a specialisation before the name of its kernel") };
+        let (name, defines) = permutation.split_once(':').unwrap_or((permutation, ""));
+        let name = name.trim().to_owned();
+        if found.iter().any(|other| other.name == name) {
+            return fail(&format!("the name {name} is used twice"));
+        }
+        let defines = defines
+            .split_whitespace()
+            .map(|define| match define.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (define.to_owned(), None),
+            })
+            .collect();
+        found.push(Permutation { kernel, name, defines });
+    }
+    Ok(found)
+}
+
+/// Preprocesses `<root>/shaders/<kernel>.wgsl`. Every file it read is added to `read`, with a path relative to `root`.
+pub(crate) fn preprocess(
+    root: &Path,
+    permutation: &Permutation,
+    read: &mut BTreeSet<PathBuf>,
+) -> Result<Source, String> {
+    let mut source = Source::default();
+    for (name, value) in &permutation.defines {
+        if let Some(value) = value {
+            source.push(&format!("const {name} = {value};"), Path::new("shaders/permutations"), 1);
+        }
+    }
+    let mut pass = Pass { root, permutation, read, imported: BTreeSet::new(), source };
+    pass.file(&Path::new("shaders").join(format!("{}.wgsl", permutation.kernel)))?;
+    Ok(pass.source)
+}
+
+struct Pass<'a> {
+    root: &'a Path,
+    permutation: &'a Permutation,
+    read: &'a mut BTreeSet<PathBuf>,
+    imported: BTreeSet<String>,
+    source: Source,
+}
+
+impl Pass<'_> {
+    fn file(&mut self, path: &Path) -> Result<(), String> {
+        let text = std::fs::read_to_string(self.root.join(path)).map_err(|e| format!("{}: {e}", path.display()))?;
+        self.read.insert(path.to_owned());
+        // For each open `#ifdef`: its line, whether its lines are taken, whether `#else` was seen.
+        let mut open: Vec<(usize, bool, bool)> = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let number = index + 1;
+            let fail = |what: String| Err(format!("{}:{number}: {what}", path.display()));
+            let mut words = line.split_whitespace();
+            let taken = open.iter().all(|(_, taken, _)| *taken);
+            match (words.next().unwrap_or_default(), words.next()) {
+                ("#import", Some(name)) if taken => {
+                    if self.imported.insert(name.to_owned()) {
+                        let shared = Path::new("shaders/shared").join(format!("{name}.wgsl"));
+                        if !self.root.join(&shared).is_file() {
+                            return fail(format!("there is no {}", shared.display()));
+                        }
+                        self.file(&shared)?;
+                    }
+                }
+                ("#import", Some(_)) => {}
+                (word @ ("#ifdef" | "#ifndef"), Some(name)) => {
+                    let defined = self.permutation.defines.iter().any(|(define, _)| define == name);
+                    open.push((number, defined == (word == "#ifdef"), false));
+                }
+                ("#else", None) => match open.last_mut() {
+                    Some((_, taken, seen @ false)) => (*taken, *seen) = (!*taken, true),
+                    _ => return fail("#else without #ifdef".into()),
+                },
+                ("#endif", None) => {
+                    if open.pop().is_none() {
+                        return fail("#endif without #ifdef".into());
+                    }
+                }
+                (word, _) if word.starts_with('#') => return fail(format!("unknown directive \"{}\"", line.trim())),
+                _ if taken => self.source.push(line, path, number),
+                _ => {}
+            }
+        }
+        match open.first() {
+            Some((line, ..)) => Err(format!("{}:{line}: #ifdef without #endif", path.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    fn push(&mut self, line: &str, path: &Path, number: usize) {
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.origin.push((path.to_owned(), number));
+    }
+
+    /// The line of `text` (from 0) and the column (from 0) at a byte.
+    fn place(&self, byte: usize) -> (usize, usize) {
+        let before = &self.text[..byte.min(self.text.len())];
+        let line = before.matches('\n').count();
+        (line.min(self.origin.len().saturating_sub(1)), before.len() - before.rfind('\n').map_or(0, |at| at + 1))
+    }
+
+    /// A message with the lines it is about, each under the file and the line that a person wrote.
+    fn report(&self, name: &str, message: &str, labels: &[(naga::Span, String)]) -> String {
+        let mut text = format!("shader {name}: {message}");
+        for (span, label) in labels {
+            let Some(range) = span.to_range() else { continue };
+            let (line, column) = self.place(range.start);
+            let Some((path, number)) = self.origin.get(line) else { continue };
+            let code = self.text.lines().nth(line).unwrap_or_default();
+            let width = range.len().min(code.len().saturating_sub(column)).max(1);
+            let gutter = " ".repeat(number.to_string().len());
+            let _ = write!(
+                text,
+                "\n{gutter}--> {}:{number}:{}\n{gutter} |\n{number} | {code}\n{gutter} | {}{} {label}",
+                path.display(),
+                column + 1,
+                " ".repeat(column),
+                "^".repeat(width),
+            );
+        }
+        text
+    }
+}
+
+/// Parses and validates a shader as WebGPU without any extension would.
+pub(crate) fn check(name: &str, source: Source) -> Result<Checked, String> {
+    let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
+        let labels: Vec<_> = error.labels().map(|(span, label)| (span, label.to_owned())).collect();
+        source.report(name, error.message(), &labels)
+    })?;
+    Validator::new(ValidationFlags::all(), Capabilities::default()).validate(&module).map_err(|error| {
+        let mut message = error.as_inner().to_string();
+        let mut cause = std::error::Error::source(error.as_inner());
+        while let Some(inner) = cause {
+            let _ = write!(message, ": {inner}");
+            cause = inner.source();
+        }
+        source.report(name, &message, &error.spans().cloned().collect::<Vec<_>>())
+    })?;
+    Ok(Checked { source, module })
+}

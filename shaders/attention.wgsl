@@ -1,0 +1,117 @@
+// Multi-head attention softmax(Q K^T / sqrt(d)) V, tiled over keys with an online softmax: no [heads, M, N] map in memory.
+// Beside the output it keeps each row's log-sum-exp, from which rollout and attention_mean recompute any weight as
+// exp(q k / sqrt(d) - lse). One workgroup takes 32 queries of one head.
+//
+// Self-attention binds one [N + 1, 3, heads, d] buffer as both `q` and `kv`; GLCA (DCAL, section 3.3) binds the local
+// queries' Q and the keys and values of all tokens. SLABS is d / 32, rounded up: a thread keeps that many 4 x 4 blocks
+// of the output in registers.
+
+struct AttentionUniforms {
+    queries: u32,   // M
+    keys: u32,      // T
+    heads: u32,
+    head_dim: u32,  // d
+    q_stride: u32,  // values from one query token to the next
+    kv_stride: u32, // values from one key token to the next
+    k_offset: u32,  // where the keys start within a token of `kv`
+    v_offset: u32,  // where the values start
+    scale: f32,     // 1 / sqrt(d)
+}
+
+@group(0) @binding(0) var<uniform> u: AttentionUniforms;
+@group(0) @binding(1) var<storage, read> q: array<f32>;             // [M, q_stride]: heads * d from 0
+@group(0) @binding(2) var<storage, read> kv: array<f32>;            // [T, kv_stride]: heads * d from k_offset and v_offset
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // [M, heads * d]
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;     // [heads, M]
+
+#import score_tile
+
+var<workgroup> tile_p: array<f32, 1024>;    // [32 queries, 32 keys]: scores, then weights
+var<workgroup> row_max: array<f32, 32>;
+var<workgroup> row_sum: array<f32, 32>;
+var<workgroup> row_decay: array<f32, 32>;   // what the earlier keys' weights shrink by
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let thread = local.y * 8u + local.x;
+    let head = group.y;
+    let query = group.x * 32u;
+    var output: array<mat4x4<f32>, SLABS>;
+    if thread < 32u {
+        row_max[thread] = -1e30;
+        row_sum[thread] = 0.0;
+    }
+    for (var key = 0u; key < u.keys; key += 32u) {
+        let score = score_tile(local.xy, head, query, key);
+        for (var i = 0u; i < 4u; i++) {
+            for (var j = 0u; j < 4u; j++) {
+                tile_p[(4u * local.y + i) * 32u + 4u * local.x + j] = score[i][j];
+            }
+        }
+        workgroupBarrier();
+        if thread < 32u {
+            let row = thread * 32u;
+            let count = min(32u, u.keys - key);
+            var high = row_max[thread];
+            for (var j = 0u; j < count; j++) {
+                high = max(high, tile_p[row + j]);
+            }
+            var sum = 0.0;
+            for (var j = 0u; j < 32u; j++) {
+                let weight = select(0.0, exp(tile_p[row + j] - high), j < count);
+                tile_p[row + j] = weight;
+                sum += weight;
+            }
+            let decay = exp(row_max[thread] - high);
+            row_sum[thread] = row_sum[thread] * decay + sum;
+            row_max[thread] = high;
+            row_decay[thread] = decay;
+        }
+        workgroupBarrier();
+        for (var slab = 0u; slab < SLABS; slab++) {
+            // The keys' tile makes room for the values': [32 keys, 32 dimensions], four dimensions an element.
+            for (var e = thread; e < 256u; e += 64u) {
+                let token = key + e / 8u;
+                let d = slab * 32u + e % 8u * 4u;
+                tile_k[e] = vec4(value_at(token, head, d), value_at(token, head, d + 1u),
+                    value_at(token, head, d + 2u), value_at(token, head, d + 3u));
+            }
+            workgroupBarrier();
+            var sum = output[slab];
+            for (var i = 0u; i < 4u; i++) {
+                sum[i] *= row_decay[4u * local.y + i];
+            }
+            for (var j = 0u; j < 32u; j++) {
+                let value = tile_k[j * 8u + local.x];
+                let at = 4u * local.y * 32u + j;
+                sum += mat4x4<f32>(tile_p[at] * value, tile_p[at + 32u] * value,
+                    tile_p[at + 64u] * value, tile_p[at + 96u] * value);
+            }
+            output[slab] = sum;
+            workgroupBarrier();
+        }
+    }
+    for (var i = 0u; i < 4u; i++) {
+        let row = 4u * local.y + i;
+        if query + row < u.queries {
+            for (var slab = 0u; slab < SLABS; slab++) {
+                for (var j = 0u; j < 4u; j++) {
+                    let d = slab * 32u + 4u * local.x + j;
+                    if d < u.head_dim {
+                        y[((query + row) * u.heads + head) * u.head_dim + d] = output[slab][i][j] / row_sum[row];
+                    }
+                }
+            }
+        }
+    }
+    if thread < 32u && query + thread < u.queries {
+        lse[head * u.queries + query + thread] = row_max[thread] + log(row_sum[thread]);
+    }
+}
+
+fn value_at(token: u32, head: u32, d: u32) -> f32 {
+    if token >= u.keys || d >= u.head_dim {
+        return 0.0;
+    }
+    return kv[token * u.kv_stride + u.v_offset + head * u.head_dim + d];
+}

@@ -1,0 +1,60 @@
+// Cuts the image into patches and embeds them: tokens[1 + p] = W patch_p + bias + pos[1 + p], tokens[0] = class token +
+// pos[0]. A matrix product whose left factor is read straight from the image (no patch matrix in memory).
+#import tile
+
+struct PatchEmbedUniforms {
+    height: u32,    // of the image, in pixels
+    width: u32,
+    side: u32,      // side of a patch, in pixels
+    dim: u32,       // D
+}
+
+@group(0) @binding(0) var<uniform> u: PatchEmbedUniforms;
+@group(0) @binding(1) var<storage, read> image: array<f32>;         // [3, H, W]
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;  // [3 p p, D / 4]
+@group(0) @binding(3) var<storage, read> bias: array<f32>;          // [D]
+@group(0) @binding(4) var<storage, read> class_token: array<f32>;   // [D]
+@group(0) @binding(5) var<storage, read> position: array<f32>;      // [N + 1, D]
+@group(0) @binding(6) var<storage, read_write> tokens: array<f32>;  // [N + 1, D]
+
+// Pixel k of the patch of token `row`, in the order channel, row, column.
+fn load_x(row: u32, k: u32) -> f32 {
+    let columns = u.width / u.side;
+    let patches = columns * (u.height / u.side);
+    let area = u.side * u.side;
+    if row == 0u || row > patches || k >= 3u * area {
+        return 0.0;
+    }
+    let channel = k / area;
+    let y = (row - 1u) / columns * u.side + k % area / u.side;
+    let x = (row - 1u) % columns * u.side + k % u.side;
+    return image[(channel * u.height + y) * u.width + x];
+}
+
+fn load_w(k: u32, column4: u32) -> vec4<f32> {
+    let width4 = (u.dim + 3u) / 4u;
+    if k >= 3u * u.side * u.side || column4 >= width4 {
+        return vec4(0.0);
+    }
+    return weight[k * width4 + column4];
+}
+
+@compute @workgroup_size(8, 8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let product = tile_product(group.xy, local.xy, 3u * u.side * u.side);
+    let rows = 1u + (u.width / u.side) * (u.height / u.side);
+    for (var i = 0u; i < 4u; i++) {
+        let row = group.y * TILE + 4u * local.y + i;
+        for (var j = 0u; j < 4u; j++) {
+            let column = group.x * TILE + 4u * local.x + j;
+            if row < rows && column < u.dim {
+                let at = row * u.dim + column;
+                if row == 0u {
+                    tokens[at] = class_token[column] + position[at];
+                } else {
+                    tokens[at] = product[i][j] + bias[column] + position[at];
+                }
+            }
+        }
+    }
+}

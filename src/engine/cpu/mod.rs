@@ -1,0 +1,74 @@
+//! The CPU twin of each kernel, one file each, named as the shader and written to be read beside it: plain loops, no
+//! tiles, sums in f64. They are the kernels' oracle in tests; the CPU path for users is the burn model.
+//!
+//! A twin takes the uniform struct and the storage bindings in order, each as a vector of f32; `selected` holds its
+//! integers as the bits of an f32, as the shader's `array<u32>` does.
+
+mod attention;
+mod attention_mean;
+mod classifier;
+mod gather;
+mod layer_norm;
+mod matmul;
+mod patch_embed;
+mod probability;
+mod rollout;
+mod select;
+mod shared;
+
+pub use attention::attention;
+pub use attention_mean::{attention_heads, attention_mean};
+pub use classifier::classifier;
+pub use gather::gather;
+pub use layer_norm::layer_norm;
+pub use matmul::{matmul, matmul_gelu, matmul_residual};
+pub use patch_embed::patch_embed;
+pub use probability::{probability, probability_glca};
+pub use rollout::rollout;
+pub use select::select;
+pub use shared::{erf, gelu};
+
+use super::recording::{Command, Content, Recording};
+use crate::tensors::{Tensor, TensorError, TensorMap};
+
+/// Runs a recording with the twins: what the executor does, without a GPU. `image` is the input, `weights` are timm's.
+///
+/// # Errors
+/// [`TensorError`] for a weight that is missing or wrong.
+pub fn run(recording: &Recording, weights: &TensorMap, image: &[f32]) -> Result<TensorMap, TensorError> {
+    let mut buffers = recording
+        .buffers()
+        .iter()
+        .map(|buffer| match &buffer.content {
+            Content::Input => Ok(image.to_vec()),
+            Content::Weight(layout) => layout.read(weights),
+            Content::Scratch => Ok(vec![0.0; buffer.len()]),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut results = TensorMap::default();
+    for command in recording.commands() {
+        match command {
+            Command::Dispatch { kernel, uniforms, bindings, .. } => {
+                // A buffer may be bound twice for reading, so each binding gets a copy and the written ones go back.
+                let mut bound: Vec<Vec<f32>> = bindings.iter().map(|id| buffers[id.0].clone()).collect();
+                (kernel.cpu)(uniforms, &mut bound);
+                for ((binding, id), values) in kernel.shader.bindings.iter().skip(1).zip(bindings).zip(bound) {
+                    if binding.access == super::Access::ReadWrite {
+                        buffers[id.0] = values;
+                    }
+                }
+            }
+            Command::ReadBack { name, buffer, integers } => {
+                let shape = recording.buffers()[buffer.0].shape.clone();
+                let values = buffers[buffer.0].clone();
+                let tensor = if *integers {
+                    Tensor::i32(shape, values.iter().map(|v| v.to_bits().cast_signed()).collect())
+                } else {
+                    Tensor::f32(shape, values)
+                };
+                results.insert(name.clone(), tensor);
+            }
+        }
+    }
+    Ok(results)
+}

@@ -1,0 +1,303 @@
+//! Runs a recording on a device. Everything that a run needs exists before the first one: buffers, pipelines, bind groups
+//! and the buffer that results are read from. A run is one submission and one read-back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::gpu::one_line;
+use super::recording::{Access, Command, Content, Kernel, Recording};
+use super::weights::WeightBuffers;
+use super::{EngineError, Gpu};
+use crate::tensors::{Tensor, TensorMap};
+
+/// Uniform structs share one buffer, each at a multiple of this (WebGPU's default alignment).
+const UNIFORM_STEP: u64 = 256;
+
+/// Compiled kernels by name.
+pub(crate) struct Pipelines {
+    pipelines: BTreeMap<&'static str, wgpu::ComputePipeline>,
+}
+
+impl Pipelines {
+    /// Compiles each kernel of the recording once. Between two kernels it waits for the device, so that a browser may
+    /// draw; `progress` is told (done, total).
+    pub(crate) async fn compile(
+        gpu: &Gpu,
+        recording: &Recording,
+        progress: impl Fn(usize, usize),
+    ) -> Result<Self, EngineError> {
+        let kernels = recording.kernels();
+        let mut pipelines = BTreeMap::new();
+        for (done, kernel) in kernels.iter().enumerate() {
+            let pipeline = compile(gpu, kernel).await?;
+            pipelines.insert(kernel.shader.name, pipeline);
+            progress(done + 1, kernels.len());
+        }
+        Ok(Self { pipelines })
+    }
+}
+
+async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, EngineError> {
+    let shader = kernel.shader;
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(shader.name),
+        source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()),
+    });
+    let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
+        .bindings
+        .iter()
+        .enumerate()
+        .map(|(index, binding)| wgpu::BindGroupLayoutEntry {
+            binding: index as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match binding.access {
+                    Access::Uniform => wgpu::BufferBindingType::Uniform,
+                    access => wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+                },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    let bindings = gpu
+        .device
+        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
+    let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: Some(shader.name),
+        bind_group_layouts: &[Some(&bindings)],
+        immediate_size: 0,
+    });
+    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(shader.name),
+        layout: Some(&layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Every kernel writes its workgroup memory before it reads it.
+            zero_initialize_workgroup_memory: false,
+            ..wgpu::PipelineCompilationOptions::default()
+        },
+        cache: None,
+    });
+    match scope.pop().await {
+        Some(error) => Err(EngineError::Compile { kernel: shader.name, reason: one_line(&error) }),
+        None => Ok(pipeline),
+    }
+}
+
+/// A step of a run, with everything it needs.
+enum Step {
+    Dispatch { pipeline: wgpu::ComputePipeline, bindings: wgpu::BindGroup, grid: [u32; 3] },
+    Copy { from: wgpu::Buffer, to: u64, bytes: u64 },
+}
+
+/// A result in the read-back buffer.
+struct Slot {
+    name: String,
+    shape: Vec<usize>,
+    integers: bool,
+    offset: usize,
+}
+
+/// A recording with its resources on a device.
+pub(crate) struct Executor {
+    input: Option<wgpu::Buffer>,
+    steps: Vec<Step>,
+    slots: Vec<Slot>,
+    results: wgpu::Buffer,
+    bytes: u64,
+    busy: AtomicBool,
+}
+
+impl Executor {
+    /// Allocates buffers and makes bind groups for every dispatch.
+    pub(crate) async fn new(
+        gpu: &Gpu,
+        recording: Recording,
+        pipelines: &Pipelines,
+        weights: &WeightBuffers,
+    ) -> Result<Self, EngineError> {
+        let defect = |what: &str| EngineError::Device(format!("the engine's recording has no {what}"));
+        let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut buffers = Vec::new();
+        let mut input = None;
+        let mut bytes = 0;
+        for buffer in recording.buffers() {
+            let size = 4 * buffer.len() as u64;
+            if let Content::Weight(_) = buffer.content {
+                buffers.push(weights.get(&buffer.label).cloned().ok_or_else(|| defect(&buffer.label))?);
+                continue;
+            }
+            gpu.fits(&buffer.label, size)?;
+            let created = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&buffer.label),
+                size,
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            });
+            bytes += size;
+            if buffer.content == Content::Input {
+                input = Some(created.clone());
+            }
+            buffers.push(created);
+        }
+        let uniforms = uniforms(gpu, &recording);
+        let mut steps = Vec::new();
+        let mut slots = Vec::new();
+        let mut result_bytes = 0;
+        let mut offset = 0;
+        for command in recording.commands() {
+            match command {
+                Command::Dispatch { label, kernel, uniforms: values, bindings } => {
+                    let pipeline =
+                        pipelines.pipelines.get(kernel.shader.name).ok_or_else(|| defect(kernel.shader.name))?.clone();
+                    let uniform = wgpu::BufferBinding {
+                        buffer: &uniforms,
+                        offset,
+                        size: wgpu::BufferSize::new(values.len() as u64),
+                    };
+                    offset += UNIFORM_STEP;
+                    let mut entries =
+                        vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
+                    for (index, id) in bindings.iter().enumerate() {
+                        let resource = buffers.get(id.0).ok_or_else(|| defect(label))?.as_entire_binding();
+                        entries.push(wgpu::BindGroupEntry { binding: index as u32 + 1, resource });
+                    }
+                    let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                        label: Some(label),
+                        layout: &pipeline.get_bind_group_layout(0),
+                        entries: &entries,
+                    });
+                    steps.push(Step::Dispatch { pipeline, bindings, grid: (kernel.grid)(values) });
+                }
+                Command::ReadBack { name, buffer, integers } => {
+                    let (from, shape) = buffers
+                        .get(buffer.0)
+                        .zip(recording.buffers().get(buffer.0))
+                        .map(|(on_device, buffer)| (on_device.clone(), buffer.shape.clone()))
+                        .ok_or_else(|| defect(name))?;
+                    let slot = Slot { name: name.clone(), shape, integers: *integers, offset: result_bytes as usize };
+                    let size = from.size();
+                    steps.push(Step::Copy { from, to: result_bytes, bytes: size });
+                    result_bytes += size;
+                    slots.push(slot);
+                }
+            }
+        }
+        let results = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("results"),
+            size: result_bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        bytes += result_bytes + uniforms.size();
+        if let Some(error) = validation.pop().await.or(memory.pop().await) {
+            return Err(EngineError::Device(one_line(&error)));
+        }
+        gpu.check()?;
+        Ok(Self { input, steps, slots, results, bytes, busy: AtomicBool::new(false) })
+    }
+
+    /// Bytes on the device beside the weights.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// One pass: writes the input, submits every step, waits, reads every result.
+    pub(crate) async fn run(&self, gpu: &Gpu, image: &[f32]) -> Result<TensorMap, EngineError> {
+        let expected = self.input.as_ref().map_or(0, |input| input.size() as usize / 4);
+        if image.len() != expected {
+            return Err(EngineError::Image { found: image.len(), expected });
+        }
+        gpu.check()?;
+        if self.busy.swap(true, Ordering::Acquire) {
+            return Err(EngineError::Busy);
+        }
+        // Also when the caller drops this future half-way: the next run finds the results unmapped.
+        let turn = Turn { executor: self };
+        if let Some(input) = &self.input {
+            gpu.queue.write_buffer(input, 0, bytemuck::cast_slice(image));
+        }
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("photo") });
+        self.encode(&mut encoder);
+        gpu.queue.submit([encoder.finish()]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.results.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone when the caller no longer wants the answer.
+            let _ = sender.send(result);
+        });
+        gpu.wait()?;
+        let mapped = receiver.await.map_err(|_| EngineError::Device("the read-back was dropped".into()))?;
+        gpu.check()?;
+        mapped.map_err(|error| EngineError::Device(one_line(&error)))?;
+        let results = self.results.get_mapped_range(..).map_err(|error| EngineError::Device(one_line(&error)))?;
+        let mut map = TensorMap::default();
+        for Slot { name, shape, integers, offset } in &self.slots {
+            let words = results.get(*offset..*offset + 4 * shape.iter().product::<usize>()).unwrap_or_default();
+            let tensor = if *integers {
+                Tensor::i32(shape.clone(), bytemuck::pod_collect_to_vec(words))
+            } else {
+                Tensor::f32(shape.clone(), bytemuck::pod_collect_to_vec(words))
+            };
+            map.insert(name.clone(), tensor);
+        }
+        drop(results);
+        drop(turn);
+        Ok(map)
+    }
+
+    /// Consecutive dispatches share a pass; a copy ends it.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut steps = self.steps.iter().peekable();
+        while let Some(step) = steps.next() {
+            match step {
+                Step::Copy { from, to, bytes } => encoder.copy_buffer_to_buffer(from, 0, &self.results, *to, *bytes),
+                Step::Dispatch { .. } => {
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                    let mut next = Some(step);
+                    while let Some(Step::Dispatch { pipeline, bindings, grid: [x, y, z] }) = next {
+                        pass.set_pipeline(pipeline);
+                        pass.set_bind_group(0, bindings, &[]);
+                        pass.dispatch_workgroups(*x, *y, *z);
+                        next = steps.next_if(|step| matches!(step, Step::Dispatch { .. }));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Every dispatch's uniform struct, in order, in one buffer.
+fn uniforms(gpu: &Gpu, recording: &Recording) -> wgpu::Buffer {
+    let mut bytes = Vec::new();
+    for command in recording.commands() {
+        if let Command::Dispatch { uniforms, .. } = command {
+            bytes.extend_from_slice(uniforms);
+            bytes.resize(bytes.len().next_multiple_of(UNIFORM_STEP as usize), 0);
+        }
+    }
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("uniforms"),
+        size: bytes.len() as u64,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue.write_buffer(&buffer, 0, &bytes);
+    buffer
+}
+
+/// The right to use the executor's buffers.
+struct Turn<'a> {
+    executor: &'a Executor,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.executor.results.unmap();
+        self.executor.busy.store(false, Ordering::Release);
+    }
+}

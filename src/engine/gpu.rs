@@ -1,0 +1,152 @@
+//! The device: how it is found, what it is, and how it reports that it failed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::EngineError;
+
+/// What is known of an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterFacts {
+    /// As the driver names it; browsers may leave it empty.
+    pub name: String,
+    /// PCI vendor number in hexadecimal, or empty where it is hidden.
+    pub vendor: String,
+    /// "vulkan", "metal", "dx12" or "webgpu".
+    pub backend: String,
+    /// Name and version of the driver, or empty where they are hidden.
+    pub driver: String,
+    /// True if it computes on the CPU: slower than code made for the CPU.
+    pub software: bool,
+}
+
+/// A device and its queue; cheap to clone.
+#[derive(Clone)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    facts: Arc<AdapterFacts>,
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+#[derive(Clone)]
+enum Failure {
+    Error(String),
+    Lost(String),
+}
+
+impl Gpu {
+    /// Opens the fastest adapter that WebGPU finds: Vulkan, Metal or DirectX 12 natively, the browser's on the web.
+    ///
+    /// # Errors
+    /// [`EngineError::NoAdapter`], [`EngineError::NullAdapter`] or [`EngineError::NoDevice`].
+    pub async fn open() -> Result<Self, EngineError> {
+        let backends =
+            if cfg!(target_arch = "wasm32") { wgpu::Backends::BROWSER_WEBGPU } else { wgpu::Backends::PRIMARY };
+        let descriptor =
+            wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+        let options = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..wgpu::RequestAdapterOptions::default()
+        };
+        let adapter = wgpu::Instance::new(descriptor)
+            .request_adapter(&options)
+            .await
+            .map_err(|error| EngineError::NoAdapter(one_line(&error)))?;
+        Self::from_adapter(adapter).await
+    }
+
+    /// Opens a device on an adapter that the caller chose.
+    ///
+    /// # Errors
+    /// [`EngineError::NullAdapter`] or [`EngineError::NoDevice`].
+    pub async fn from_adapter(adapter: wgpu::Adapter) -> Result<Self, EngineError> {
+        let info = adapter.get_info();
+        let facts = AdapterFacts::new(&info);
+        if info.backend == wgpu::Backend::Noop {
+            return Err(EngineError::NullAdapter(facts.name));
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("finegrain"),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..wgpu::DeviceDescriptor::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| EngineError::NoDevice { adapter: facts.name.clone(), reason: one_line(&error) })?;
+        let failure = Arc::new(Mutex::new(None));
+        // wgpu's own handlers would panic (natively) or only log (on the web).
+        let slot = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&slot, Failure::Error(one_line(&error)))));
+        let slot = Arc::clone(&failure);
+        device.set_device_lost_callback(move |_, reason| note(&slot, Failure::Lost(reason)));
+        Ok(Self { device, queue, facts: Arc::new(facts), failure })
+    }
+
+    /// What is known of the adapter.
+    pub fn adapter(&self) -> &AdapterFacts {
+        &self.facts
+    }
+
+    /// Destroys the device, as a driver reset would: every engine on it answers with [`EngineError::Lost`] from now on.
+    pub fn lose(&self) {
+        self.device.destroy();
+    }
+
+    /// The first failure since the device was opened, if there was one.
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            None => Ok(()),
+            Some(Failure::Error(text)) => Err(EngineError::Device(text)),
+            Some(Failure::Lost(text)) => Err(EngineError::Lost(text)),
+        }
+    }
+
+    /// Refuses a buffer that the device cannot bind.
+    pub(crate) fn fits(&self, what: &str, bytes: u64) -> Result<(), EngineError> {
+        let limits = self.device.limits();
+        let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
+        if bytes > limit { Err(EngineError::TooLarge { what: what.into(), bytes, limit }) } else { Ok(()) }
+    }
+
+    /// Waits for the submitted work where the caller has to (natively); a browser goes on by itself.
+    pub(crate) fn wait(&self) -> Result<(), EngineError> {
+        if cfg!(not(target_arch = "wasm32")) {
+            self.device
+                .poll(wgpu::PollType::wait_indefinitely())
+                .map_err(|error| self.check().err().unwrap_or_else(|| EngineError::Device(one_line(&error))))?;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the first error, except that a lost device says more than the errors that follow from it.
+fn note(slot: &Mutex<Option<Failure>>, failure: Failure) {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    if slot.is_none() || matches!(failure, Failure::Lost(_)) {
+        *slot = Some(failure);
+    }
+}
+
+impl AdapterFacts {
+    fn new(info: &wgpu::AdapterInfo) -> Self {
+        let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
+        // Browsers say it in the description ("SwiftShader"), drivers by the type of the device.
+        let words = format!("{} {driver}", info.name).to_lowercase();
+        let software = info.device_type == wgpu::DeviceType::Cpu
+            || ["llvmpipe", "lavapipe", "swiftshader", "software", "basic render"]
+                .iter()
+                .any(|word| words.contains(word));
+        let backend = match info.backend {
+            wgpu::Backend::BrowserWebGpu => "webgpu".to_owned(),
+            other => other.to_string().to_lowercase(),
+        };
+        let vendor = if info.vendor == 0 { String::new() } else { format!("0x{:04x}", info.vendor) };
+        Self { name: info.name.clone(), vendor, backend, driver, software }
+    }
+}
+
+/// An error as one line, for a sentence.
+pub(crate) fn one_line(error: &dyn std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

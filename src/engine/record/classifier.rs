@@ -1,0 +1,44 @@
+//! From the class tokens to the answer: each branch's norm and head, both softmaxes and their mean.
+
+use super::Recorder;
+use crate::engine::kernels;
+use crate::engine::recording::BufferId;
+
+impl Recorder<'_> {
+    /// `tokens` `[N + 1, D]` and GLCA's output `[1 + k, D]`; the class token is row 0 of both.
+    pub(super) fn classifier(&mut self, tokens: BufferId, glca: Option<BufferId>) {
+        let classes = self.architecture.classes;
+        let uniforms = kernels::ProbabilityUniforms { classes: classes as u32 };
+        let logits_sa = self.branch("sa", "norm", "head", tokens);
+        let sa = self.recording.scratch("probability.sa", &[classes]);
+        if let Some(glca) = glca {
+            let logits_glca = self.branch("glca", "glca_norm", "glca_head", glca);
+            let glca = self.recording.scratch("probability.glca", &[classes]);
+            let mean = self.recording.scratch("probability", &[classes]);
+            let bindings = [logits_sa, sa, logits_glca, glca, mean];
+            self.recording.dispatch("probability", &kernels::PROBABILITY_GLCA, uniforms, &bindings);
+            self.recording.read_back("out.probability.glca", glca);
+            self.recording.read_back("out.probability", mean);
+        } else {
+            self.recording.dispatch("probability", &kernels::PROBABILITY, uniforms, &[logits_sa, sa]);
+        }
+        self.recording.read_back("out.probability.sa", sa);
+    }
+
+    /// The logits of one branch, `[classes]`.
+    fn branch(&mut self, branch: &str, norm: &str, head: &str, tokens: BufferId) -> BufferId {
+        let (dim, classes) = (self.architecture.dim, self.architecture.classes);
+        let feature = self.recording.scratch(format!("feature.{branch}"), &[dim]);
+        // The norm of one row is all that the head sees.
+        self.layer_norm(norm, 1, tokens, feature);
+        let recording = &mut self.recording;
+        let weight = recording.linear(format!("{head}.weight"), &[classes, dim]);
+        let bias = recording.vector(format!("{head}.bias"), &[classes]);
+        let logits = recording.scratch(format!("logits.{branch}"), &[classes]);
+        let uniforms = kernels::ClassifierUniforms { dim: dim as u32, classes: classes as u32 };
+        recording.dispatch(head, &kernels::CLASSIFIER, uniforms, &[feature, weight, bias, logits]);
+        recording.read_back(format!("out.logits.{branch}"), logits);
+        self.trace(format!("out.feature.{branch}"), feature);
+        logits
+    }
+}

@@ -1,0 +1,339 @@
+//! A forward pass as data: buffers, dispatches and read-backs in order. It can be printed and tested without a GPU.
+
+use std::fmt;
+
+use crate::tensors::TensorMap;
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The uniform struct, always binding 0.
+    Uniform,
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    ReadWrite,
+}
+
+/// A binding of a shader, as naga reflected it.
+#[derive(Debug)]
+pub struct Binding {
+    /// Its name in the shader.
+    pub name: &'static str,
+    /// How it is used.
+    pub access: Access,
+    /// The shape that the shader's comment states.
+    pub shape: &'static str,
+}
+
+/// A preprocessed and validated shader; `build.rs` writes these.
+#[derive(Debug)]
+pub struct Shader {
+    /// Name of the specialisation: label of its pipeline and of its dispatches.
+    pub name: &'static str,
+    /// WGSL.
+    pub wgsl: &'static str,
+    /// Threads of a workgroup.
+    pub workgroup_size: [u32; 3],
+    /// Size of the uniform struct.
+    pub uniform_bytes: usize,
+    /// Bindings of group 0, the uniform struct first.
+    pub bindings: &'static [Binding],
+}
+
+/// A shader and what its dispatches need; `kernels.rs` lists them.
+pub struct Kernel {
+    /// The shader.
+    pub shader: &'static Shader,
+    /// Workgroups for given uniforms.
+    pub grid: fn(&[u8]) -> [u32; 3],
+    /// The twin on the CPU: uniforms, then the storage bindings in order.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub cpu: fn(&[u8], &mut [Vec<f32>]),
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.shader.name)
+    }
+}
+
+/// A buffer of a [`Recording`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BufferId(pub(crate) usize);
+
+/// What a buffer holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// The input, written before each run.
+    Input,
+    /// A weight, uploaded once.
+    Weight(WeightLayout),
+    /// Written by kernels, as f32 or (`selected`) as u32.
+    Scratch,
+}
+
+/// How a weight of the model lies in a buffer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightLayout {
+    /// timm's name.
+    pub name: String,
+    /// Its shape in the file.
+    pub shape: Vec<usize>,
+    /// Which rows (outputs) of it, or all.
+    pub rows: Option<std::ops::Range<usize>>,
+    /// True for the weight of a linear layer or the patch convolution, `[out, in...]` in the file: kernels read it as
+    /// `[in, out]`, rows padded with zeros to a multiple of four, so that neighbouring threads read neighbours.
+    pub transposed: bool,
+}
+
+/// A named buffer with a shape.
+#[derive(Debug)]
+pub struct Buffer {
+    /// What it is, for people and profilers.
+    pub label: String,
+    /// Its shape, in values of four bytes.
+    pub shape: Vec<usize>,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// One step.
+#[derive(Debug)]
+pub enum Command {
+    /// Runs a kernel.
+    Dispatch {
+        /// Where in the network: "blocks.0.norm1".
+        label: String,
+        /// Which kernel.
+        kernel: &'static Kernel,
+        /// Its uniform struct.
+        uniforms: Vec<u8>,
+        /// The storage bindings, from binding 1 on.
+        bindings: Vec<BufferId>,
+    },
+    /// Keeps what a buffer holds at this moment for the read-back at the end.
+    ReadBack {
+        /// Name of the result, as in the trace files.
+        name: String,
+        /// The buffer.
+        buffer: BufferId,
+        /// True for `selected`, whose values are integers.
+        integers: bool,
+    },
+}
+
+/// A recording that contradicts its kernels.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the recording is wrong at \"{label}\" ({kernel}): {what}; please report this defect")]
+pub struct RecordingError {
+    label: String,
+    kernel: &'static str,
+    what: String,
+}
+
+/// Buffers and commands of one forward pass.
+#[derive(Debug, Default)]
+pub struct Recording {
+    buffers: Vec<Buffer>,
+    commands: Vec<Command>,
+}
+
+impl Recording {
+    /// The input, `shape` values of f32.
+    pub fn input(&mut self, label: &str, shape: &[usize]) -> BufferId {
+        self.buffer(label.into(), shape.into(), Content::Input)
+    }
+
+    /// A buffer that kernels write.
+    pub fn scratch(&mut self, label: impl Into<String>, shape: &[usize]) -> BufferId {
+        self.buffer(label.into(), shape.into(), Content::Scratch)
+    }
+
+    /// A weight as it lies in the file (norms, biases, embeddings).
+    pub fn vector(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
+        let name = name.into();
+        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, transposed: false };
+        self.buffer(name, shape.into(), Content::Weight(layout))
+    }
+
+    /// Some values (`rows`) of a bias of `length`.
+    pub fn vector_part(&mut self, name: impl Into<String>, length: usize, rows: std::ops::Range<usize>) -> BufferId {
+        let name = name.into();
+        let (label, shape) = (part_label(&name, length, &rows), vec![rows.len()]);
+        let layout = WeightLayout { name, shape: vec![length], rows: Some(rows), transposed: false };
+        self.buffer(label, shape, Content::Weight(layout))
+    }
+
+    /// The weight of a linear layer, `[out, in...]` in the file, transposed for the kernels.
+    pub fn linear(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
+        let rows = 0..shape.first().copied().unwrap_or(0);
+        self.linear_part(name, shape, rows)
+    }
+
+    /// Some outputs (`rows`) of a linear layer.
+    pub fn linear_part(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
+        let name = name.into();
+        let label = part_label(&name, shape.first().copied().unwrap_or(0), &rows);
+        let laid_out = vec![shape.iter().skip(1).product(), rows.len().next_multiple_of(4)];
+        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), transposed: true };
+        self.buffer(label, laid_out, Content::Weight(layout))
+    }
+
+    fn buffer(&mut self, label: String, shape: Vec<usize>, content: Content) -> BufferId {
+        self.buffers.push(Buffer { label, shape, content });
+        BufferId(self.buffers.len() - 1)
+    }
+
+    /// Runs a kernel on storage buffers in the order of its bindings.
+    pub fn dispatch<U: bytemuck::Pod>(
+        &mut self,
+        label: impl Into<String>,
+        kernel: &'static Kernel,
+        uniforms: U,
+        bindings: &[BufferId],
+    ) {
+        let uniforms = bytemuck::bytes_of(&uniforms).to_vec();
+        self.commands.push(Command::Dispatch { label: label.into(), kernel, uniforms, bindings: bindings.into() });
+    }
+
+    /// Reads a buffer back, as it is at this point of the pass.
+    pub fn read_back(&mut self, name: impl Into<String>, buffer: BufferId) {
+        self.commands.push(Command::ReadBack { name: name.into(), buffer, integers: false });
+    }
+
+    /// Reads a buffer of integers back.
+    pub fn read_back_integers(&mut self, name: impl Into<String>, buffer: BufferId) {
+        self.commands.push(Command::ReadBack { name: name.into(), buffer, integers: true });
+    }
+
+    /// The buffers; a [`BufferId`] counts along them.
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
+    /// The commands in order.
+    pub fn commands(&self) -> &[Command] {
+        &self.commands
+    }
+
+    /// The kernels that it runs, each once, in order of first use.
+    pub fn kernels(&self) -> Vec<&'static Kernel> {
+        let mut kernels: Vec<&'static Kernel> = Vec::new();
+        for command in &self.commands {
+            if let Command::Dispatch { kernel, .. } = command
+                && !kernels.iter().any(|other| other.shader.name == kernel.shader.name)
+            {
+                kernels.push(kernel);
+            }
+        }
+        kernels
+    }
+
+    /// Holds every dispatch to its kernel: bindings, uniform size, grid, and no buffer both read and written.
+    ///
+    /// # Errors
+    /// [`RecordingError`] names the first dispatch that is wrong.
+    pub fn check(&self) -> Result<(), RecordingError> {
+        for command in &self.commands {
+            let Command::Dispatch { label, kernel, uniforms, bindings } = command else { continue };
+            let Shader { name, uniform_bytes, bindings: expected, .. } = kernel.shader;
+            let fail = |what: String| Err(RecordingError { label: label.clone(), kernel: name, what });
+            if uniforms.len() != *uniform_bytes {
+                return fail(format!("{} bytes of uniforms instead of {uniform_bytes}", uniforms.len()));
+            }
+            if bindings.len() + 1 != expected.len() {
+                return fail(format!("{} storage bindings instead of {}", bindings.len(), expected.len() - 1));
+            }
+            if (kernel.grid)(uniforms).iter().any(|&n| n == 0 || n > 65_535) {
+                return fail(format!("a grid of {:?} workgroups", (kernel.grid)(uniforms)));
+            }
+            for (at, (binding, buffer)) in expected.iter().skip(1).zip(bindings).enumerate() {
+                let Some(used) = self.buffers.get(buffer.0) else { return fail("an unknown buffer".into()) };
+                if binding.access != Access::ReadWrite {
+                    continue;
+                }
+                if used.content != Content::Scratch {
+                    return fail(format!("it writes \"{}\"", used.label));
+                }
+                if bindings.iter().enumerate().any(|(other, id)| other != at && id == buffer) {
+                    return fail(format!("\"{}\" is bound twice and written", used.label));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A weight's name, with the rows where it is not the whole one.
+fn part_label(name: &str, length: usize, rows: &std::ops::Range<usize>) -> String {
+    if *rows == (0..length) { name.to_owned() } else { format!("{name}[{}..{}]", rows.start, rows.end) }
+}
+
+impl Buffer {
+    /// Values of four bytes.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True for a buffer without values, which no device can have.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One line a buffer and a command, for people.
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Buffer { label, shape, content } in &self.buffers {
+            let kind = match content {
+                Content::Input => "input",
+                Content::Weight(_) => "weight",
+                Content::Scratch => "scratch",
+            };
+            writeln!(f, "{kind:8} {label} {shape:?}")?;
+        }
+        for command in &self.commands {
+            let name = |id: &BufferId| self.buffers.get(id.0).map_or("?", |buffer| buffer.label.as_str());
+            match command {
+                Command::Dispatch { label, kernel, uniforms, bindings } => {
+                    let [x, y, z] = (kernel.grid)(uniforms);
+                    write!(f, "{label}: {} {x} x {y} x {z}", kernel.shader.name)?;
+                    for (binding, buffer) in kernel.shader.bindings.iter().skip(1).zip(bindings) {
+                        let arrow = if binding.access == Access::ReadWrite { "->" } else { "<-" };
+                        write!(f, ", {} {arrow} {}", binding.name, name(buffer))?;
+                    }
+                    writeln!(f)?;
+                }
+                Command::ReadBack { name: result, buffer, .. } => writeln!(f, "read {result} <- {}", name(buffer))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WeightLayout {
+    /// The values as the kernels read them.
+    ///
+    /// # Errors
+    /// [`crate::tensors::TensorError`] for a weight that is missing, of another shape or not finite.
+    pub fn read(&self, weights: &TensorMap) -> Result<Vec<f32>, crate::tensors::TensorError> {
+        let values = weights.weight(&self.name, &self.shape)?;
+        let inner: usize = self.shape.iter().skip(1).product();
+        let rows = self.rows.clone().unwrap_or(0..self.shape.first().copied().unwrap_or(1));
+        let Some(part) = values.get(rows.start * inner..rows.end * inner) else {
+            return Err(crate::tensors::TensorError::Missing(format!("{}[{}..{}]", self.name, rows.start, rows.end)));
+        };
+        if !self.transposed {
+            return Ok(part.to_vec());
+        }
+        let columns = rows.len().next_multiple_of(4);
+        let mut turned = vec![0.0; inner * columns];
+        for (column, row) in part.chunks_exact(inner).enumerate() {
+            for (k, &value) in row.iter().enumerate() {
+                turned[k * columns + column] = value;
+            }
+        }
+        Ok(turned)
+    }
+}

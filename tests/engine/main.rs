@@ -1,0 +1,9 @@
+//! The engine: its recordings (without a GPU), its kernels against their CPU twins, and whole networks against the traces.
+//! Tests that need a device use the one that wgpu finds (lavapipe here) and fail if there is none.
+#![cfg(feature = "engine")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod kernels;
+mod networks;
+mod recordings;
+mod support;

@@ -1,0 +1,246 @@
+//! Whole networks against the traces (computed in f64 by another program), and what the engine says to bad input.
+
+use std::path::Path;
+
+use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
+use finegrain::tensors::{Tensor, TensorError, TensorMap};
+use pollster::block_on;
+
+use crate::support::{Random, fixture, gpu, random_weights, reals, relative_norm, trace_file};
+
+/// Values of image `index` of a batch.
+fn image(map: &TensorMap, name: &str, index: usize) -> Vec<f32> {
+    let tensor = map.get(name).unwrap();
+    let size: usize = tensor.shape[1..].iter().product();
+    reals(tensor)[index * size..(index + 1) * size].to_vec()
+}
+
+fn selected(map: &TensorMap, index: usize) -> Vec<i32> {
+    let k = map.get("out.selected").unwrap().shape[1];
+    map.integers("out.selected").unwrap()[index * k..(index + 1) * k].to_vec()
+}
+
+/// Every `out.` tensor of the trace that inference has, against what was computed. 1e-5 relative norm, f32 against f64.
+fn compare(what: &str, found: &TensorMap, trace: &TensorMap, index: usize) {
+    let mut compared = 0;
+    for (name, expected) in trace.iter().filter(|(name, _)| name.starts_with("out.")) {
+        // Training only: pairs of images and losses.
+        if name.contains("pwca") || name.contains("loss") {
+            continue;
+        }
+        compared += 1;
+        let tensor = found.get(name).unwrap_or_else(|| panic!("{what}: {name} is missing"));
+        assert_eq!(tensor.shape[1..], expected.shape[1..], "{what}: {name}");
+        if name == "out.selected" {
+            assert_eq!(found.integers(name).unwrap(), selected(trace, index), "{what}: {name}");
+            continue;
+        }
+        let error = relative_norm(reals(tensor), &image(trace, name, index));
+        assert!(error < 1e-5, "{what}: {name} is off by {error:.2e}");
+    }
+    assert!(compared > 10, "{what}: {compared} tensors compared");
+}
+
+#[test]
+fn traces_are_reproduced_on_the_device() {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+        let (architecture, trace) = fixture(name);
+        let engine = block_on(Engine::load(&gpu(), &architecture, &trace.under("param."))).unwrap();
+        for index in 0..trace.get("input.images").unwrap().shape[0] {
+            let input = image(&trace, "input.images", index);
+            compare(&format!("{name}, image {index}"), &block_on(engine.trace(&input)).unwrap(), &trace, index);
+            // Classifying reads back less and shares its buffers from photo to photo.
+            let answer = block_on(engine.classify(&input)).unwrap();
+            for (what, values) in [
+                ("out.logits.sa", &answer.logits_sa),
+                ("out.logits.glca", &answer.logits_glca),
+                ("out.probability", &answer.probability),
+                ("out.rollout", &answer.rollout),
+            ] {
+                let error = relative_norm(values, &image(&trace, what, index));
+                assert!(error < 1e-5, "{name}, image {index}: {what} is off by {error:.2e}");
+            }
+            let tokens: Vec<i32> = answer.selected.iter().map(|token| token.cast_signed()).collect();
+            assert_eq!(tokens, selected(&trace, index));
+            for values in [&answer.sa, &answer.glca, &answer.rollout] {
+                assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn traces_are_reproduced_by_the_twins() {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+        let (architecture, trace) = fixture(name);
+        let recording = record::trace(&architecture).unwrap();
+        let found = cpu::run(&recording, &trace.under("param."), &image(&trace, "input.images", 0)).unwrap();
+        let mut batch = TensorMap::default();
+        for (name, tensor) in found.iter() {
+            let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape.iter().copied()).collect();
+            batch.insert(name, Tensor { shape, values: tensor.values.clone() });
+        }
+        compare(&format!("{name}, twins"), &batch, &trace, 0);
+    }
+}
+
+/// The pretrained ViT-Tiny on two photos, GLCA with block 12's weights (shared/README.md).
+#[test]
+fn the_real_vit_tiny_is_reproduced() {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let weights = shared.join("weights/vit_tiny_patch16_224.augreg_in21k_ft_in1k.safetensors");
+    let reference = shared.join("reference/vit_tiny_real.safetensors");
+    if !weights.is_file() || !reference.is_file() {
+        println!("skipped: the pretrained ViT-Tiny and its reference are not beside this checkout");
+        return;
+    }
+    let (architecture, trace) = trace_file(&reference);
+    let mut weights = TensorMap::read(&std::fs::read(weights).unwrap()).unwrap();
+    let copies: Vec<(String, Tensor)> = weights
+        .iter()
+        .filter_map(|(name, tensor)| {
+            let copy = if let Some(rest) = name.strip_prefix("blocks.11.") {
+                format!("glca.{rest}")
+            } else {
+                format!(
+                    "glca_{}",
+                    name.strip_prefix("norm.")
+                        .map(|rest| format!("norm.{rest}"))
+                        .or_else(|| { name.strip_prefix("head.").map(|rest| format!("head.{rest}")) })?
+                )
+            };
+            Some((copy, tensor.clone()))
+        })
+        .collect();
+    for (name, tensor) in copies {
+        weights.insert(name, tensor);
+    }
+    let engine = block_on(Engine::load(&gpu(), &architecture, &weights)).unwrap();
+    for index in 0..2 {
+        let input = image(&trace, "input.images", index);
+        let answer = block_on(engine.classify(&input)).unwrap();
+        for (what, values) in [("out.logits.sa", &answer.logits_sa), ("out.logits.glca", &answer.logits_glca)] {
+            let expected = image(&trace, what, index);
+            let worst = values.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-3, "photo {index}: {what} is off by {worst}");
+        }
+        let tokens: Vec<i32> = answer.selected.iter().map(|token| token.cast_signed()).collect();
+        assert_eq!(tokens, selected(&trace, index), "photo {index}");
+        compare(&format!("ViT-Tiny, photo {index}"), &block_on(engine.trace(&input)).unwrap(), &trace, index);
+    }
+}
+
+fn odd() -> Architecture {
+    Architecture {
+        image_size: [21, 35],
+        patch_size: 7,
+        dim: 25,
+        depth: 2,
+        heads: 5,
+        mlp_ratio: 3,
+        layer_norm_eps: 1e-6,
+        classes: 3,
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false }),
+    }
+}
+
+/// Networks that no trace covers, against the twins: an oblong image, one patch, GLCA off, everything odd.
+#[test]
+fn other_architectures_agree_with_the_twins() {
+    let gpu = gpu();
+    let mut random = Random(5);
+    let one_patch = Architecture { image_size: [7, 7], ..odd() };
+    let plain = Architecture { mechanism: Mechanism::None, ..odd() };
+    let wide = Architecture { dim: 130, heads: 2, depth: 1, classes: 257, ..odd() };
+    for architecture in [odd(), one_patch, plain, wide] {
+        let weights = random_weights(&architecture, &mut random);
+        let [height, width] = architecture.image_size;
+        let input = reals(&random.tensor(&[3, height, width], 2.0)).to_vec();
+        let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
+        let answer = block_on(engine.classify(&input)).unwrap();
+        let twin = cpu::run(&record::classify(&architecture).unwrap(), &weights, &input).unwrap();
+        assert!(relative_norm(&answer.logits_sa, twin.reals("out.logits.sa").unwrap()) < 1e-5);
+        assert!(relative_norm(&answer.rollout, twin.reals("out.rollout").unwrap()) < 1e-5);
+        assert_eq!(answer.selected.len(), architecture.selected());
+        if architecture.glca().is_some() {
+            assert!(relative_norm(&answer.probability, twin.reals("out.probability").unwrap()) < 1e-5);
+        } else {
+            assert_eq!(answer.probability, answer.sa);
+            assert!(answer.glca.is_empty() && answer.logits_glca.is_empty());
+        }
+    }
+}
+
+#[test]
+fn bad_weights_and_bad_images_are_named() {
+    let gpu = gpu();
+    let architecture = odd();
+    let weights = random_weights(&architecture, &mut Random(7));
+    let broken = |change: &dyn Fn(&mut TensorMap)| {
+        let mut weights = weights.clone();
+        change(&mut weights);
+        block_on(Engine::load(&gpu, &architecture, &weights)).err().unwrap()
+    };
+    let missing = broken(&|weights| drop(weights.remove("blocks.1.mlp.fc1.bias")));
+    assert!(matches!(&missing, EngineError::Weights(TensorError::Missing(name)) if name == "blocks.1.mlp.fc1.bias"));
+    let shape = broken(&|weights| weights.insert("norm.bias", Tensor::f32([24], vec![0.0; 24])));
+    assert!(matches!(shape, EngineError::Weights(TensorError::Shape { .. })));
+    let mut values = vec![0.5; 25];
+    values[3] = f32::NAN;
+    let nan = broken(&|weights| weights.insert("norm.bias", Tensor::f32([25], values.clone())));
+    assert!(matches!(nan, EngineError::Weights(TensorError::NotFinite(_))));
+    let heads = Architecture { heads: 4, ..odd() };
+    assert!(matches!(block_on(Engine::load(&gpu, &heads, &weights)), Err(EngineError::Architecture(_))));
+    let wide = Architecture { dim: 258, heads: 2, ..odd() };
+    assert!(matches!(block_on(Engine::load(&gpu, &wide, &weights)), Err(EngineError::Unsupported(_))));
+
+    let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
+    let short = block_on(engine.classify(&[0.0; 12])).unwrap_err();
+    assert!(matches!(short, EngineError::Image { found: 12, expected: 2205 }));
+    // Finite in, not finite out: every activation overflows.
+    assert!(matches!(block_on(engine.classify(&[f32::NAN; 2205])), Err(EngineError::NotFinite(_))));
+    let answer = block_on(engine.classify(&[0.25; 2205])).unwrap();
+    assert!(answer.probability.iter().all(|p| p.is_finite()), "the engine still works after a failed photo");
+}
+
+#[test]
+fn a_lost_device_is_an_error_not_a_panic() {
+    let gpu = gpu();
+    let architecture = odd();
+    let engine = block_on(Engine::load(&gpu, &architecture, &random_weights(&architecture, &mut Random(8)))).unwrap();
+    block_on(engine.classify(&[0.25; 2205])).unwrap();
+    gpu.lose();
+    let error = block_on(engine.classify(&[0.25; 2205])).unwrap_err();
+    assert!(matches!(error, EngineError::Lost(_)), "{error}");
+}
+
+#[test]
+fn two_photos_at_once_are_refused_and_a_dropped_one_is_forgotten() {
+    use std::future::Future;
+    use std::task::{Context, Waker};
+    let gpu = gpu();
+    let architecture = odd();
+    let engine = block_on(Engine::load(&gpu, &architecture, &random_weights(&architecture, &mut Random(9)))).unwrap();
+    let input = [0.25; 2205];
+    // Natively a run blocks until it is done, so one poll finishes it; what must not happen is that dropping it at any
+    // point leaves the engine busy.
+    let mut first = Box::pin(engine.classify(&input));
+    let _ = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(first);
+    block_on(engine.classify(&input)).unwrap();
+}
+
+#[test]
+fn progress_counts_every_pipeline() {
+    let architecture = odd();
+    let weights = random_weights(&architecture, &mut Random(10));
+    let seen = std::cell::RefCell::new(Vec::new());
+    let options = LoadOptions { on_progress: Some(Box::new(|progress| seen.borrow_mut().push(progress))) };
+    let engine = block_on(Engine::load_with(&gpu(), &architecture, &weights, options)).unwrap();
+    let seen = seen.into_inner();
+    let total = record::classify(&architecture).unwrap().kernels().len();
+    assert!(matches!(seen[0], Progress::Uploaded { bytes } if bytes > 0 && bytes < engine.device_bytes()));
+    assert_eq!(seen.len(), 1 + total);
+    assert_eq!(seen.last(), Some(&Progress::Compiled { done: total, total }));
+}

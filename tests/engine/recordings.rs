@@ -1,0 +1,127 @@
+//! Recordings as data: no GPU is opened here.
+
+use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::engine::kernels::{self, GatherUniforms, MatmulUniforms};
+use finegrain::engine::{Command, Content, Recording, record};
+
+fn tiny() -> Architecture {
+    Architecture {
+        image_size: [448, 448],
+        patch_size: 16,
+        dim: 192,
+        depth: 12,
+        heads: 3,
+        mlp_ratio: 4,
+        layer_norm_eps: 1e-6,
+        classes: 100,
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }),
+    }
+}
+
+fn dispatched(recording: &Recording, name: &str) -> usize {
+    let is_it = |command: &&Command| matches!(command, Command::Dispatch { kernel, .. } if kernel.shader.name == name);
+    recording.commands().iter().filter(is_it).count()
+}
+
+#[test]
+fn classifying_runs_the_kernels_of_the_paper() {
+    let recording = record::classify(&tiny()).unwrap();
+    recording.check().unwrap();
+    assert_eq!(dispatched(&recording, "patch_embed"), 1);
+    assert_eq!(dispatched(&recording, "attention_64"), 13, "twelve blocks and GLCA");
+    assert_eq!(dispatched(&recording, "rollout"), 12);
+    assert_eq!(dispatched(&recording, "select"), 1);
+    assert_eq!(dispatched(&recording, "matmul_gelu"), 13);
+    assert_eq!(dispatched(&recording, "attention_mean"), 0, "maps are for traces");
+    assert!(recording.kernels().len() <= 12, "few pipelines: {:?}", recording.kernels());
+    // GLCA's MLP sees the class token and 78 local queries only.
+    let rows = recording.buffers().iter().find(|buffer| buffer.label == "glca.hidden").unwrap();
+    assert_eq!(rows.shape, [79, 768]);
+}
+
+#[test]
+fn no_attention_map_lies_in_memory() {
+    let recording = record::classify(&tiny()).unwrap();
+    let map = 785 * 785;
+    for buffer in recording.buffers().iter().filter(|buffer| buffer.content == Content::Scratch) {
+        // The MLP's hidden layer [785, 768] is the widest activation.
+        assert!(buffer.len() < map, "{} {:?}", buffer.label, buffer.shape);
+    }
+    assert!(record::trace(&tiny()).unwrap().buffers().iter().any(|buffer| buffer.shape == [785, 785]));
+}
+
+#[test]
+fn results_are_read_back_at_the_end_of_a_photo() {
+    let names = |recording: &Recording| -> Vec<String> {
+        let read = |command: &Command| match command {
+            Command::ReadBack { name, .. } => Some(name.clone()),
+            Command::Dispatch { .. } => None,
+        };
+        recording.commands().iter().filter_map(read).collect()
+    };
+    let mut with = names(&record::classify(&tiny()).unwrap());
+    with.sort();
+    assert_eq!(
+        with,
+        [
+            "out.logits.glca",
+            "out.logits.sa",
+            "out.probability",
+            "out.probability.glca",
+            "out.probability.sa",
+            "out.rollout",
+            "out.selected"
+        ]
+    );
+    let plain = names(&record::classify(&Architecture { mechanism: Mechanism::None, ..tiny() }).unwrap());
+    assert_eq!(plain, ["out.rollout", "out.logits.sa", "out.probability.sa"]);
+}
+
+#[test]
+fn a_recording_can_be_read() {
+    let text = record::classify(&tiny()).unwrap().to_string();
+    assert!(text.contains("weight   blocks.0.attn.qkv.weight [192, 576]"), "{text}");
+    assert!(
+        text.contains(
+            "blocks.0.attn.qkv: matmul 18 x 25 x 1, x <- normed, weight <- blocks.0.attn.qkv.weight, \
+         bias <- blocks.0.attn.qkv.bias, y -> blocks.0.qkv"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("read out.selected <- selected"), "{text}");
+}
+
+#[test]
+fn a_wrong_recording_is_refused() {
+    let mut recording = Recording::default();
+    let x = recording.input("x", &[4, 8]);
+    let y = recording.scratch("y", &[4, 8]);
+    let weight = recording.linear("w", &[8, 8]);
+    let bias = recording.vector("b", &[8]);
+    let good = MatmulUniforms { rows: 4, inner: 8, columns: 8 };
+    let error = |uniforms: MatmulUniforms, bindings: &[_]| {
+        let mut copy = Recording::default();
+        copy.input("x", &[4, 8]);
+        copy.scratch("y", &[4, 8]);
+        copy.linear("w", &[8, 8]);
+        copy.vector("b", &[8]);
+        copy.dispatch("layer", &kernels::MATMUL, uniforms, bindings);
+        copy.check().map_err(|error| error.to_string())
+    };
+    assert_eq!(error(good, &[x, weight, bias, y]), Ok(()));
+    assert!(error(good, &[x, weight, y]).unwrap_err().contains("3 storage bindings instead of 4"));
+    assert!(error(good, &[y, weight, bias, y]).unwrap_err().contains("bound twice"));
+    assert!(error(good, &[x, weight, bias, x]).unwrap_err().contains("it writes \"x\""));
+    assert!(error(MatmulUniforms { rows: 0, ..good }, &[x, weight, bias, y]).unwrap_err().contains("grid"));
+    recording.dispatch("layer", &kernels::MATMUL, GatherUniforms { rows: 4, dim: 8 }, &[x, weight, bias, y]);
+    assert!(recording.check().unwrap_err().to_string().contains("8 bytes of uniforms instead of 12"));
+}
+
+#[test]
+fn every_binding_states_its_shape() {
+    for kernel in kernels::ALL {
+        for binding in &kernel.shader.bindings[1..] {
+            assert!(binding.shape.starts_with('['), "{}: {}", kernel.shader.name, binding.name);
+        }
+    }
+}

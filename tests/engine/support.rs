@@ -1,0 +1,93 @@
+//! Devices, random values, comparison and trace files for the tests of the engine.
+
+use std::path::Path;
+
+use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::engine::Gpu;
+use finegrain::tensors::{Tensor, TensorMap, Values};
+
+/// A device of its own for each test: a test that breaks one does not break the others.
+pub(crate) fn gpu() -> Gpu {
+    pollster::block_on(Gpu::open()).unwrap()
+}
+
+/// Reproducible numbers (SplitMix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From -`scale` to `scale`.
+    pub(crate) fn real(&mut self, scale: f32) -> f32 {
+        ((self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale
+    }
+
+    pub(crate) fn tensor(&mut self, shape: &[usize], scale: f32) -> Tensor {
+        let values = (0..shape.iter().product()).map(|_| self.real(scale)).collect();
+        Tensor::f32(shape, values)
+    }
+}
+
+/// `|a - b| / |b|`, Euclidean norms, summed in f64.
+pub(crate) fn relative_norm(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = square(&mut found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / square(&mut expected.iter().map(|v| f64::from(*v))).max(f64::MIN_POSITIVE)
+}
+
+pub(crate) fn reals(tensor: &Tensor) -> &[f32] {
+    match &tensor.values {
+        Values::F32(values) => values,
+        Values::I32(_) => panic!("expected reals"),
+    }
+}
+
+/// Reads a trace file and its architecture.
+pub(crate) fn trace_file(path: &Path) -> (Architecture, TensorMap) {
+    let map = TensorMap::read(&std::fs::read(path).unwrap()).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&map.metadata["config"]).unwrap();
+    let number = |name: &str| config[name].as_u64().map(|n| usize::try_from(n).unwrap());
+    let size = number("image_size").unwrap();
+    let architecture = Architecture {
+        image_size: [size, size],
+        patch_size: number("patch_size").unwrap(),
+        dim: number("dim").unwrap(),
+        depth: number("depth").unwrap(),
+        heads: number("heads").unwrap(),
+        mlp_ratio: number("mlp_ratio").unwrap_or(4),
+        layer_norm_eps: 1e-6,
+        classes: map.get("out.logits.sa").unwrap().shape[1],
+        mechanism: Mechanism::Dcal(Dcal { ratio: config["ratio"].as_f64().unwrap(), glca: true, pwca: true }),
+    };
+    (architecture, map)
+}
+
+/// A fixture of the repository.
+pub(crate) fn fixture(name: &str) -> (Architecture, TensorMap) {
+    trace_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name))
+}
+
+/// Random weights for every weight that the architecture's recording names.
+pub(crate) fn random_weights(architecture: &Architecture, random: &mut Random) -> TensorMap {
+    let mut weights = TensorMap::default();
+    let recording = finegrain::engine::record::classify(architecture).unwrap();
+    for buffer in recording.buffers() {
+        let finegrain::engine::Content::Weight(layout) = &buffer.content else { continue };
+        let scale =
+            if layout.transposed { 1.5 / (layout.shape[1..].iter().product::<usize>() as f32).sqrt() } else { 0.5 };
+        let mut tensor = random.tensor(&layout.shape, scale);
+        if layout.name.contains("norm") && layout.name.ends_with("weight") {
+            let Values::F32(values) = &mut tensor.values else { unreachable!() };
+            values.iter_mut().for_each(|v| *v += 1.0);
+        }
+        weights.insert(layout.name.clone(), tensor);
+    }
+    weights
+}
