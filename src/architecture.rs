@@ -1,6 +1,10 @@
 //! What a network looks like: the numbers that a config, a bundle's manifest and a trace file all carry.
 
+mod weights;
+
 use serde::{Deserialize, Serialize};
+
+pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.
 ///

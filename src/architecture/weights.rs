@@ -1,0 +1,87 @@
+//! The tensors that a network consists of: timm's names, PyTorch's layouts.
+
+use super::Architecture;
+
+/// Name and shape of one weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightSpec {
+    /// timm's name, such as `blocks.0.attn.qkv.weight`.
+    pub name: String,
+    /// Its shape; linear weights are `[out, in]`.
+    pub shape: Vec<usize>,
+}
+
+impl Architecture {
+    /// Every weight that inference needs, in the order of the forward pass. `loss_log_var` is training's alone.
+    ///
+    /// The caller has checked the architecture ([`Architecture::check`], [`Architecture::parameters`]).
+    pub fn weights(&self) -> Vec<WeightSpec> {
+        let (d, p) = (self.dim, self.patch_size);
+        let mut list = List(Vec::new());
+        list.add("cls_token", [1, 1, d]);
+        list.add("pos_embed", [1, self.tokens(), d]);
+        list.affine("patch_embed.proj", [d, 3, p, p]);
+        for i in 0..self.depth {
+            list.block(&format!("blocks.{i}"), d, self.hidden());
+        }
+        list.norm("norm", d);
+        list.affine("head", [self.classes, d]);
+        if self.glca().is_some() {
+            list.block("glca", d, self.hidden());
+            list.norm("glca_norm", d);
+            list.affine("glca_head", [self.classes, d]);
+        }
+        list.0
+    }
+
+    /// How many numbers [`Architecture::weights`] holds, or `None` where that exceeds 64 bits: to be asked before
+    /// anything is allocated for an architecture from a foreign file.
+    pub fn parameters(&self) -> Option<u64> {
+        let product = |factors: &[usize]| {
+            factors.iter().try_fold(1u64, |product, &factor| product.checked_mul(u64::try_from(factor).ok()?))
+        };
+        let sum = |terms: &[Option<u64>]| terms.iter().try_fold(0u64, |sum, term| sum.checked_add((*term)?));
+        let (d, [rows, columns]) = (self.dim, self.grid());
+        let hidden = product(&[d, self.mlp_ratio])?;
+        // qkv, proj, fc1, fc2 with their biases, and two norms.
+        let block = sum(&[product(&[4, d, d]), product(&[9, d]), product(&[2, d])?.checked_mul(hidden), Some(hidden)])?;
+        let end = sum(&[product(&[2, d]), product(&[self.classes, d]), product(&[self.classes])])?;
+        let branches = 1 + u64::from(self.glca().is_some());
+        let blocks = u64::try_from(self.depth).ok()? + branches - 1;
+        sum(&[
+            // Class token, position embedding, patch embedding and its bias.
+            product(&[3, d]),
+            product(&[rows, columns, d]),
+            product(&[d, 3, self.patch_size, self.patch_size]),
+            block.checked_mul(blocks),
+            end.checked_mul(branches),
+        ])
+    }
+}
+
+struct List(Vec<WeightSpec>);
+
+impl List {
+    fn add(&mut self, name: &str, shape: impl Into<Vec<usize>>) {
+        self.0.push(WeightSpec { name: name.to_owned(), shape: shape.into() });
+    }
+
+    /// A weight whose first axis is its output, and its bias.
+    fn affine<const N: usize>(&mut self, name: &str, shape: [usize; N]) {
+        self.add(&format!("{name}.weight"), shape);
+        self.add(&format!("{name}.bias"), [shape[0]]);
+    }
+
+    fn norm(&mut self, name: &str, d: usize) {
+        self.affine(name, [d]);
+    }
+
+    fn block(&mut self, name: &str, d: usize, hidden: usize) {
+        self.norm(&format!("{name}.norm1"), d);
+        self.affine(&format!("{name}.attn.qkv"), [3 * d, d]);
+        self.affine(&format!("{name}.attn.proj"), [d, d]);
+        self.norm(&format!("{name}.norm2"), d);
+        self.affine(&format!("{name}.mlp.fc1"), [hidden, d]);
+        self.affine(&format!("{name}.mlp.fc2"), [d, hidden]);
+    }
+}
