@@ -1,0 +1,158 @@
+//! AdamW (Loshchilov and Hutter, 2019) with a rate and a decay per parameter, and clipping by the global norm.
+//!
+//! burn's optimizer keeps its state under parameter ids and materialises it on the default device; this one keeps it
+//! under names, so that a checkpoint is a safetensors file that anyone can look into.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use finegrain::model::Network;
+use finegrain::tensors::{self, TensorError, TensorMap};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// What one parameter is trained with in one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decoupled weight decay.
+    pub decay: f64,
+}
+
+/// The optimizer's state: first and second moment of each parameter, flat.
+#[derive(Debug, Default)]
+pub struct AdamW {
+    moments: BTreeMap<String, [Tensor<1>; 2]>,
+    steps: i32,
+}
+
+impl AdamW {
+    /// Updates every parameter that has a gradient. Gradients are first multiplied by `scale` (clipping).
+    ///
+    /// `rates` is asked with burn's path of the parameter ("vit.blocks.3.attn.qkv.weight").
+    pub fn step(
+        &mut self,
+        network: Network,
+        gradients: GradientsParams,
+        scale: f64,
+        rates: &dyn Fn(&str) -> Rates,
+    ) -> Network {
+        self.steps += 1;
+        let corrections = [1.0 - BETA_1.powi(self.steps), 1.0 - BETA_2.powi(self.steps)];
+        network.map(&mut Update { path: Vec::new(), state: self, gradients, scale, rates, corrections })
+    }
+
+    /// The state as named tensors: `first.<path>`, `second.<path>` and `steps`.
+    pub fn tensors(&self) -> TensorMap {
+        let mut map = TensorMap::default();
+        map.insert("steps", tensors::Tensor::i32([1], vec![self.steps]));
+        for (path, moments) in &self.moments {
+            for (kind, moment) in ["first", "second"].iter().zip(moments) {
+                let values: Vec<f32> = moment.clone().into_data().iter::<f32>().collect();
+                map.insert(format!("{kind}.{path}"), tensors::Tensor::f32([values.len()], values));
+            }
+        }
+        map
+    }
+
+    /// Reads back what [`AdamW::tensors`] gave.
+    ///
+    /// # Errors
+    /// [`TensorError`] where a moment is missing.
+    pub fn restore(map: &TensorMap, device: &Device) -> Result<Self, TensorError> {
+        let steps = map.integers("steps")?.first().copied().unwrap_or(0);
+        let mut moments = BTreeMap::new();
+        for (path, _) in map.under("first.").iter() {
+            let moment = |kind: &str| -> Result<Tensor<1>, TensorError> {
+                let values = map.reals(&format!("{kind}.{path}"))?.to_vec();
+                let count = values.len();
+                Ok(Tensor::from_data(TensorData::new(values, [count]), device))
+            };
+            moments.insert(path.to_owned(), [moment("first")?, moment("second")?]);
+        }
+        Ok(Self { moments, steps })
+    }
+}
+
+struct Update<'a> {
+    path: Vec<String>,
+    state: &'a mut AdamW,
+    gradients: GradientsParams,
+    scale: f64,
+    rates: &'a dyn Fn(&str) -> Rates,
+    corrections: [f64; 2],
+}
+
+impl ModuleMapper for Update<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        let path = self.path.join(".");
+        let Rates { lr, decay } = (self.rates)(&path);
+        let scale = self.scale;
+        let [correction_1, correction_2] = self.corrections;
+        let moments = self.state.moments.remove(&path);
+        let mut updated = None;
+        let param = param.map(|value| {
+            let shape = value.dims();
+            // Flat tensors: one kind of state for parameters of every rank.
+            let value: Tensor<1> = value.flatten(0, D - 1);
+            let mut g: Tensor<1> = gradient.flatten(0, D - 1);
+            if scale != 1.0 {
+                g = g * scale;
+            }
+            let squared = g.clone() * g.clone();
+            let (first, second) = match moments {
+                Some([m, v]) => (m * BETA_1 + g * (1.0 - BETA_1), v * BETA_2 + squared * (1.0 - BETA_2)),
+                None => (g * (1.0 - BETA_1), squared * (1.0 - BETA_2)),
+            };
+            let denominator = (second.clone() / correction_2).sqrt() + EPSILON;
+            let delta = first.clone() / denominator * (lr / correction_1);
+            updated = Some([first, second]);
+            (value * (1.0 - lr * decay) - delta).reshape(shape)
+        });
+        if let Some(moments) = updated {
+            self.state.moments.insert(path, moments);
+        }
+        param
+    }
+}
+
+/// The factor that brings the global norm of `gradients` down to `limit` (1 where it is smaller or `limit` is 0), and
+/// the norm itself.
+pub fn clip_scale(network: &Network, gradients: &GradientsParams, limit: f64) -> (f64, f64) {
+    let mut squares = Squares { gradients, found: Vec::new() };
+    network.visit(&mut squares);
+    if squares.found.is_empty() {
+        return (1.0, 0.0);
+    }
+    let sums: Vec<f32> = Tensor::cat(squares.found, 0).into_data().iter::<f32>().collect();
+    let norm = sums.iter().map(|s| f64::from(*s)).sum::<f64>().sqrt();
+    let scale = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
+    (scale, norm)
+}
+
+struct Squares<'a> {
+    gradients: &'a GradientsParams,
+    found: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.found.push((gradient.clone() * gradient).sum());
+        }
+    }
+}

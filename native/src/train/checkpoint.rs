@@ -1,0 +1,108 @@
+//! Where a run stands, in one file that is replaced at once: weights, optimizer, position.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use finegrain::model::Network;
+use finegrain::tensors::{Precision, TensorMap};
+use serde::{Deserialize, Serialize};
+
+use super::adamw::AdamW;
+use super::gradients::Outcome;
+
+/// Raised whenever an older program could misread a checkpoint.
+const FORMAT: u32 = 1;
+const FILE: &str = "state.safetensors";
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// The epoch that runs, from 0.
+    pub epoch: usize,
+    /// Batches of it that are done.
+    pub batch: usize,
+    /// Optimizer steps of the whole run that are done.
+    pub step: usize,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Sums over the photos of the running epoch.
+    #[serde(with = "sums")]
+    pub epoch_sums: Outcome,
+}
+
+/// [`Outcome`] in a file.
+mod sums {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Outcome;
+
+    pub(super) fn serialize<S: Serializer>(o: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+        (o.loss, o.parts, o.correct, o.count).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+        let (loss, parts, correct, count) = Deserialize::deserialize(deserializer)?;
+        Ok(Outcome { loss, parts, correct, count })
+    }
+}
+
+/// The checkpoint file of a run.
+pub fn path(run: &Path) -> PathBuf {
+    run.join("checkpoint").join(FILE)
+}
+
+/// Saves a checkpoint; the former one stays until the new one is complete.
+///
+/// # Errors
+/// When the disk refuses; what was saved before is untouched.
+pub fn save(run: &Path, network: &Network, optimizer: &AdamW, position: &Position) -> Result<()> {
+    let mut map = TensorMap::default();
+    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors())] {
+        for (name, tensor) in tensors.iter() {
+            map.insert(format!("{prefix}{name}"), tensor.clone());
+        }
+    }
+    map.metadata.insert("format".into(), FORMAT.to_string());
+    map.metadata.insert("position".into(), serde_json::to_string(position)?);
+    replace(&path(run), &map.write(Precision::F32)?)
+}
+
+/// Loads the checkpoint of a run.
+///
+/// # Errors
+/// When there is none, or it is of another version or network.
+pub fn load(run: &Path, network: Network, device: &Device) -> Result<(Network, AdamW, Position)> {
+    let path = path(run);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("there is no checkpoint to resume from (\"{}\")", path.display()))?;
+    let read = || -> Result<(Network, AdamW, Position)> {
+        let map = TensorMap::read(&bytes)?;
+        match map.metadata.get("format").map(String::as_str) {
+            Some(found) if found == FORMAT.to_string() => {}
+            found => bail!("its format is {}, this program reads {FORMAT}", found.unwrap_or("unknown")),
+        }
+        let position = serde_json::from_str(map.metadata.get("position").map_or("", String::as_str))?;
+        let network = network.load(&map.under("model."))?;
+        Ok((network, AdamW::restore(&map.under("adamw."), device)?, position))
+    };
+    read().with_context(|| format!("the checkpoint \"{}\" cannot be used", path.display()))
+}
+
+/// Writes a file so that it is either the old or the new one, whatever happens.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let folder = path.parent().context("it has no folder")?;
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write \"{}\"", path.display()))
+}

@@ -1,0 +1,60 @@
+//! Where to compute.
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
+
+/// The choices of `--device`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceChoice {
+    /// A CUDA GPU when this build supports it and one is there, else the CPU.
+    Auto,
+    /// burn's CPU back end (flex).
+    Cpu,
+    /// The first NVIDIA GPU (a build with `--features cuda`).
+    Cuda,
+    /// The default GPU through wgpu (a build with `--features wgpu`).
+    Wgpu,
+}
+
+impl DeviceChoice {
+    /// The device and its name.
+    ///
+    /// # Errors
+    /// When this build has no such back end.
+    pub fn open(self) -> Result<(Device, &'static str)> {
+        match self {
+            Self::Cpu => Ok((Device::flex(), "cpu")),
+            Self::Auto => Ok(cuda().filter(|_| cuda_driver()).unwrap_or((Device::flex(), "cpu"))),
+            Self::Cuda if cuda().is_some() && !cuda_driver() => {
+                bail!("there is no NVIDIA driver on this machine; use --device cpu")
+            }
+            Self::Cuda => match cuda() {
+                Some(found) => Ok(found),
+                None => bail!("this build has no CUDA; build with --features cuda or use --device cpu"),
+            },
+            Self::Wgpu => match wgpu() {
+                Some(found) => Ok(found),
+                None => bail!("this build has no wgpu training; build with --features wgpu or use --device cpu"),
+            },
+        }
+    }
+}
+
+/// burn does not fall back when the driver is missing, so look first.
+fn cuda_driver() -> bool {
+    cfg!(windows) || std::path::Path::new("/dev/nvidiactl").exists()
+}
+
+fn cuda() -> Option<(Device, &'static str)> {
+    #[cfg(feature = "cuda")]
+    return Some((Device::cuda(0), "cuda"));
+    #[cfg(not(feature = "cuda"))]
+    None
+}
+
+fn wgpu() -> Option<(Device, &'static str)> {
+    #[cfg(feature = "wgpu")]
+    return Some((Device::wgpu(Default::default()), "wgpu"));
+    #[cfg(not(feature = "wgpu"))]
+    None
+}

@@ -1,0 +1,175 @@
+//! Loss and gradients of one batch: in parts, on several single-threaded workers where the device is the CPU.
+//!
+//! burn's CPU back end gains little from a second thread inside one product, so each worker computes whole parts of the
+//! batch with one thread. Gradients are summed in the order of the parts: the number of workers changes no bit.
+
+use anyhow::{Context, Result};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use finegrain::model::Network;
+
+use super::loader::Batch;
+
+/// Losses and hits of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Outcome {
+    /// Total loss, mean over the photos.
+    pub loss: f64,
+    /// Cross-entropy of SA, GLCA and PWCA, mean over the photos; 0 where a branch does not run.
+    pub parts: [f64; 3],
+    /// Photos whose most probable class is right.
+    pub correct: usize,
+    /// Photos.
+    pub count: usize,
+}
+
+/// Runs the parts of batches.
+pub struct Workers {
+    device: Device,
+    pools: Vec<rayon::ThreadPool>,
+    part: usize,
+    label_smoothing: f32,
+}
+
+impl Workers {
+    /// `count` workers for parts of `part` photos on `device`; without workers the calling thread does the work (GPUs).
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(device: &Device, count: usize, part: usize, label_smoothing: f32) -> Result<Self> {
+        let pools = (0..count)
+            .map(|i| rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| format!("worker {i}")).build())
+            .collect::<std::result::Result<_, _>>()
+            .context("cannot start the workers' threads")?;
+        Ok(Self { device: device.clone(), pools, part, label_smoothing })
+    }
+
+    /// Gradients of the mean loss over `batch`. `network` is on the plain device.
+    ///
+    /// # Errors
+    /// When a worker dies.
+    pub fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
+        let parts = batch.parts(self.part);
+        let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
+        let done: Vec<(GradientsParams, Outcome)> = if self.pools.is_empty() {
+            parts.iter().map(|part| self.part(network, part, share(part))).collect()
+        } else {
+            let mut slots: Vec<Option<(GradientsParams, Outcome)>> = parts.iter().map(|_| None).collect();
+            std::thread::scope(|scope| {
+                let handles: Vec<_> = self
+                    .pools
+                    .iter()
+                    .enumerate()
+                    .map(|(w, pool)| {
+                        let (parts, share) = (&parts, &share);
+                        scope.spawn(move || {
+                            pool.install(|| {
+                                let mine = (w..parts.len()).step_by(self.pools.len());
+                                mine.map(|i| (i, self.part(network, &parts[i], share(&parts[i])))).collect::<Vec<_>>()
+                            })
+                        })
+                    })
+                    .collect();
+                for handle in handles {
+                    let results = handle.join().map_err(|_| anyhow::anyhow!("a training worker stopped"))?;
+                    results.into_iter().for_each(|(i, result)| slots[i] = Some(result));
+                }
+                anyhow::Ok(())
+            })?;
+            slots.into_iter().flatten().collect()
+        };
+        let mut sum = GradientsAccumulator::new();
+        let mut total = Outcome::default();
+        for (gradients, outcome) in done {
+            sum.accumulate(network, gradients);
+            total.add(&outcome);
+        }
+        Ok((sum.grads(), total.mean()))
+    }
+
+    /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
+    fn part(&self, network: &Network, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
+        let device = self.device.clone().autodiff();
+        // Fresh leaves: workers that shared them would share, and wait for, one autodiff graph.
+        let twin = network.clone().train();
+        let count = part.len();
+        let labels = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device);
+        let partners = twin.dcal.as_ref().filter(|dcal| dcal.has_pwca()).map(|_| labels(part.partners()));
+        let images = twin.images(&part.images, &device);
+        let losses = twin.losses(images, labels(part.labels.clone()), partners, self.label_smoothing);
+        let photos = count as f64;
+        let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
+        let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
+        let classes = probability.len() / count.max(1);
+        let correct = probability
+            .chunks(classes)
+            .zip(&part.labels)
+            .filter(|(row, label)| {
+                row.iter().enumerate().all(|(c, p)| c as i32 == **label || *p < row[**label as usize])
+            })
+            .count();
+        let outcome = Outcome {
+            loss: scalar(&losses.total),
+            parts: [0, 1, 2].map(|k| losses.parts[k].as_ref().map_or(0.0, scalar)),
+            correct,
+            count,
+        };
+        let gradients = (losses.total * share).backward();
+        (GradientsParams::from_grads(gradients, &twin), outcome)
+    }
+}
+
+impl Outcome {
+    /// Adds sums to sums.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.parts.iter_mut().zip(other.parts).for_each(|(a, b)| *a += b);
+        self.correct += other.correct;
+        self.count += other.count;
+    }
+
+    /// Sums to means.
+    pub fn mean(self) -> Self {
+        let n = self.count.max(1) as f64;
+        Self { loss: self.loss / n, parts: self.parts.map(|p| p / n), ..self }
+    }
+
+    /// Means to sums.
+    pub fn sum(self) -> Self {
+        let n = self.count as f64;
+        Self { loss: self.loss * n, parts: self.parts.map(|p| p * n), ..self }
+    }
+}
+
+/// Makes every parameter contiguous: weights that were loaded are transposed views, weights after a step are not, and
+/// a run must not depend on whether it was resumed.
+pub fn contiguous(network: Network) -> Network {
+    struct Contiguous;
+    impl burn::module::ModuleMapper for Contiguous {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| {
+                let shape = value.dims();
+                value.flatten::<1>(0, D - 1).reshape(shape)
+            })
+        }
+    }
+    network.map(&mut Contiguous)
+}
+
+/// How many parameters a network has, and how many of them are trained.
+pub fn count_parameters(network: &Network) -> (usize, usize) {
+    struct Count(usize, usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let count = param.val().dims().iter().product::<usize>();
+            self.0 += count;
+            if param.is_require_grad() {
+                self.1 += count;
+            }
+        }
+    }
+    let mut count = Count(0, 0);
+    network.clone().train().visit(&mut count);
+    (count.0, count.1)
+}

@@ -1,0 +1,151 @@
+//! Batches of augmented photos, made by background threads while the network trains.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use finegrain::photo::Photo;
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+
+use super::augment;
+use super::config::Config;
+use crate::data::Sample;
+use crate::decode;
+
+/// One batch on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// `[B, 3, H, W]`, normalised.
+    pub images: Vec<f32>,
+    /// `[B]`.
+    pub labels: Vec<i32>,
+    /// A random number per photo; PWCA's pairs follow from their order.
+    pub pair_keys: Vec<u64>,
+}
+
+/// Training photos, decoded once where memory allows.
+pub struct Loader {
+    samples: Vec<Sample>,
+    cache: Vec<OnceLock<Photo>>,
+    room: AtomicUsize,
+    config: Config,
+    threads: rayon::ThreadPool,
+}
+
+impl Loader {
+    /// A loader of `samples` with `threads` threads.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(samples: Vec<Sample>, config: &Config, threads: usize) -> Result<Arc<Self>> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("loader {i}"))
+            .build()
+            .context("cannot start the loader's threads")?;
+        Ok(Arc::new(Self {
+            cache: samples.iter().map(|_| OnceLock::new()).collect(),
+            samples,
+            room: AtomicUsize::new(config.data.cache_mib << 20),
+            config: config.clone(),
+            threads,
+        }))
+    }
+
+    /// Batches in an epoch; the last one may be short.
+    pub fn batches(&self) -> usize {
+        self.samples.len().div_ceil(self.config.train.batch)
+    }
+
+    /// Sends the batches of `epoch` from batch `first` on, in order; they depend on nothing but the config, the epoch
+    /// and the samples. Dropping the receiver ends the work.
+    pub fn epoch(self: &Arc<Self>, epoch: usize, first: usize) -> Receiver<Result<Batch>> {
+        let (sender, receiver) = sync_channel(2);
+        let loader = Arc::clone(self);
+        std::thread::spawn(move || {
+            let order = augment::order(loader.config.train.seed, epoch, loader.samples.len());
+            for indices in order.chunks(loader.config.train.batch).skip(first) {
+                let batch = loader.batch(epoch, indices);
+                let failed = batch.is_err();
+                if sender.send(batch).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        receiver
+    }
+
+    fn batch(&self, epoch: usize, indices: &[usize]) -> Result<Batch> {
+        let Config { train, augment, pixels, model, .. } = &self.config;
+        let views = self.threads.install(|| {
+            indices
+                .par_iter()
+                .map(|&index| {
+                    let mut random = augment::source(train.seed, epoch, index);
+                    let view =
+                        |photo: &Photo, random: &mut _| augment::view(photo, model.image_size, augment, pixels, random);
+                    let view = self.with_photo(index, |photo| view(photo, &mut random))?;
+                    Ok((view, rand::Rng::random(&mut random)))
+                })
+                .collect::<Result<Vec<(Vec<f32>, u64)>>>()
+        })?;
+        Ok(Batch {
+            images: views.iter().flat_map(|(view, _)| view.iter().copied()).collect(),
+            labels: indices.iter().map(|&index| self.samples[index].class as i32).collect(),
+            pair_keys: views.iter().map(|(_, key)| *key).collect(),
+        })
+    }
+
+    fn with_photo<T>(&self, index: usize, use_it: impl FnOnce(&Photo) -> T) -> Result<T> {
+        if let Some(photo) = self.cache[index].get() {
+            return Ok(use_it(photo));
+        }
+        let photo = decode::decode(&self.samples[index].path)?;
+        let result = use_it(&photo);
+        let bytes = photo.rgb().len();
+        let taken = self.room.try_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes));
+        if taken.is_ok() {
+            // Each photo is visited once an epoch, so nobody else has filled its place.
+            let _ = self.cache[index].set(photo);
+        }
+        Ok(result)
+    }
+}
+
+impl Batch {
+    /// Photos in the batch.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True without photos.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The batch in parts of at most `size` photos.
+    pub fn parts(&self, size: usize) -> Vec<Self> {
+        let pixels = self.images.len() / self.len().max(1);
+        (0..self.len())
+            .step_by(size)
+            .map(|start| {
+                let end = (start + size).min(self.len());
+                Self {
+                    images: self.images[start * pixels..end * pixels].to_vec(),
+                    labels: self.labels[start..end].to_vec(),
+                    pair_keys: self.pair_keys[start..end].to_vec(),
+                }
+            })
+            .collect()
+    }
+
+    /// A random permutation `[B]` that pairs photos for PWCA.
+    pub fn partners(&self) -> Vec<i32> {
+        let mut partners: Vec<i32> = (0..self.len() as i32).collect();
+        let seed = self.pair_keys.first().copied().unwrap_or(0);
+        partners.shuffle(&mut augment::source(seed, 0, 0));
+        partners
+    }
+}

@@ -1,0 +1,151 @@
+//! What a run says while it runs: `log.jsonl`, a bar on a terminal, plain lines elsewhere.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Plain lines come this often.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+
+/// One optimizer step.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepLine {
+    /// Optimizer steps so far.
+    pub step: usize,
+    /// From 1.
+    pub epoch: usize,
+    /// Total loss of the batch.
+    pub loss: f64,
+    /// Cross-entropy of SA, GLCA, PWCA.
+    pub parts: [f64; 3],
+    /// Share of the batch that was named rightly.
+    pub accuracy: f64,
+    /// The body's learning rate.
+    pub lr: f64,
+    /// Global norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// Photos a second, this step.
+    pub images_per_second: f64,
+    /// Share of the step spent waiting for the loader.
+    pub waiting: f64,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, Serialize)]
+pub struct EpochLine {
+    /// Optimizer steps so far.
+    pub step: usize,
+    /// From 1.
+    pub epoch: usize,
+    /// Mean total loss.
+    pub epoch_loss: f64,
+    /// Mean cross-entropy of SA, GLCA, PWCA.
+    pub epoch_parts: [f64; 3],
+    /// Share of the augmented photos that were named rightly, before each update.
+    pub epoch_accuracy: f64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+}
+
+/// The log of a run.
+pub struct Log {
+    file: File,
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+    total_steps: usize,
+    rate: Option<f64>,
+}
+
+impl Log {
+    /// Opens `log.jsonl` and keeps what it says of the first `step` steps (a resumed run repeats later ones).
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn open(run: &Path, step: usize, total_steps: usize) -> Result<Self> {
+        let path = run.join("log.jsonl");
+        let former = std::fs::read_to_string(&path).unwrap_or_default();
+        let kept: String = former
+            .lines()
+            .filter(|line| {
+                let value = serde_json::from_str::<Value>(line).ok();
+                value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s as usize <= step)
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        super::checkpoint::replace(&path, kept.as_bytes())?;
+        let file = File::options().append(true).open(&path);
+        let file = file.with_context(|| format!("cannot write \"{}\"", path.display()))?;
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(total_steps as u64).with_position(step as u64);
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left, {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Ok(Self { file, bar, last_line: None, total_steps, rate: None })
+    }
+
+    /// Notes a step.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn step(&mut self, line: &StepLine, batch: usize) -> Result<()> {
+        self.write(line)?;
+        let seconds = batch as f64 / line.images_per_second;
+        let rate = self.rate.map_or(seconds, |r| 0.9 * r + 0.1 * seconds);
+        self.rate = Some(rate);
+        let text = format!(
+            "epoch {}, loss {:.3}, accuracy {:.1} %, {:.1} photos/s",
+            line.epoch,
+            line.loss,
+            100.0 * line.accuracy,
+            batch as f64 / rate
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_position(line.step as u64);
+            bar.set_message(text);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
+            let left = (self.total_steps - line.step) as f64 * rate / 60.0;
+            self.say(&format!("step {}/{}, {text}, {left:.0} min left", line.step, self.total_steps));
+            self.last_line = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Notes an epoch.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn epoch(&mut self, line: &EpochLine) -> Result<()> {
+        self.write(line)?;
+        self.say(&format!(
+            "epoch {} done: loss {:.4} (SA {:.3}, GLCA {:.3}, PWCA {:.3}), accuracy {:.2} % on augmented training photos",
+            line.epoch,
+            line.epoch_loss,
+            line.epoch_parts[0],
+            line.epoch_parts[1],
+            line.epoch_parts[2],
+            100.0 * line.epoch_accuracy
+        ));
+        Ok(())
+    }
+
+    /// A sentence for the person who watches.
+    pub fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).context("cannot write the run's log.jsonl")
+    }
+}

@@ -1,0 +1,72 @@
+//! Top-1 on the test photos after training: information for the record, nothing is chosen by it.
+
+use anyhow::Result;
+use finegrain::model::Network;
+use finegrain::photo::Preprocessing;
+
+use super::record::TestAccuracy;
+use crate::data::Sample;
+use crate::decode;
+use burn::tensor::Device;
+
+/// Photos per forward pass.
+const BATCH: usize = 8;
+
+/// Runs `network` over `samples` on `device`, with one single-threaded pass per worker on the CPU.
+///
+/// # Errors
+/// When a photo cannot be read.
+pub fn top1(
+    network: &Network,
+    device: &Device,
+    workers: usize,
+    preprocessing: &Preprocessing,
+    samples: &[Sample],
+) -> Result<TestAccuracy> {
+    let hits = |chunk: &[Sample]| -> Result<[usize; 3]> {
+        let mut images = Vec::new();
+        for sample in chunk {
+            images.extend(preprocessing.apply(&decode::decode(&sample.path)?)?);
+        }
+        let answers = network.classify(network.images(&images, device));
+        let count = |pick: &dyn Fn(&finegrain::answer::Answer) -> Vec<f32>| {
+            let right =
+                |(answer, sample): &(&finegrain::answer::Answer, &Sample)| first(&pick(answer)) == Some(sample.class);
+            answers.iter().zip(chunk).filter(right).count()
+        };
+        Ok([count(&|a| a.probability.clone()), count(&|a| a.sa.clone()), count(&|a| a.glca.clone())])
+    };
+    let chunks: Vec<&[Sample]> = samples.chunks(BATCH).collect();
+    let pools: Vec<rayon::ThreadPool> = (0..workers.max(1))
+        .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
+        .collect::<Result<_, _>>()?;
+    let found: Vec<Result<[usize; 3]>> = std::thread::scope(|scope| {
+        let handles: Vec<_> = pools
+            .iter()
+            .enumerate()
+            .map(|(w, pool)| {
+                let (chunks, hits) = (&chunks, &hits);
+                scope.spawn(move || {
+                    pool.install(|| {
+                        (w..chunks.len()).step_by(workers.max(1)).map(|i| hits(chunks[i])).collect::<Vec<_>>()
+                    })
+                })
+            })
+            .collect();
+        handles
+            .into_iter()
+            .flat_map(|handle| handle.join().unwrap_or_else(|_| vec![Err(anyhow::anyhow!("a worker stopped"))]))
+            .collect()
+    });
+    let mut total = [0usize; 3];
+    for hits in found {
+        total.iter_mut().zip(hits?).for_each(|(sum, hit)| *sum += hit);
+    }
+    let [answer, sa, glca] = total.map(|hits| hits as f64 / samples.len().max(1) as f64);
+    Ok(TestAccuracy { answer, sa, glca: network.architecture().glca().map(|_| glca) })
+}
+
+fn first(probability: &[f32]) -> Option<usize> {
+    let best = probability.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    probability.iter().position(|p| *p == best)
+}

@@ -1,0 +1,84 @@
+//! `run.json`: what a finished run was made of, for `export` and for anyone who wants to repeat it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use finegrain::architecture::Architecture;
+use finegrain::photo::Preprocessing;
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+
+/// The content of `run.json`; the weights lie beside it in `model.safetensors` (f32, timm's names).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of this file.
+    pub format: u32,
+    /// Short name: the bundle's id.
+    pub id: String,
+    /// Name for people.
+    pub title: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// How a photo becomes its input.
+    pub preprocessing: Preprocessing,
+    /// Names of the classes.
+    pub labels: Vec<String>,
+    /// How the weights came about.
+    pub training: Training,
+}
+
+/// Provenance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Training {
+    /// Version of the program.
+    pub finegrain: String,
+    /// Where it computed ("cpu", "cuda", "wgpu").
+    pub device: String,
+    /// Training photos.
+    pub train_photos: usize,
+    /// Test photos, which training never saw.
+    pub test_photos: usize,
+    /// SHA-256 of the pretrained weights, if there were any.
+    pub init_sha256: Option<String>,
+    /// Their file name.
+    pub init_file: Option<String>,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Seconds of training, pauses left out.
+    pub seconds: f64,
+    /// Mean loss over the last epoch.
+    pub final_train_loss: f64,
+    /// Share of the augmented photos of the last epoch that were named rightly, before each update.
+    pub final_train_accuracy: f64,
+    /// Top-1 on the test photos after the last epoch through the trainer's network; informative, nothing is chosen by it.
+    pub test_top1: Option<TestAccuracy>,
+    /// The whole recipe.
+    pub recipe: Config,
+}
+
+/// Top-1 of both branches and of the answer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct TestAccuracy {
+    /// Mean of both branches' probabilities.
+    pub answer: f64,
+    /// SA alone.
+    pub sa: f64,
+    /// GLCA alone, where the network has it.
+    pub glca: Option<f64>,
+}
+
+impl RunRecord {
+    /// Reads `run.json` of a finished run.
+    ///
+    /// # Errors
+    /// When the run has not finished or the file is damaged.
+    pub fn read(run: &Path) -> Result<Self> {
+        let path = run.join("run.json");
+        let text = std::fs::read(&path)
+            .with_context(|| format!("\"{}\" is missing; has this training run finished?", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("\"{}\" is damaged", path.display()))
+    }
+}
