@@ -1,1 +1,35 @@
-//! TBD
+//! The two modules of the page, as seen from JavaScript.
+//!
+//! One source gives both: with feature `engine` the classes below run on WebGPU, with feature `model` alone they run
+//! the burn model on one thread of the CPU with wasm SIMD. The shape is the same, so `src/web/js/runtime.js` loads
+//! either and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
+
+mod executor;
+mod network;
+mod outcome;
+mod pixels;
+
+use std::fmt::Display;
+
+use wasm_bindgen::prelude::*;
+
+pub use network::Network;
+pub use pixels::Pixels;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Milliseconds on the browser's monotonic clock, in a window and in a worker alike.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn milliseconds() -> f64;
+}
+
+/// Called once by the module's `init`: a panic reaches the console with its message and place.
+#[wasm_bindgen(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// A JavaScript `Error` with the one sentence of ours.
+fn failure(error: impl Display) -> JsError {
+    JsError::new(&error.to_string())
+}

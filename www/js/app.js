@@ -42,14 +42,14 @@ function onProgress({ stage: step, loaded, total }) {
   const text = {
     download: `Fetching the network: ${megabytes(loaded)} of ${megabytes(total)} MB.`,
     verify: "Checking the network.",
-    compile: "Preparing the device.",
     upload: "Loading the network.",
+    compile: total > 0 ? `Preparing the graphics device: ${loaded} of ${total}.` : "Preparing the network.",
   }[step];
   // A sentence about a bad photo is not talked over by the loading that goes on.
   if (!text || document.documentElement.dataset.state === "error") return;
   say("loading", text);
   const bar = find("progress");
-  if (step === "download" && total > 0) bar.value = loaded / total;
+  if (total > 0) bar.value = loaded / total;
   else bar.removeAttribute("value");
 }
 
@@ -124,7 +124,11 @@ async function run(mine) {
   if (mine !== turn) return;
   say("running", "Looking.");
   await painted();
-  const result = await ready.classify(photo, { topK: 5 });
+  const result = await ready.classify(photo, { topK: 5 }).catch((error) => {
+    // The device may be gone: the next photo loads the network again.
+    if (mine === turn) release();
+    throw error;
+  });
   if (mine !== turn) return;
   stage.explain(result);
   fillList(find("predictions"), result.predictions);
@@ -163,8 +167,11 @@ function painted() {
 
 function start() {
   drawLegend(find("legend"));
-  find("opacity").addEventListener("input", (event) => (stage.opacity = event.target.value / 100));
-  find("queries").addEventListener("change", (event) => (stage.queries = event.target.checked));
+  // Browsers keep what was set before a reload: read it, then listen.
+  const layers = () => stage.layers({ opacity: find("opacity").value / 100, queries: find("queries").checked });
+  find("opacity").addEventListener("input", layers);
+  find("queries").addEventListener("change", layers);
+  layers();
   listen({ input: find("photo"), veil: find("drop"), samples: document.querySelector(".samples") }, take);
 }
 

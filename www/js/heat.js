@@ -61,7 +61,7 @@ export function heatImage(rollout, [rows, columns]) {
     for (let x = 0; x < width; x += 1) {
       const value = bilinear(rollout, rows, columns, (y + 0.5) / FINE - 0.5, (x + 0.5) / FINE - 0.5);
       const t = (value - low) / range;
-      const alpha = Math.round(255 * Math.min(1, 1.6 * t));
+      const alpha = Math.round(255 * Math.min(1, 1.4 * t));
       image.data.set([...MAP[Math.round(t * (STEPS - 1))], alpha], 4 * (y * width + x));
     }
   }

@@ -8,7 +8,7 @@ export class Stage {
   #photo = null;
   #result = null;
   #heat = null;
-  #opacity = 0.75;
+  #opacity = 1;
   #queries = true;
 
   /** @param {HTMLElement} box the space there is  @param {HTMLCanvasElement} canvas inside it */
@@ -35,13 +35,10 @@ export class Stage {
     this.#draw();
   }
 
-  set opacity(value) {
-    this.#opacity = value;
-    this.#draw();
-  }
-
-  set queries(shown) {
-    this.#queries = shown;
+  /** What is laid over the photo: how opaque the colours are (0 to 1), and whether the local queries are outlined. */
+  layers({ opacity, queries }) {
+    this.#opacity = opacity;
+    this.#queries = queries;
     this.#draw();
   }
 

@@ -32,9 +32,9 @@ export default function init(options?: { backend?: "auto" | Backend }): Promise<
 
 export interface Progress {
   stage: "download" | "verify" | "compile" | "upload" | "ready";
-  /** Bytes of the bundle so far; 0 in the other stages. */
+  /** Bytes of the bundle that have come (`download`), or GPU pipelines that are ready (`compile`); 0 elsewhere. */
   loaded: number;
-  /** Bytes of the whole bundle; 0 in the other stages. */
+  /** How many there will be, or 0 where nobody counts. */
   total: number;
 }
 

@@ -72,7 +72,7 @@ export class Classifier {
   free() {
     if (this.#freed) return;
     this.#freed = true;
-    this.#last = this.#last.then(() => this.#runtime.free());
+    this.#last = this.#last.then(() => this.#runtime.free()).catch(console.error);
   }
 }
 

@@ -54,9 +54,9 @@ async function loadNetwork(backend, { manifestBytes, files }, progress) {
   try {
     progress({ stage, loaded: 0, total: 0 });
     const module = await prepare(backend);
-    const network = await module.Network.load(manifestBytes, files, (name) => {
+    const network = await module.Network.load(manifestBytes, files, (name, loaded, total) => {
       stage = name;
-      progress({ stage, loaded: 0, total: 0 });
+      progress({ stage, loaded, total });
     });
     return Object.assign(network, { pixels: module.Pixels });
   } catch (error) {

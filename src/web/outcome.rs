@@ -1,0 +1,81 @@
+//! The object that `classify` resolves to.
+
+use js_sys::{Float32Array, Uint32Array};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use super::failure;
+use crate::answer::{Answer, Prediction, top};
+use crate::architecture::Architecture;
+use crate::photo::{Photo, Preprocessing};
+
+/// What the network says of one photo; `src/web/js/runtime.js` adds the device. Documented for its users in
+/// `src/web/js/finegrain.d.ts`.
+#[derive(Serialize)]
+pub(super) struct Outcome {
+    predictions: Vec<Prediction>,
+    sa: Vec<Prediction>,
+    glca: Vec<Prediction>,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    rollout: Float32Array,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    selected: Uint32Array,
+    grid: [usize; 2],
+    crop: Crop,
+    timings: Timings,
+}
+
+/// Where the time went, in milliseconds.
+#[derive(Serialize)]
+pub(super) struct Timings {
+    pub(super) preprocess: f64,
+    pub(super) run: f64,
+}
+
+/// The part of the photo that the network saw, in the photo's pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Crop {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+}
+
+impl Crop {
+    /// Undoes the resize and the centre crop.
+    pub(super) fn of(preprocessing: &Preprocessing, photo: &Photo) -> Self {
+        let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
+        let scale = width.min(height) / preprocessing.resize as f64;
+        let [crop_height, crop_width] = preprocessing.crop.map(|side| side as f64 * scale);
+        Self { x: (width - crop_width) / 2.0, y: (height - crop_height) / 2.0, width: crop_width, height: crop_height }
+    }
+}
+
+impl Outcome {
+    /// Names the classes of an answer and maps tokens to patches: the class token (token 0) is left out of `rollout`,
+    /// and `selected` counts patches from 0 in reading order.
+    pub(super) fn new(
+        answer: &Answer,
+        architecture: &Architecture,
+        labels: &[String],
+        top_k: usize,
+        crop: Crop,
+        timings: Timings,
+    ) -> Self {
+        let patches: Vec<u32> = answer.selected.iter().map(|&token| token.saturating_sub(1)).collect();
+        Self {
+            predictions: top(&answer.probability, labels, top_k),
+            sa: top(&answer.sa, labels, top_k),
+            glca: top(&answer.glca, labels, top_k),
+            rollout: Float32Array::from(answer.rollout.get(1..).unwrap_or_default()),
+            selected: Uint32Array::from(patches.as_slice()),
+            grid: architecture.grid(),
+            crop,
+            timings,
+        }
+    }
+
+    pub(super) fn into_js(self) -> Result<JsValue, JsError> {
+        serde_wasm_bindgen::to_value(&self).map_err(failure)
+    }
+}
