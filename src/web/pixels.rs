@@ -21,12 +21,15 @@ impl Pixels {
     /// Makes room for a photo of `width` x `height` pixels.
     ///
     /// # Errors
-    /// A photo without pixels, or with more than [`MAX_PIXELS`](crate::photo::MAX_PIXELS).
+    /// A photo without pixels, one with more than [`MAX_PIXELS`](crate::photo::MAX_PIXELS), or no memory for it.
     #[wasm_bindgen(constructor)]
     pub fn new(width: u32, height: u32) -> Result<Pixels, JsError> {
         Photo::check_size(width, height).map_err(failure)?;
         let bytes = width as usize * height as usize * 3;
-        Ok(Self { width, height, rgb: Vec::with_capacity(bytes) })
+        let mut rgb = Vec::new();
+        rgb.try_reserve_exact(bytes)
+            .map_err(|_| failure("there is no memory left for this photo: make it smaller first"))?;
+        Ok(Self { width, height, rgb })
     }
 
     /// Appends whole rows, RGBA with straight alpha; what is transparent becomes white.

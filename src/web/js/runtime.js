@@ -13,6 +13,8 @@ export function prepare(backend) {
     const ready = load.then(async (module) => {
       await module.default();
       return module;
+    }).catch((error) => {
+      throw new Error(`the ${backend} module could not be started (${error.message}); reload the page`, { cause: error });
     });
     modules.set(backend, ready);
     ready.catch(() => modules.delete(backend));
@@ -30,35 +32,34 @@ export async function openRuntime(url, options, progress, signal) {
   let choice = await chooseBackend(options.backend);
   // The module compiles while the bundle is on its way; its failure is reported below, where it is waited for.
   prepare(choice.backend).catch(() => {});
-  const bundle = await downloadBundle(url, (loaded, total) => progress({ stage: "download", loaded, total }), signal);
+  const bundle = await downloadBundle(url, (bytes, total) => progress({ stage: "download", loaded: bytes, total }), signal);
 
-  let network;
+  let loaded;
   try {
-    network = await loadNetwork(choice.backend, bundle, progress);
+    loaded = await loadNetwork(choice.backend, bundle, progress);
   } catch (error) {
     // A broken bundle is as broken on the CPU; a broken GPU is not.
     if (choice.backend === "cpu" || options.backend === "webgpu" || error.stage === "verify") throw error;
     choice = cpu(`WebGPU failed here (${error.message})`);
-    network = await loadNetwork("cpu", bundle, progress);
+    loaded = await loadNetwork("cpu", bundle, progress);
   }
   if (signal?.aborted) {
-    network.free();
+    loaded.network.free();
     throw signal.reason;
   }
   progress({ stage: "ready", loaded: 0, total: 0 });
-  return new Runtime(network, choice, bundle.manifest);
+  return new Runtime(loaded, choice, bundle.manifest);
 }
 
 async function loadNetwork(backend, { manifestBytes, files }, progress) {
-  let stage = "compile";
+  let stage = "prepare";
   try {
-    progress({ stage, loaded: 0, total: 0 });
     const module = await prepare(backend);
     const network = await module.Network.load(manifestBytes, files, (name, loaded, total) => {
       stage = name;
       progress({ stage, loaded, total });
     });
-    return Object.assign(network, { pixels: module.Pixels });
+    return { network, Pixels: module.Pixels };
   } catch (error) {
     throw Object.assign(explained(error), { stage });
   }
@@ -66,10 +67,12 @@ async function loadNetwork(backend, { manifestBytes, files }, progress) {
 
 class Runtime {
   #network;
+  #Pixels;
   #choice;
 
-  constructor(network, choice, manifest) {
+  constructor({ network, Pixels }, choice, manifest) {
     this.#network = network;
+    this.#Pixels = Pixels;
     this.#choice = choice;
     this.facts = {
       id: manifest.id,
@@ -88,7 +91,7 @@ class Runtime {
    */
   async classify(image, topK, start) {
     try {
-      const pixels = readPixels(image, this.#network.pixels);
+      const pixels = readPixels(image, this.#Pixels);
       const decoded = performance.now();
       const { timings, ...result } = await this.#network.classify(pixels, topK);
       const { backend, adapter } = this.#choice;
