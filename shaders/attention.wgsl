@@ -26,10 +26,9 @@ struct AttentionUniforms {
 
 #import score_tile
 
-var<workgroup> tile_p: array<f32, 1024>;    // [32 queries, 32 keys]: scores, then weights
-var<workgroup> row_max: array<f32, 32>;
-var<workgroup> row_sum: array<f32, 32>;
-var<workgroup> row_decay: array<f32, 32>;   // what the earlier keys' weights shrink by
+var<workgroup> tile_p: array<vec4<f32>, 256>;   // [32 keys, 8], four queries each: scores, then weights
+var<workgroup> decay: array<vec4<f32>, 8>;      // four queries each: what the earlier keys' weights shrink by
+var<workgroup> divisor: array<vec4<f32>, 8>;    // four queries each: the sum of the weights
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -37,35 +36,32 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let head = group.y;
     let query = group.x * 32u;
     var output: array<mat4x4<f32>, SLABS>;
-    if thread < 32u {
-        row_max[thread] = -1e30;
-        row_sum[thread] = 0.0;
-    }
+    // The first eight threads keep the statistics of four queries each.
+    var high = vec4(-1e30);
+    var sum = vec4(0.0);
     for (var key = 0u; key < u.keys; key += 32u) {
-        let score = score_tile(local.xy, head, query, key);
-        for (var i = 0u; i < 4u; i++) {
-            for (var j = 0u; j < 4u; j++) {
-                tile_p[(4u * local.y + i) * 32u + 4u * local.x + j] = score[i][j];
-            }
+        let score = transpose(score_tile(local.xy, head, query, key));
+        for (var j = 0u; j < 4u; j++) {
+            tile_p[(4u * local.x + j) * 8u + local.y] = score[j];
         }
         workgroupBarrier();
-        if thread < 32u {
-            let row = thread * 32u;
+        if thread < 8u {
             let count = min(32u, u.keys - key);
-            var high = row_max[thread];
+            let before = high;
             for (var j = 0u; j < count; j++) {
-                high = max(high, tile_p[row + j]);
+                high = max(high, tile_p[j * 8u + thread]);
             }
-            var sum = 0.0;
+            let shrink = exp(before - high);
+            sum *= shrink;
+            decay[thread] = shrink;
             for (var j = 0u; j < 32u; j++) {
-                let weight = select(0.0, exp(tile_p[row + j] - high), j < count);
-                tile_p[row + j] = weight;
+                var weight = vec4(0.0);
+                if j < count {
+                    weight = exp(tile_p[j * 8u + thread] - high);
+                }
+                tile_p[j * 8u + thread] = weight;
                 sum += weight;
             }
-            let decay = exp(row_max[thread] - high);
-            row_sum[thread] = row_sum[thread] * decay + sum;
-            row_max[thread] = high;
-            row_decay[thread] = decay;
         }
         workgroupBarrier();
         for (var slab = 0u; slab < SLABS; slab++) {
@@ -77,35 +73,40 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                     value_at(token, head, d + 2u), value_at(token, head, d + 3u));
             }
             workgroupBarrier();
-            var sum = output[slab];
-            for (var i = 0u; i < 4u; i++) {
-                sum[i] *= row_decay[4u * local.y + i];
-            }
+            let shrink = decay[local.y];
+            var mixed = output[slab];
+            mixed = mat4x4<f32>(mixed[0] * shrink.x, mixed[1] * shrink.y, mixed[2] * shrink.z, mixed[3] * shrink.w);
             for (var j = 0u; j < 32u; j++) {
+                let weight = tile_p[j * 8u + local.y];
                 let value = tile_k[j * 8u + local.x];
-                let at = 4u * local.y * 32u + j;
-                sum += mat4x4<f32>(tile_p[at] * value, tile_p[at + 32u] * value,
-                    tile_p[at + 64u] * value, tile_p[at + 96u] * value);
+                mixed += mat4x4<f32>(weight.x * value, weight.y * value, weight.z * value, weight.w * value);
             }
-            output[slab] = sum;
+            output[slab] = mixed;
             workgroupBarrier();
         }
     }
+    if thread < 8u {
+        divisor[thread] = sum;
+        for (var i = 0u; i < 4u; i++) {
+            let row = query + 4u * thread + i;
+            if row < u.queries {
+                lse[head * u.queries + row] = high[i] + log(sum[i]);
+            }
+        }
+    }
+    workgroupBarrier();
     for (var i = 0u; i < 4u; i++) {
-        let row = 4u * local.y + i;
-        if query + row < u.queries {
+        let row = query + 4u * local.y + i;
+        if row < u.queries {
             for (var slab = 0u; slab < SLABS; slab++) {
                 for (var j = 0u; j < 4u; j++) {
                     let d = slab * 32u + 4u * local.x + j;
                     if d < u.head_dim {
-                        y[((query + row) * u.heads + head) * u.head_dim + d] = output[slab][i][j] / row_sum[row];
+                        y[(row * u.heads + head) * u.head_dim + d] = output[slab][i][j] / divisor[local.y][i];
                     }
                 }
             }
         }
-    }
-    if thread < 32u && query + thread < u.queries {
-        lse[head * u.queries + query + thread] = row_max[thread] + log(row_sum[thread]);
     }
 }
 

@@ -31,24 +31,24 @@ fn load_w(k: u32, column4: u32) -> vec4<f32> {
     return weight[k * width4 + column4];
 }
 
-@compute @workgroup_size(8, 8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let product = tile_product(group.xy, local.xy, u.inner);
-    for (var i = 0u; i < 4u; i++) {
-        let row = group.y * TILE + 4u * local.y + i;
-        for (var j = 0u; j < 4u; j++) {
-            let column = group.x * TILE + 4u * local.x + j;
-            if row < u.rows && column < u.columns {
-                let at = row * u.columns + column;
-                var value = product[i][j] + bias[column];
+fn store(row: u32, column4: u32, product: vec4<f32>) {
+    for (var j = 0u; j < 4u; j++) {
+        let column = 4u * column4 + j;
+        if row < u.rows && column < u.columns {
+            let at = row * u.columns + column;
+            var value = product[j] + bias[column];
 #ifdef GELU
-                value = gelu(value);
+            value = gelu(value);
 #endif
 #ifdef RESIDUAL
-                value += y[at];
+            value += y[at];
 #endif
-                y[at] = value;
-            }
+            y[at] = value;
         }
     }
+}
+
+@compute @workgroup_size(8, 4)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    tile_product(group.xy, local.xy, u.inner);
 }

@@ -39,22 +39,19 @@ fn load_w(k: u32, column4: u32) -> vec4<f32> {
     return weight[k * width4 + column4];
 }
 
-@compute @workgroup_size(8, 8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let product = tile_product(group.xy, local.xy, 3u * u.side * u.side);
+fn store(row: u32, column4: u32, product: vec4<f32>) {
     let rows = 1u + (u.width / u.side) * (u.height / u.side);
-    for (var i = 0u; i < 4u; i++) {
-        let row = group.y * TILE + 4u * local.y + i;
-        for (var j = 0u; j < 4u; j++) {
-            let column = group.x * TILE + 4u * local.x + j;
-            if row < rows && column < u.dim {
-                let at = row * u.dim + column;
-                if row == 0u {
-                    tokens[at] = class_token[column] + position[at];
-                } else {
-                    tokens[at] = product[i][j] + bias[column] + position[at];
-                }
-            }
+    for (var j = 0u; j < 4u; j++) {
+        let column = 4u * column4 + j;
+        if row < rows && column < u.dim {
+            let at = row * u.dim + column;
+            let own = select(product[j] + bias[column], class_token[column], row == 0u);
+            tokens[at] = own + position[at];
         }
     }
+}
+
+@compute @workgroup_size(8, 4)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    tile_product(group.xy, local.xy, 3u * u.side * u.side);
 }

@@ -33,16 +33,18 @@ macro_rules! kernel {
     };
 }
 
-/// Rows and columns that one workgroup of a tiled kernel covers.
+/// Rows, also queries and keys, that one workgroup of a tiled kernel covers.
 const TILE: u32 = 32;
+/// Columns that one workgroup of a matrix product covers.
+const WIDE: u32 = 64;
 
 kernel!(PATCH_EMBED: PatchEmbedUniforms, cpu::patch_embed, |u| {
-    [u.dim.div_ceil(TILE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
+    [u.dim.div_ceil(WIDE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
 });
 kernel!(LAYER_NORM: LayerNormUniforms, cpu::layer_norm, |u| [u.rows, 1, 1]);
-kernel!(MATMUL: MatmulUniforms, cpu::matmul, |u| [u.columns.div_ceil(TILE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_GELU: MatmulUniforms, cpu::matmul_gelu, |u| [u.columns.div_ceil(TILE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_RESIDUAL: MatmulUniforms, cpu::matmul_residual, |u| [u.columns.div_ceil(TILE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL: MatmulUniforms, cpu::matmul, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL_GELU: MatmulUniforms, cpu::matmul_gelu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL_RESIDUAL: MatmulUniforms, cpu::matmul_residual, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
 kernel!(ATTENTION_32: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_64: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_128: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);

@@ -230,6 +230,27 @@ impl Recording {
         kernels
     }
 
+    /// Repeats each dispatch of the kernel `name` until it runs `times` times in a row: the difference in time is the
+    /// kernel's own. The result of the pass is no longer the network's.
+    pub fn repeat(&mut self, name: &str, times: usize) {
+        let commands = std::mem::take(&mut self.commands);
+        for command in commands {
+            if let Command::Dispatch { label, kernel, uniforms, bindings } = &command
+                && kernel.shader.name == name
+            {
+                for _ in 1..times {
+                    self.commands.push(Command::Dispatch {
+                        label: label.clone(),
+                        kernel,
+                        uniforms: uniforms.clone(),
+                        bindings: bindings.clone(),
+                    });
+                }
+            }
+            self.commands.push(command);
+        }
+    }
+
     /// Holds every dispatch to its kernel: bindings, uniform size, grid, and no buffer both read and written.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ fn a_recording_can_be_read() {
     assert!(text.contains("weight   blocks.0.attn.qkv.weight [192, 576]"), "{text}");
     assert!(
         text.contains(
-            "blocks.0.attn.qkv: matmul 18 x 25 x 1, x <- normed, weight <- blocks.0.attn.qkv.weight, \
+            "blocks.0.attn.qkv: matmul 9 x 25 x 1, x <- normed, weight <- blocks.0.attn.qkv.weight, \
          bias <- blocks.0.attn.qkv.bias, y -> blocks.0.qkv"
         ),
         "{text}"
