@@ -42,7 +42,7 @@ pub(super) struct Crop {
 }
 
 impl Crop {
-    /// Undoes the resize and the centre crop.
+    /// Undoes the resize and the centre crop, to half a pixel of the resized photo.
     pub(super) fn of(preprocessing: &Preprocessing, photo: &Photo) -> Self {
         let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
         let scale = width.min(height) / preprocessing.resize as f64;

@@ -160,9 +160,12 @@ function device({ backend: used, adapter, reason }) {
   return `on the ${adapter}.${reason ? ` ${sentence(reason)}` : ""}`;
 }
 
-/** The next frame has been drawn: what was said is on the screen before the work begins. */
+/** The next frame has been drawn: what was said is on the screen before the work begins. A hidden page draws none. */
 function painted() {
-  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, 100);
+  });
 }
 
 function start() {
