@@ -3,8 +3,9 @@
 // exp(q k / sqrt(d) - lse). One workgroup takes 32 queries of one head.
 //
 // Self-attention binds one [N + 1, 3, heads, d] buffer as both `q` and `kv`; GLCA (DCAL, section 3.3) binds the local
-// queries' Q and the keys and values of all tokens. SLABS is d / 32, rounded up: a thread keeps that many 4 x 4 blocks
-// of the output in registers.
+// queries' Q and the keys and values of all tokens. A thread keeps a 4 x 4 block of the output in registers for every 32
+// dimensions of a head: one, with TWO_SLABS two, with FOUR_SLABS four. They are single variables, because an array that a
+// loop indexes leaves the registers.
 
 struct AttentionUniforms {
     queries: u32,   // M
@@ -35,15 +36,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let thread = local.y * 8u + local.x;
     let head = group.y;
     let query = group.x * 32u;
-    var output: array<mat4x4<f32>, SLABS>;
+    var output0 = mat4x4<f32>();
+#ifdef TWO_SLABS
+    var output1 = mat4x4<f32>();
+#endif
+#ifdef FOUR_SLABS
+    var output2 = mat4x4<f32>();
+    var output3 = mat4x4<f32>();
+#endif
     // The first eight threads keep the statistics of four queries each.
     var high = vec4(-1e30);
     var sum = vec4(0.0);
     for (var key = 0u; key < u.keys; key += 32u) {
         let score = transpose(score_tile(local.xy, head, query, key));
-        for (var j = 0u; j < 4u; j++) {
-            tile_p[(4u * local.x + j) * 8u + local.y] = score[j];
-        }
+        let at = 32u * local.x + local.y;
+        tile_p[at] = score[0];
+        tile_p[at + 8u] = score[1];
+        tile_p[at + 16u] = score[2];
+        tile_p[at + 24u] = score[3];
         workgroupBarrier();
         if thread < 8u {
             let count = min(32u, u.keys - key);
@@ -64,26 +74,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             }
         }
         workgroupBarrier();
-        for (var slab = 0u; slab < SLABS; slab++) {
-            // The keys' tile makes room for the values': [32 keys, 32 dimensions], four dimensions an element.
-            for (var e = thread; e < 256u; e += 64u) {
-                let token = key + e / 8u;
-                let d = slab * 32u + e % 8u * 4u;
-                tile_k[e] = vec4(value_at(token, head, d), value_at(token, head, d + 1u),
-                    value_at(token, head, d + 2u), value_at(token, head, d + 3u));
-            }
-            workgroupBarrier();
-            let shrink = decay[local.y];
-            var mixed = output[slab];
-            mixed = mat4x4<f32>(mixed[0] * shrink.x, mixed[1] * shrink.y, mixed[2] * shrink.z, mixed[3] * shrink.w);
-            for (var j = 0u; j < 32u; j++) {
-                let weight = tile_p[j * 8u + local.y];
-                let value = tile_k[j * 8u + local.x];
-                mixed += mat4x4<f32>(weight.x * value, weight.y * value, weight.z * value, weight.w * value);
-            }
-            output[slab] = mixed;
-            workgroupBarrier();
-        }
+        output0 = mix_values(output0, 0u, local.xy, head, key);
+#ifdef TWO_SLABS
+        output1 = mix_values(output1, 32u, local.xy, head, key);
+#endif
+#ifdef FOUR_SLABS
+        output2 = mix_values(output2, 64u, local.xy, head, key);
+        output3 = mix_values(output3, 96u, local.xy, head, key);
+#endif
     }
     if thread < 8u {
         divisor[thread] = sum;
@@ -95,17 +93,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
     workgroupBarrier();
-    for (var i = 0u; i < 4u; i++) {
-        let row = query + 4u * local.y + i;
-        if row < u.queries {
-            for (var slab = 0u; slab < SLABS; slab++) {
-                for (var j = 0u; j < 4u; j++) {
-                    let d = slab * 32u + 4u * local.x + j;
-                    if d < u.head_dim {
-                        y[(row * u.heads + head) * u.head_dim + d] = output[slab][i][j] / divisor[local.y][i];
-                    }
-                }
-            }
+    store(output0, 0u, local.xy, head, query);
+#ifdef TWO_SLABS
+    store(output1, 32u, local.xy, head, query);
+#endif
+#ifdef FOUR_SLABS
+    store(output2, 64u, local.xy, head, query);
+    store(output3, 96u, local.xy, head, query);
+#endif
+}
+
+// Shrinks what the earlier keys gave and adds P V of this tile, for the 32 dimensions from `slab`.
+fn mix_values(output: mat4x4<f32>, slab: u32, local: vec2<u32>, head: u32, key: u32) -> mat4x4<f32> {
+    // The keys' tile makes room for the values': [32 keys, 32 dimensions], four dimensions an element.
+    for (var e = local.y * 8u + local.x; e < 256u; e += 64u) {
+        let token = key + e / 8u;
+        let d = slab + e % 8u * 4u;
+        tile_k[e] = vec4(value_at(token, head, d), value_at(token, head, d + 1u),
+            value_at(token, head, d + 2u), value_at(token, head, d + 3u));
+    }
+    workgroupBarrier();
+    let shrink = decay[local.y];
+    var sum = mat4x4<f32>(output[0] * shrink.x, output[1] * shrink.y, output[2] * shrink.z, output[3] * shrink.w);
+    for (var j = 0u; j < 32u; j++) {
+        let weight = tile_p[j * 8u + local.y];
+        let value = tile_k[j * 8u + local.x];
+        sum += mat4x4<f32>(weight.x * value, weight.y * value, weight.z * value, weight.w * value);
+    }
+    workgroupBarrier();
+    return sum;
+}
+
+fn store(output: mat4x4<f32>, slab: u32, local: vec2<u32>, head: u32, query: u32) {
+    let row = query + 4u * local.y;
+    let d = slab + 4u * local.x;
+    let sum = divisor[local.y];
+    store_row(row, head, d, output[0] / sum.x);
+    store_row(row + 1u, head, d, output[1] / sum.y);
+    store_row(row + 2u, head, d, output[2] / sum.z);
+    store_row(row + 3u, head, d, output[3] / sum.w);
+}
+
+fn store_row(row: u32, head: u32, d: u32, values: vec4<f32>) {
+    for (var j = 0u; j < 4u; j++) {
+        if row < u.queries && d + j < u.head_dim {
+            y[(row * u.heads + head) * u.head_dim + d + j] = values[j];
         }
     }
 }
