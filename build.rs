@@ -1,6 +1,6 @@
 //! Checks every shader and writes what the engine needs to know of them: see `build/shaders.rs` and `build/reflect.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[path = "build/reflect.rs"]
@@ -37,11 +37,10 @@ fn generate(root: &Path) -> Result<String, Vec<String>> {
         .and_then(|text| shaders::permutations(&text))
         .map_err(|error| vec![error])?;
     let mut errors = Vec::new();
-    let mut read = BTreeSet::new();
     let mut structs: BTreeMap<String, reflect::Struct> = BTreeMap::new();
     let mut code = String::from("// Written by build.rs.\n");
     for permutation in &list {
-        let result = shaders::preprocess(root, permutation, &mut read)
+        let result = shaders::preprocess(root, permutation)
             .and_then(|source| shaders::check(&permutation.name, source))
             .and_then(|checked| Ok((reflect::reflect(&permutation.name, &checked)?, checked)));
         match result {

@@ -70,7 +70,7 @@ pub(crate) fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
     Ok(found)
 }
 
-/// Preprocesses `<root>/shaders/<kernel>.wgsl`. Every file it read is added to `read`, with a path relative to `root`.
+/// Preprocesses `<root>/shaders/<kernel>.wgsl`.
 pub(crate) fn preprocess(
     root: &Path,
     permutation: &Permutation,
@@ -82,7 +82,7 @@ pub(crate) fn preprocess(
             source.push(&format!("const {name} = {value};"), Path::new("shaders/permutations"), 1);
         }
     }
-    let mut pass = Pass { root, permutation, read, imported: BTreeSet::new(), source };
+    let mut pass = Pass { root, permutation, imported: BTreeSet::new(), source };
     pass.file(&Path::new("shaders").join(format!("{}.wgsl", permutation.kernel)))?;
     Ok(pass.source)
 }
@@ -90,7 +90,6 @@ pub(crate) fn preprocess(
 struct Pass<'a> {
     root: &'a Path,
     permutation: &'a Permutation,
-    read: &'a mut BTreeSet<PathBuf>,
     imported: BTreeSet<String>,
     source: Source,
 }
@@ -98,7 +97,6 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn file(&mut self, path: &Path) -> Result<(), String> {
         let text = std::fs::read_to_string(self.root.join(path)).map_err(|e| format!("{}: {e}", path.display()))?;
-        self.read.insert(path.to_owned());
         // For each open `#ifdef`: its line, whether its lines are taken, whether `#else` was seen.
         let mut open: Vec<(usize, bool, bool)> = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -107,14 +105,12 @@ impl Pass<'_> {
             let mut words = line.split_whitespace();
             let taken = open.iter().all(|(_, taken, _)| *taken);
             match (words.next().unwrap_or_default(), words.next()) {
-                ("#import", Some(name)) if taken => {
-                    if self.imported.insert(name.to_owned()) {
-                        let shared = Path::new("shaders/shared").join(format!("{name}.wgsl"));
-                        if !self.root.join(&shared).is_file() {
-                            return fail(format!("there is no {}", shared.display()));
-                        }
-                        self.file(&shared)?;
+                ("#import", Some(name)) if taken && self.imported.insert(name.to_owned()) => {
+                    let shared = Path::new("shaders/shared").join(format!("{name}.wgsl"));
+                    if !self.root.join(&shared).is_file() {
+                        return fail(format!("there is no {}", shared.display()));
                     }
+                    self.file(&shared)?;
                 }
                 ("#import", Some(_)) => {}
                 (word @ ("#ifdef" | "#ifndef"), Some(name)) => {
@@ -125,11 +121,8 @@ impl Pass<'_> {
                     Some((_, taken, seen @ false)) => (*taken, *seen) = (!*taken, true),
                     _ => return fail("#else without #ifdef".into()),
                 },
-                ("#endif", None) => {
-                    if open.pop().is_none() {
-                        return fail("#endif without #ifdef".into());
-                    }
-                }
+                ("#endif", None) if open.pop().is_none() => return fail("#endif without #ifdef".into()),
+                ("#endif", None) => {}
                 (word, _) if word.starts_with('#') => return fail(format!("unknown directive \"{}\"", line.trim())),
                 _ if taken => self.source.push(line, path, number),
                 _ => {}

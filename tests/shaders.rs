@@ -2,7 +2,6 @@
 //! person wrote.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 #[path = "../build/reflect.rs"]
@@ -27,7 +26,7 @@ fn permutation(defines: &[(&str, Option<&str>)]) -> Permutation {
 }
 
 fn preprocess(root: &Path, defines: &[(&str, Option<&str>)]) -> Result<Source, String> {
-    shaders::preprocess(root, &permutation(defines), &mut BTreeSet::new())
+    shaders::preprocess(root, &permutation(defines))
 }
 
 /// Preprocessed, parsed, validated, reflected.
@@ -147,7 +146,7 @@ fn every_kernel_of_the_repository_is_listed_and_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("shaders/permutations")).unwrap();
     for permutation in shaders::permutations(&text).unwrap() {
-        let source = shaders::preprocess(root, &permutation, &mut BTreeSet::new()).unwrap();
+        let source = shaders::preprocess(root, &permutation).unwrap();
         let checked = shaders::check(&permutation.name, source).unwrap();
         let reflection = reflect::reflect(&permutation.name, &checked).unwrap();
         assert!(reflection.uniforms.name.ends_with("Uniforms"), "{}", permutation.name);

@@ -23,8 +23,8 @@ fn each(u: &MatmulUniforms, bindings: &mut [Vec<f32>], epilogue: impl Fn(f64, f3
     let [x, weight, bias, y] = bindings else { return };
     let [rows, inner, columns] = [u.rows, u.inner, u.columns].map(|n| n as usize);
     for row in 0..rows {
-        for column in 0..columns {
-            let value = product(inner, columns, column, |k| x[row * inner + k], weight) + f64::from(bias[column]);
+        for (column, bias) in bias.iter().enumerate().take(columns) {
+            let value = product(inner, columns, column, |k| x[row * inner + k], weight) + f64::from(*bias);
             let at = row * columns + column;
             y[at] = epilogue(value, y[at]);
         }

@@ -14,13 +14,13 @@ pub fn rollout(u: &RolloutUniforms, bindings: &mut [Vec<f32>]) {
         (1, _) => 0.0,
         _ => f64::from(r[token]),
     };
-    for key in 0..keys {
+    for (key, y) in y.iter_mut().enumerate().take(keys) {
         let mut sum = 0.0;
         for head in 0..heads {
             for token in 0..queries {
                 sum += weight(token) * (scores.at(head, token, key) - f64::from(lse[head * keys + token])).exp();
             }
         }
-        y[key] = (0.5 * weight(key) + 0.5 * sum / heads as f64) as f32;
+        *y = (0.5 * weight(key) + 0.5 * sum / heads as f64) as f32;
     }
 }
