@@ -13,6 +13,9 @@ use finegrain::engine::{self, Command, Content, Engine, Gpu, Recording, record};
 use finegrain::tensors::{Tensor, TensorMap};
 use pollster::block_on;
 
+/// How often each dispatch of a kernel runs beside its own time: enough to drown the compilation, which both runs pay.
+const MORE: usize = 10;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let size = arguments.next().map_or(Ok(224), |text| text.parse())?;
@@ -39,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         if !wanted.is_empty() && wanted.iter().all(|wanted| wanted != name) {
             continue;
         }
-        let (few, many) = (repeat(&architecture, name, 1)?, repeat(&architecture, name, 5)?);
+        let (few, many) = (repeat(&architecture, name, 1)?, repeat(&architecture, name, 1 + MORE)?);
         let count = dispatches(&few, name);
         let run = |recording: Recording| -> Result<Times, Box<dyn Error>> {
             let start = Times::now();
@@ -47,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok(start.elapsed())
         };
         let (few, many) = (run(few)?, run(many)?);
-        let (wall, cpu) = ((many.wall - few.wall) / 4.0, (many.cpu - few.cpu) / 4.0);
+        let (wall, cpu) = ((many.wall - few.wall) / MORE as f64, (many.cpu - few.cpu) / MORE as f64);
         println!("{name:20} {count:3} dispatches {wall:8.1} ms a photo, {cpu:8.1} ms of processor time");
     }
 
