@@ -17,7 +17,7 @@ const EPSILON: f64 = 1e-8;
 
 /// What one parameter is trained with in one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rates {
+pub(super) struct Rates {
     /// Learning rate.
     pub lr: f64,
     /// Decoupled weight decay.
@@ -26,7 +26,7 @@ pub struct Rates {
 
 /// The optimizer's state: first and second moment of each parameter, flat.
 #[derive(Debug, Default)]
-pub struct AdamW {
+pub(super) struct AdamW {
     moments: BTreeMap<String, [Tensor<1>; 2]>,
     steps: i32,
 }
@@ -35,7 +35,7 @@ impl AdamW {
     /// Updates every parameter that has a gradient. Gradients are first multiplied by `scale` (clipping).
     ///
     /// `rates` is asked with burn's path of the parameter ("vit.blocks.3.attn.qkv.weight").
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         network: Network,
         gradients: GradientsParams,
@@ -48,7 +48,7 @@ impl AdamW {
     }
 
     /// The state as named tensors: `first.<path>`, `second.<path>` and `steps`.
-    pub fn tensors(&self) -> TensorMap {
+    pub(super) fn tensors(&self) -> TensorMap {
         let mut map = TensorMap::default();
         map.insert("steps", tensors::Tensor::i32([1], vec![self.steps]));
         for (path, moments) in &self.moments {
@@ -64,7 +64,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`TensorError`] where a moment is missing.
-    pub fn restore(map: &TensorMap, device: &Device) -> Result<Self, TensorError> {
+    pub(super) fn restore(map: &TensorMap, device: &Device) -> Result<Self, TensorError> {
         let steps = map.integers("steps")?.first().copied().unwrap_or(0);
         let mut moments = BTreeMap::new();
         for (path, _) in map.under("first.").iter() {
@@ -132,7 +132,7 @@ impl ModuleMapper for Update<'_> {
 
 /// The factor that brings the global norm of `gradients` down to `limit` (1 where it is smaller or `limit` is 0), and
 /// the norm itself.
-pub fn clip_scale(network: &Network, gradients: &GradientsParams, limit: f64) -> (f64, f64) {
+pub(super) fn clip_scale(network: &Network, gradients: &GradientsParams, limit: f64) -> (f64, f64) {
     let mut squares = Squares { gradients, found: Vec::new() };
     network.visit(&mut squares);
     if squares.found.is_empty() {
@@ -154,5 +154,91 @@ impl ModuleVisitor for Squares<'_> {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             self.found.push((gradient.clone() * gradient).sum());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use finegrain::architecture::{Architecture, Mechanism};
+
+    use super::*;
+
+    fn network() -> Network {
+        let architecture = Architecture {
+            image_size: [4, 4],
+            patch_size: 2,
+            dim: 4,
+            depth: 1,
+            heads: 1,
+            mlp_ratio: 2,
+            layer_norm_eps: 1e-6,
+            classes: 2,
+            mechanism: Mechanism::None,
+        };
+        Network::new(&architecture, &Device::flex())
+    }
+
+    /// Gradients of two parameters, the rest without.
+    fn gradients(network: &Network, norm: [f32; 4], head: f32) -> GradientsParams {
+        let mut gradients = GradientsParams::new();
+        gradients.register::<1>(network.vit.norm.gamma.id, Tensor::from_floats(norm, &Device::flex()));
+        gradients.register::<2>(network.vit.head.weight.id, Tensor::full([4, 2], head, &Device::flex()));
+        gradients
+    }
+
+    fn rates(path: &str) -> Rates {
+        if path == "vit.head.weight" { Rates { lr: 0.1, decay: 0.5 } } else { Rates { lr: 0.01, decay: 0.0 } }
+    }
+
+    /// PyTorch's AdamW for one value, in f64.
+    fn reference(mut value: f64, gradients: &[f64], Rates { lr, decay }: Rates) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for (t, g) in gradients.iter().enumerate() {
+            value -= lr * decay * value;
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t as i32 + 1)), v / (1.0 - 0.999f64.powi(t as i32 + 1)));
+            value -= lr * m_hat / (v_hat.sqrt() + 1e-8);
+        }
+        value
+    }
+
+    #[test]
+    fn three_steps_follow_the_equations() {
+        let mut network = network();
+        let before = network.weights();
+        let mut optimizer = AdamW::default();
+        let steps = [[0.3f32, -0.2, 0.0, 5.0], [0.1, 0.4, 1e-3, -2.0], [-0.5, 0.1, 0.0, 1.0]];
+        for (i, norm) in steps.iter().enumerate() {
+            let gradients = gradients(&network, *norm, 0.2 * (i + 1) as f32);
+            if i == 1 {
+                // In the middle, through a checkpoint.
+                optimizer = AdamW::restore(&optimizer.tensors(), &Device::flex()).unwrap();
+            }
+            network = optimizer.step(network, gradients, 0.5, &rates);
+        }
+        let after = network.weights();
+        for i in 0..4 {
+            let given: Vec<f64> = steps.iter().map(|norm| 0.5 * f64::from(norm[i])).collect();
+            let expected = reference(1.0, &given, rates("vit.norm.gamma"));
+            let found = f64::from(after.reals("norm.weight").unwrap()[i]);
+            assert!((found - expected).abs() < 1e-6, "norm {i}: {found} and {expected}");
+        }
+        let expected = reference(0.0, &[0.1, 0.2, 0.3], rates("vit.head.weight"));
+        for found in after.reals("head.weight").unwrap() {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} and {expected}");
+        }
+        assert_eq!(before.get("blocks.0.mlp.fc1.weight"), after.get("blocks.0.mlp.fc1.weight"), "no gradient, no step");
+    }
+
+    #[test]
+    fn the_global_norm_is_cut() {
+        let network = network();
+        let gradients = gradients(&network, [3.0, 0.0, 0.0, 0.0], 2f32.sqrt());
+        let (scale, norm) = clip_scale(&network, &gradients, 1.0);
+        assert!((norm - 5.0).abs() < 1e-6 && (scale - 0.2).abs() < 1e-7, "{norm} {scale}");
+        assert_eq!(clip_scale(&network, &gradients, 10.0).0, 1.0);
+        assert_eq!(clip_scale(&network, &gradients, 0.0).0, 1.0, "0 switches clipping off");
     }
 }

@@ -10,21 +10,27 @@ use rand_chacha::ChaCha8Rng;
 use super::config::{Augment, Pixels};
 
 /// The random source of photo `index` in `epoch`: its own stream, so that order and threads do not matter.
-pub fn source(seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
+pub(super) fn source(seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(((epoch as u64) << 32) | index as u64);
     random
 }
 
 /// The order in which an epoch visits `count` photos.
-pub fn order(seed: u64, epoch: usize, count: usize) -> Vec<usize> {
+pub(super) fn order(seed: u64, epoch: usize, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.shuffle(&mut source(seed, epoch, u32::MAX as usize));
     order
 }
 
 /// A random view of `photo` as `[3, height, width]`, normalised.
-pub fn view(photo: &Photo, size: [usize; 2], augment: &Augment, pixels: &Pixels, random: &mut impl Rng) -> Vec<f32> {
+pub(super) fn view(
+    photo: &Photo,
+    size: [usize; 2],
+    augment: &Augment,
+    pixels: &Pixels,
+    random: &mut impl Rng,
+) -> Vec<f32> {
     let [height, width] = size;
     let area = crop(photo.width(), photo.height(), augment, random);
     let mut rgb = resized(photo, area, height, width);
@@ -43,32 +49,36 @@ pub fn view(photo: &Photo, size: [usize; 2], augment: &Augment, pixels: &Pixels,
 }
 
 /// Left, top, width and height of a random part of a `width` x `height` photo (as torchvision's RandomResizedCrop).
-fn crop(width: u32, height: u32, augment: &Augment, random: &mut impl Rng) -> [f64; 4] {
-    let (width, height) = (f64::from(width), f64::from(height));
+fn crop(width: u32, height: u32, augment: &Augment, random: &mut impl Rng) -> [usize; 4] {
     let [low, high] = augment.crop_aspect;
+    let area = f64::from(width) * f64::from(height);
+    let (width, height) = (width as usize, height as usize);
     for _ in 0..10 {
-        let area = width * height * random.random_range(augment.crop_scale[0]..=augment.crop_scale[1]);
+        let area = area * random.random_range(augment.crop_scale[0]..=augment.crop_scale[1]);
         let aspect = random.random_range(low.ln()..=high.ln()).exp();
-        let (w, h) = ((area * aspect).sqrt(), (area / aspect).sqrt());
-        if w <= width && h <= height {
-            return [random.random_range(0.0..=width - w), random.random_range(0.0..=height - h), w, h];
+        let (w, h) = ((area * aspect).sqrt().round() as usize, (area / aspect).sqrt().round() as usize);
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            return [random.random_range(0..=width - w), random.random_range(0..=height - h), w, h];
         }
     }
     // No such part fits: the largest central one of an allowed shape.
-    let aspect = (width / height).clamp(low, high);
-    let (w, h) = if width / height > aspect { (height * aspect, height) } else { (width, width / aspect) };
-    [(width - w) / 2.0, (height - h) / 2.0, w, h]
+    let aspect = (width as f64 / height as f64).clamp(low, high);
+    let w = ((height as f64 * aspect).round() as usize).clamp(1, width);
+    let h = ((width as f64 / aspect).round() as usize).clamp(1, height);
+    [(width - w) / 2, (height - h) / 2, w, h]
 }
 
 /// The part `area` of the photo, resized with the antialiased bicubic filter, `[height, width, 3]`.
-fn resized(photo: &Photo, area: [f64; 4], height: usize, width: usize) -> Vec<u8> {
+///
+/// The part is copied out first: the resizer's own crop box reads out of bounds where the first output pixel falls
+/// exactly on a source pixel (fast_image_resize 6.1.0 shifts columns by the first one's start, which skips zeros).
+fn resized(photo: &Photo, area: [usize; 4], height: usize, width: usize) -> Vec<u8> {
     let [left, top, w, h] = area;
+    let stride = 3 * photo.width() as usize;
+    let part: Vec<u8> = (top..top + h).flat_map(|y| &photo.rgb()[y * stride + 3 * left..][..3 * w]).copied().collect();
     let mut target = Image::new(width as u32, height as u32, PixelType::U8x3);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
-        .use_alpha(false)
-        .crop(left, top, w, h);
-    let done = ImageRef::new(photo.width(), photo.height(), photo.rgb(), PixelType::U8x3)
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom)).use_alpha(false);
+    let done = ImageRef::new(w as u32, h as u32, &part, PixelType::U8x3)
         .map_err(|error| error.to_string())
         .and_then(|source| Resizer::new().resize(&source, &mut target, &options).map_err(|error| error.to_string()));
     debug_assert!(done.is_ok(), "a part of a photo can always be resized: {done:?}");
@@ -91,5 +101,85 @@ fn jitter(rgb: &mut [u8], augment: &Augment, random: &mut impl Rng) {
             let bright = mean + contrast * (brightness * f32::from(*value) - mean);
             *value = (own + saturation * (bright - own)).round().clamp(0.0, 255.0) as u8;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn photo(width: u32, height: u32) -> Photo {
+        let rgb = (0..width * height * 3).map(|i| (i * 37 % 251) as u8).collect();
+        Photo::from_rgb(width, height, rgb).unwrap()
+    }
+
+    #[test]
+    fn a_view_depends_on_seed_epoch_and_index_only() {
+        let augment = Augment { brightness: 0.2, contrast: 0.2, saturation: 0.2, ..Augment::default() };
+        let photo = photo(50, 40);
+        let view =
+            |seed, epoch, index| view(&photo, [16, 24], &augment, &Pixels::default(), &mut source(seed, epoch, index));
+        assert_eq!(view(1, 2, 3).len(), 3 * 16 * 24);
+        assert_eq!(view(1, 2, 3), view(1, 2, 3));
+        for other in [view(2, 2, 3), view(1, 3, 3), view(1, 2, 4)] {
+            assert_ne!(view(1, 2, 3), other);
+        }
+        assert!(view(1, 2, 3).iter().all(|v| (-1.0..=1.0).contains(v)));
+    }
+
+    #[test]
+    fn an_epoch_visits_every_photo_once() {
+        let (first, second) = (order(5, 0, 100), order(5, 1, 100));
+        assert_ne!(first, second);
+        assert_eq!(first, order(5, 0, 100));
+        let mut sorted = first;
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn crops_lie_in_the_photo_and_have_the_wished_size() {
+        let augment = Augment { crop_scale: [0.25, 0.5], ..Augment::default() };
+        for index in 0..2000 {
+            let (width, height) = (20 + index % 97, 20 + index % 71);
+            let [left, top, w, h] = crop(width, height, &augment, &mut source(0, 0, index as usize));
+            assert!(left + w <= width as usize && top + h <= height as usize);
+            let share = (w * h) as f64 / f64::from(width * height);
+            assert!((0.2..0.56).contains(&share), "{share} of {width} x {height}");
+        }
+        // No crop of an allowed shape covers half of a photo as wide as this: the central one is taken.
+        let wide = Augment { crop_scale: [0.9, 1.0], ..Augment::default() };
+        assert_eq!(crop(400, 30, &wide, &mut source(0, 0, 0)), [180, 0, 40, 30]);
+    }
+
+    #[test]
+    fn without_augmentation_a_view_is_the_photo() {
+        let none = Augment { crop_scale: [1.0, 1.0], crop_aspect: [1.0, 1.0], flip: 0.0, ..Augment::default() };
+        let photo = photo(16, 16);
+        let values = view(&photo, [16, 16], &none, &Pixels::default(), &mut source(0, 0, 0));
+        let mirrored = view(&photo, [16, 16], &Augment { flip: 1.0, ..none }, &Pixels::default(), &mut source(0, 0, 0));
+        for y in 0..16 {
+            for x in 0..16 {
+                for c in 0..3 {
+                    let expected = f32::from(photo.rgb()[(y * 16 + x) * 3 + c]) / 255.0 * 2.0 - 1.0;
+                    assert!((values[c * 256 + y * 16 + x] - expected).abs() < 1e-6);
+                    assert!((mirrored[c * 256 + y * 16 + 15 - x] - expected).abs() < 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_keeps_grey_grey_and_moves_brightness() {
+        let augment = Augment { brightness: 0.5, contrast: 0.5, saturation: 0.5, ..Augment::default() };
+        let mut changed = false;
+        for index in 0..20 {
+            let mut rgb: Vec<u8> = (0..30).map(|i| 60 + 4 * (i / 3) as u8).collect();
+            let before = rgb.clone();
+            jitter(&mut rgb, &augment, &mut source(3, 0, index));
+            assert!(rgb.chunks(3).all(|p| p[0].abs_diff(p[1]) <= 1 && p[1].abs_diff(p[2]) <= 1), "{rgb:?}");
+            changed |= rgb != before;
+        }
+        assert!(changed);
     }
 }

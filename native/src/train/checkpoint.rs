@@ -18,7 +18,7 @@ const FILE: &str = "state.safetensors";
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Position {
+pub(super) struct Position {
     /// The epoch that runs, from 0.
     pub epoch: usize,
     /// Batches of it that are done.
@@ -49,15 +49,30 @@ mod sums {
 }
 
 /// The checkpoint file of a run.
-pub fn path(run: &Path) -> PathBuf {
+pub(super) fn path(run: &Path) -> PathBuf {
     run.join("checkpoint").join(FILE)
+}
+
+/// Pretrained weights that a run began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Init {
+    /// Their file name.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
 }
 
 /// Saves a checkpoint; the former one stays until the new one is complete.
 ///
 /// # Errors
 /// When the disk refuses; what was saved before is untouched.
-pub fn save(run: &Path, network: &Network, optimizer: &AdamW, position: &Position) -> Result<()> {
+pub(super) fn save(
+    run: &Path,
+    network: &Network,
+    optimizer: &AdamW,
+    position: &Position,
+    init: Option<&Init>,
+) -> Result<()> {
     let mut map = TensorMap::default();
     for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors())] {
         for (name, tensor) in tensors.iter() {
@@ -66,26 +81,43 @@ pub fn save(run: &Path, network: &Network, optimizer: &AdamW, position: &Positio
     }
     map.metadata.insert("format".into(), FORMAT.to_string());
     map.metadata.insert("position".into(), serde_json::to_string(position)?);
+    map.metadata.insert("init".into(), serde_json::to_string(&init)?);
     replace(&path(run), &map.write(Precision::F32)?)
 }
 
-/// Loads the checkpoint of a run.
+/// What a checkpoint holds.
+pub(super) struct Saved {
+    /// The network with its weights.
+    pub network: Network,
+    /// The optimizer with its state.
+    pub optimizer: AdamW,
+    /// How far the run has come.
+    pub position: Position,
+    /// What it began with.
+    pub init: Option<Init>,
+}
+
+/// Loads the checkpoint of a run into `network`.
 ///
 /// # Errors
 /// When there is none, or it is of another version or network.
-pub fn load(run: &Path, network: Network, device: &Device) -> Result<(Network, AdamW, Position)> {
+pub(super) fn load(run: &Path, network: Network, device: &Device) -> Result<Saved> {
     let path = path(run);
     let bytes = std::fs::read(&path)
         .with_context(|| format!("there is no checkpoint to resume from (\"{}\")", path.display()))?;
-    let read = || -> Result<(Network, AdamW, Position)> {
+    let read = || -> Result<Saved> {
         let map = TensorMap::read(&bytes)?;
         match map.metadata.get("format").map(String::as_str) {
             Some(found) if found == FORMAT.to_string() => {}
             found => bail!("its format is {}, this program reads {FORMAT}", found.unwrap_or("unknown")),
         }
-        let position = serde_json::from_str(map.metadata.get("position").map_or("", String::as_str))?;
-        let network = network.load(&map.under("model."))?;
-        Ok((network, AdamW::restore(&map.under("adamw."), device)?, position))
+        let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
+        Ok(Saved {
+            network: network.load(&map.under("model."))?,
+            optimizer: AdamW::restore(&map.under("adamw."), device)?,
+            position: serde_json::from_str(text("position"))?,
+            init: serde_json::from_str(text("init"))?,
+        })
     };
     read().with_context(|| format!("the checkpoint \"{}\" cannot be used", path.display()))
 }
@@ -94,15 +126,23 @@ pub fn load(run: &Path, network: Network, device: &Device) -> Result<(Network, A
 ///
 /// # Errors
 /// When the disk refuses.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
         let folder = path.parent().context("it has no folder")?;
         std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = builder().tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write \"{}\"", path.display()))
+}
+
+/// Temporary files are private by default; what a run writes is as readable as any other file.
+fn builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
 }

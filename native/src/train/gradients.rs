@@ -13,7 +13,7 @@ use super::loader::Batch;
 
 /// Losses and hits of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// Total loss, mean over the photos.
     pub loss: f64,
     /// Cross-entropy of SA, GLCA and PWCA, mean over the photos; 0 where a branch does not run.
@@ -25,7 +25,7 @@ pub struct Outcome {
 }
 
 /// Runs the parts of batches.
-pub struct Workers {
+pub(super) struct Workers {
     device: Device,
     pools: Vec<rayon::ThreadPool>,
     part: usize,
@@ -37,7 +37,7 @@ impl Workers {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn new(device: &Device, count: usize, part: usize, label_smoothing: f32) -> Result<Self> {
+    pub(super) fn new(device: &Device, count: usize, part: usize, label_smoothing: f32) -> Result<Self> {
         let pools = (0..count)
             .map(|i| rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| format!("worker {i}")).build())
             .collect::<std::result::Result<_, _>>()
@@ -49,7 +49,7 @@ impl Workers {
     ///
     /// # Errors
     /// When a worker dies.
-    pub fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
+    pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
         let done: Vec<(GradientsParams, Outcome)> = if self.pools.is_empty() {
@@ -122,7 +122,7 @@ impl Workers {
 
 impl Outcome {
     /// Adds sums to sums.
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.loss += other.loss;
         self.parts.iter_mut().zip(other.parts).for_each(|(a, b)| *a += b);
         self.correct += other.correct;
@@ -130,13 +130,13 @@ impl Outcome {
     }
 
     /// Sums to means.
-    pub fn mean(self) -> Self {
+    pub(super) fn mean(self) -> Self {
         let n = self.count.max(1) as f64;
         Self { loss: self.loss / n, parts: self.parts.map(|p| p / n), ..self }
     }
 
     /// Means to sums.
-    pub fn sum(self) -> Self {
+    pub(super) fn sum(self) -> Self {
         let n = self.count as f64;
         Self { loss: self.loss * n, parts: self.parts.map(|p| p * n), ..self }
     }
@@ -144,7 +144,7 @@ impl Outcome {
 
 /// Makes every parameter contiguous: weights that were loaded are transposed views, weights after a step are not, and
 /// a run must not depend on whether it was resumed.
-pub fn contiguous(network: Network) -> Network {
+pub(super) fn contiguous(network: Network) -> Network {
     struct Contiguous;
     impl burn::module::ModuleMapper for Contiguous {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -158,7 +158,7 @@ pub fn contiguous(network: Network) -> Network {
 }
 
 /// How many parameters a network has, and how many of them are trained.
-pub fn count_parameters(network: &Network) -> (usize, usize) {
+pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
     struct Count(usize, usize);
     impl ModuleVisitor for Count {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -172,4 +172,86 @@ pub fn count_parameters(network: &Network) -> (usize, usize) {
     let mut count = Count(0, 0);
     network.clone().train().visit(&mut count);
     (count.0, count.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use finegrain::architecture::{Architecture, Dcal, Mechanism};
+
+    use super::*;
+
+    fn architecture() -> Architecture {
+        Architecture {
+            image_size: [8, 8],
+            patch_size: 2,
+            dim: 8,
+            depth: 2,
+            heads: 2,
+            mlp_ratio: 2,
+            layer_norm_eps: 1e-6,
+            classes: 3,
+            mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: false }),
+        }
+    }
+
+    fn batch(count: usize) -> Batch {
+        Batch {
+            images: (0..count * 192).map(|i| (i as f32 * 0.7).sin()).collect(),
+            labels: (0..count as i32).map(|i| i % 3).collect(),
+            pair_keys: (0..count as u64).collect(),
+        }
+    }
+
+    /// Every gradient, flat, in the order of the parameters.
+    fn flat(network: &Network, gradients: &GradientsParams) -> Vec<f32> {
+        struct Flat<'a>(&'a GradientsParams, Vec<f32>);
+        impl ModuleVisitor for Flat<'_> {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                if let Some(gradient) = self.0.get::<D>(param.id) {
+                    self.1.extend(gradient.into_data().iter::<f32>());
+                }
+            }
+        }
+        let mut found = Flat(gradients, Vec::new());
+        network.visit(&mut found);
+        found.1
+    }
+
+    #[test]
+    fn parts_add_up_to_the_batch() {
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let run = |workers, part| {
+            let workers = Workers::new(&device, workers, part, 0.1).unwrap();
+            let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
+            (flat(&network, &gradients), outcome)
+        };
+        let (whole, outcome) = run(0, 7);
+        assert!(whole.len() > 1000 && whole.iter().any(|g| g.abs() > 1e-3));
+        for (workers, part) in [(0, 3), (1, 3), (2, 3), (3, 1)] {
+            let (gradients, same) = run(workers, part);
+            let difference: f32 = gradients.iter().zip(&whole).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+            let norm: f32 = whole.iter().map(|g| g * g).sum::<f32>().sqrt();
+            assert!(difference < 1e-5 * norm, "{workers} workers, parts of {part}: {difference} of {norm}");
+            assert!((same.loss - outcome.loss).abs() < 1e-6 && same.count == 7 && same.correct == outcome.correct);
+        }
+        assert!(run(1, 2).0 == run(3, 2).0, "the number of workers changes no bit");
+    }
+
+    #[test]
+    fn an_equal_guess_is_no_hit() {
+        // Both classifiers start at zero, so every class is equally probable.
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let (_, outcome) = Workers::new(&device, 0, 6, 0.0).unwrap().run(&network, &batch(6)).unwrap();
+        assert_eq!(outcome.correct, 0);
+        assert!((outcome.parts[0] - 3f64.ln()).abs() < 1e-6 && outcome.parts[2] == 0.0);
+    }
+
+    #[test]
+    fn loaded_weights_become_contiguous_and_keep_their_values() {
+        let network = Network::new(&architecture(), &Device::flex());
+        let weights = network.weights();
+        assert_eq!(contiguous(network.load(&weights).unwrap()).weights(), weights);
+    }
 }

@@ -16,7 +16,7 @@ use crate::decode;
 
 /// One batch on the host.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
+pub(super) struct Batch {
     /// `[B, 3, H, W]`, normalised.
     pub images: Vec<f32>,
     /// `[B]`.
@@ -26,7 +26,7 @@ pub struct Batch {
 }
 
 /// Training photos, decoded once where memory allows.
-pub struct Loader {
+pub(super) struct Loader {
     samples: Vec<Sample>,
     cache: Vec<OnceLock<Photo>>,
     room: AtomicUsize,
@@ -39,7 +39,7 @@ impl Loader {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn new(samples: Vec<Sample>, config: &Config, threads: usize) -> Result<Arc<Self>> {
+    pub(super) fn new(samples: Vec<Sample>, config: &Config, threads: usize) -> Result<Arc<Self>> {
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("loader {i}"))
@@ -55,13 +55,13 @@ impl Loader {
     }
 
     /// Batches in an epoch; the last one may be short.
-    pub fn batches(&self) -> usize {
+    pub(super) fn batches(&self) -> usize {
         self.samples.len().div_ceil(self.config.train.batch)
     }
 
     /// Sends the batches of `epoch` from batch `first` on, in order; they depend on nothing but the config, the epoch
     /// and the samples. Dropping the receiver ends the work.
-    pub fn epoch(self: &Arc<Self>, epoch: usize, first: usize) -> Receiver<Result<Batch>> {
+    pub(super) fn epoch(self: &Arc<Self>, epoch: usize, first: usize) -> Receiver<Result<Batch>> {
         let (sender, receiver) = sync_channel(2);
         let loader = Arc::clone(self);
         std::thread::spawn(move || {
@@ -116,17 +116,12 @@ impl Loader {
 
 impl Batch {
     /// Photos in the batch.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// True without photos.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
     /// The batch in parts of at most `size` photos.
-    pub fn parts(&self, size: usize) -> Vec<Self> {
+    pub(super) fn parts(&self, size: usize) -> Vec<Self> {
         let pixels = self.images.len() / self.len().max(1);
         (0..self.len())
             .step_by(size)
@@ -142,7 +137,7 @@ impl Batch {
     }
 
     /// A random permutation `[B]` that pairs photos for PWCA.
-    pub fn partners(&self) -> Vec<i32> {
+    pub(super) fn partners(&self) -> Vec<i32> {
         let mut partners: Vec<i32> = (0..self.len() as i32).collect();
         let seed = self.pair_keys.first().copied().unwrap_or(0);
         partners.shuffle(&mut augment::source(seed, 0, 0));

@@ -15,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// One optimizer step.
 #[derive(Debug, Clone, Serialize)]
-pub struct StepLine {
+pub(super) struct StepLine {
     /// Optimizer steps so far.
     pub step: usize,
     /// From 1.
@@ -38,7 +38,7 @@ pub struct StepLine {
 
 /// One epoch.
 #[derive(Debug, Clone, Serialize)]
-pub struct EpochLine {
+pub(super) struct EpochLine {
     /// Optimizer steps so far.
     pub step: usize,
     /// From 1.
@@ -54,7 +54,7 @@ pub struct EpochLine {
 }
 
 /// The log of a run.
-pub struct Log {
+pub(super) struct Log {
     file: File,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
@@ -67,7 +67,7 @@ impl Log {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn open(run: &Path, step: usize, total_steps: usize) -> Result<Self> {
+    pub(super) fn open(run: &Path, step: usize, total_steps: usize) -> Result<Self> {
         let path = run.join("log.jsonl");
         let former = std::fs::read_to_string(&path).unwrap_or_default();
         let kept: String = former
@@ -94,7 +94,7 @@ impl Log {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn step(&mut self, line: &StepLine, batch: usize) -> Result<()> {
+    pub(super) fn step(&mut self, line: &StepLine, batch: usize) -> Result<()> {
         self.write(line)?;
         let seconds = batch as f64 / line.images_per_second;
         let rate = self.rate.map_or(seconds, |r| 0.9 * r + 0.1 * seconds);
@@ -121,7 +121,7 @@ impl Log {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn epoch(&mut self, line: &EpochLine) -> Result<()> {
+    pub(super) fn epoch(&mut self, line: &EpochLine) -> Result<()> {
         self.write(line)?;
         self.say(&format!(
             "epoch {} done: loss {:.4} (SA {:.3}, GLCA {:.3}, PWCA {:.3}), accuracy {:.2} % on augmented training photos",
@@ -136,7 +136,7 @@ impl Log {
     }
 
     /// A sentence for the person who watches.
-    pub fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
             None => eprintln!("{text}"),

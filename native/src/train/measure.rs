@@ -16,7 +16,7 @@ const BATCH: usize = 8;
 ///
 /// # Errors
 /// When a photo cannot be read.
-pub fn top1(
+pub(super) fn top1(
     network: &Network,
     device: &Device,
     workers: usize,

@@ -9,6 +9,7 @@ mod gradients;
 mod loader;
 mod log;
 mod measure;
+mod noise;
 mod record;
 mod schedule;
 mod session;

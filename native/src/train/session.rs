@@ -13,14 +13,14 @@ use finegrain::tensors::{Precision, TensorMap};
 use sha2::{Digest, Sha256};
 
 use super::adamw::{AdamW, Rates, clip_scale};
-use super::checkpoint::{self, Position};
+use super::checkpoint::{self, Init, Position, Saved};
 use super::config::Config;
 use super::gradients::{Workers, contiguous, count_parameters};
 use super::loader::Loader;
 use super::log::{EpochLine, Log, StepLine};
 use super::record::{RunRecord, Training};
 use super::schedule::Schedule;
-use super::{TrainOptions, measure};
+use super::{TrainOptions, measure, noise};
 use crate::data::Dataset;
 
 /// Photos per forward and backward pass on the CPU unless the recipe says otherwise.
@@ -38,7 +38,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let dataset = Dataset::open(config.data.kind, &options.data)?;
     dataset.check_trainable()?;
     let architecture = config.architecture(dataset.labels.len());
-    let start = Start::prepare(options, &config, &architecture, &device)?;
+    let start = start(options, &config, &architecture, &device)?;
 
     let loader = Loader::new(dataset.train.clone(), &config, cores.div_ceil(2))?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
@@ -50,6 +50,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         network: contiguous(start.network),
         optimizer: start.optimizer,
         position: start.position,
+        init: start.init,
         saved: Instant::now(),
         config,
     };
@@ -80,8 +81,8 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             device: device_name.into(),
             train_photos: dataset.train.len(),
             test_photos: dataset.test.len(),
-            init_sha256: start.init.as_ref().map(|init| init.sha256.clone()),
-            init_file: start.init.as_ref().map(|init| init.name.clone()),
+            init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
+            init_file: session.init.as_ref().map(|init| init.name.clone()),
             epochs: session.config.train.epochs,
             steps: session.position.step,
             seconds: session.position.seconds,
@@ -130,67 +131,41 @@ fn preprocessing(config: &Config) -> Preprocessing {
     Preprocessing { resize: pixels.resize, crop: config.model.image_size, mean: pixels.mean, std: pixels.std }
 }
 
-/// Pretrained weights that a run began with.
-struct Init {
-    name: String,
-    sha256: String,
-}
-
-/// What a run starts from.
-struct Start {
-    network: Network,
-    optimizer: AdamW,
-    position: Position,
-    init: Option<Init>,
-}
-
-impl Start {
-    fn prepare(options: &TrainOptions, config: &Config, architecture: &Architecture, device: &Device) -> Result<Self> {
-        let run = &options.out;
-        let recipe = run.join("config.toml");
-        device.seed(config.train.seed);
-        let fresh = Network::new(architecture, device);
-        let (weights, init) = match &config.train.init {
-            Some(path) => {
-                let (weights, init) = pretrained(path, architecture)?;
-                (Some(weights), Some(init))
-            }
-            None => (None, None),
-        };
-        let (network, optimizer, position) = if options.resume {
-            let former = std::fs::read_to_string(&recipe)
-                .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
-            if !same_run(&Config::parse(&former)?, config) {
-                bail!(
-                    "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one",
-                    options.config.display(),
-                    recipe.display()
-                );
-            }
-            checkpoint::load(run, fresh, device)?
-        } else {
-            if checkpoint::path(run).exists() || run.join("run.json").exists() {
-                bail!("\"{}\" already holds a run; continue it with --resume or choose another folder", run.display());
-            }
-            let network = match weights {
-                Some(weights) => {
-                    let path = config.train.init.as_deref().unwrap_or(Path::new(""));
-                    fresh
-                        .load(&weights)
-                        .with_context(|| format!("\"{}\" does not fit the recipe's [model]", path.display()))?
-                }
-                None => fresh,
-            };
-            std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
-            checkpoint::replace(&recipe, toml::to_string(config)?.as_bytes())?;
-            (network, AdamW::default(), Position::default())
-        };
-        let mut network = network;
-        if config.train.freeze > 0 {
-            network.vit = network.vit.freeze_first(config.train.freeze);
+/// What a run starts from: nothing, pretrained weights, or a checkpoint.
+fn start(options: &TrainOptions, config: &Config, architecture: &Architecture, device: &Device) -> Result<Saved> {
+    let run = &options.out;
+    let recipe = run.join("config.toml");
+    let network = Network::new(architecture, device);
+    let mut saved = if options.resume {
+        let former = std::fs::read_to_string(&recipe)
+            .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
+        if !same_run(&Config::parse(&former)?, config) {
+            bail!(
+                "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one",
+                options.config.display(),
+                recipe.display()
+            );
         }
-        Ok(Self { network, optimizer, position, init })
+        checkpoint::load(run, network, device)?
+    } else {
+        if checkpoint::path(run).exists() || run.join("run.json").exists() {
+            bail!("\"{}\" already holds a run; continue it with --resume or choose another folder", run.display());
+        }
+        let (network, init) = match &config.train.init {
+            Some(path) => pretrained(path, network).map(|(network, init)| (network, Some(init)))?,
+            None => {
+                let weights = adapt(&noise::reseed(&network.weights(), config.train.seed), architecture)?;
+                (network.load(&weights)?, None)
+            }
+        };
+        std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
+        checkpoint::replace(&recipe, toml::to_string(config)?.as_bytes())?;
+        Saved { network, optimizer: AdamW::default(), position: Position::default(), init }
+    };
+    if config.train.freeze > 0 {
+        saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);
     }
+    Ok(saved)
 }
 
 /// True when two recipes give the same weights.
@@ -206,15 +181,16 @@ fn same_run(a: &Config, b: &Config) -> bool {
     normal(a) == normal(b)
 }
 
-fn pretrained(path: &Path, architecture: &Architecture) -> Result<(TensorMap, Init)> {
+/// `network` with the pretrained weights in `path`.
+fn pretrained(path: &Path, network: Network) -> Result<(Network, Init)> {
     let shown = path.display();
     let bytes = std::fs::read(path).with_context(|| format!("cannot read the pretrained weights \"{shown}\""))?;
     let weights = TensorMap::read(&bytes).with_context(|| format!("\"{shown}\""))?;
-    let weights =
-        adapt(&weights, architecture).with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
+    let fitted = adapt(&weights, &network.architecture().clone()).and_then(|weights| network.load(&weights));
+    let network = fitted.with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((weights, Init { name, sha256 }))
+    Ok((network, Init { name, sha256 }))
 }
 
 struct Session<'a> {
@@ -226,6 +202,7 @@ struct Session<'a> {
     network: Network,
     optimizer: AdamW,
     position: Position,
+    init: Option<Init>,
     saved: Instant,
 }
 
@@ -313,7 +290,7 @@ impl Session<'_> {
     }
 
     fn save(&mut self) -> Result<()> {
-        checkpoint::save(self.run, &self.network, &self.optimizer, &self.position)?;
+        checkpoint::save(self.run, &self.network, &self.optimizer, &self.position, self.init.as_ref())?;
         self.saved = Instant::now();
         Ok(())
     }

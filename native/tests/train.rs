@@ -1,0 +1,291 @@
+//! Whole training runs on generated photos: the loss falls, a killed run ends where the other one does, errors are
+//! one sentence.
+#![cfg(feature = "full")]
+#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use finegrain::model::Network;
+use finegrain::tensors::{Precision, Tensor, TensorMap};
+use finegrain_native::train::{Config, DeviceChoice, RunRecord, TrainOptions, train};
+use image::{Rgb, RgbImage};
+
+const TINY: &str = include_str!("fixtures/tiny.toml");
+
+/// A recipe and generated photos: each class has stripes of its own direction and colour, sizes vary.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(recipe: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
+        for (split, count) in [("train", 8), ("test", 2)] {
+            for class in 0..3u32 {
+                let path = folder.path().join("data").join(split).join(format!("class_{class}"));
+                fs::create_dir_all(&path).unwrap();
+                for i in 0..count {
+                    photo(class, i + 100 * u32::from(split == "test")).save(path.join(format!("{i}.png"))).unwrap();
+                }
+            }
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn options(&self, out: &str) -> TrainOptions {
+        TrainOptions {
+            config: self.path("recipe.toml"),
+            data: self.path("data"),
+            out: self.path(out),
+            resume: false,
+            device: DeviceChoice::Cpu,
+            init: None,
+            stop: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    fn weights(&self, out: &str) -> Vec<u8> {
+        fs::read(self.path(out).join("model.safetensors")).unwrap()
+    }
+
+    /// The sentence of a run that must fail.
+    fn error(&self, change: impl FnOnce(&mut TrainOptions)) -> String {
+        let mut options = self.options("failing");
+        change(&mut options);
+        format!("{:#}", train(&options).unwrap_err())
+    }
+
+    fn change_recipe(&self, from: &str, to: &str) {
+        let path = self.path("recipe.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "the recipe has no \"{from}\"");
+        fs::write(path, text.replace(from, to)).unwrap();
+    }
+}
+
+fn photo(class: u32, seed: u32) -> RgbImage {
+    let (width, height) = (40 + seed * 7 % 13, 36 + seed * 5 % 17);
+    RgbImage::from_fn(width, height, |x, y| {
+        let place = [x, y, x + y][class as usize] + seed;
+        let noise = ((x * 31 + y * 17 + seed * 101) % 23) as u8;
+        let mut pixel = [40 + noise; 3];
+        if place / 4 % 2 == 0 {
+            pixel[class as usize] = 200 + noise;
+        }
+        Rgb(pixel)
+    })
+}
+
+fn epoch_losses(run: &Path) -> Vec<f64> {
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| line["epoch_loss"].as_f64()).collect()
+}
+
+#[test]
+fn the_loss_falls_and_the_run_is_recorded() {
+    let place = Place::new(TINY);
+    let record = train(&place.options("run")).unwrap().unwrap();
+    let losses = epoch_losses(&place.path("run"));
+    assert_eq!(losses.len(), 4);
+    assert!(losses[3] < 0.8 * losses[0], "{losses:?}");
+
+    let read = RunRecord::read(&place.path("run")).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&record).unwrap());
+    assert_eq!(read.labels, ["class 0", "class 1", "class 2"]);
+    assert_eq!((read.training.train_photos, read.training.test_photos, read.training.steps), (24, 6, 16));
+    assert!(read.training.test_top1.unwrap().answer > 0.34, "better than one of three: {:?}", read.training.test_top1);
+
+    let weights = TensorMap::read(&place.weights("run")).unwrap();
+    let device = DeviceChoice::Cpu.open().unwrap().0;
+    let network = Network::new(&read.architecture, &device).load(&weights).unwrap();
+    assert_eq!(network.weights().len(), weights.len(), "every weight is in the file, under timm's name");
+    let resolved = Config::parse(&fs::read_to_string(place.path("run/config.toml")).unwrap()).unwrap();
+    assert_eq!(resolved.pixels.resize, 32, "the resolved recipe has numbers where the recipe had none");
+}
+
+#[test]
+fn the_number_of_workers_changes_no_bit() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("two")).unwrap().unwrap();
+    place.change_recipe("workers = 2", "workers = 3");
+    train(&place.options("three")).unwrap().unwrap();
+    assert!(place.weights("two") == place.weights("three"));
+}
+
+#[test]
+fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 2"));
+    train(&place.options("whole")).unwrap().unwrap();
+
+    // Stopped after every single step.
+    let mut options = place.options("pieces");
+    let mut pieces = 0;
+    loop {
+        options.stop = Arc::new(AtomicBool::new(pieces < 5));
+        pieces += 1;
+        if train(&options).unwrap().is_some() {
+            break;
+        }
+        options.resume = true;
+    }
+    assert_eq!(pieces, 6);
+    assert!(place.weights("whole") == place.weights("pieces"), "bit for bit");
+    let lines = |run: &str| fs::read_to_string(place.path(run).join("log.jsonl")).unwrap().lines().count();
+    assert_eq!(lines("whole"), lines("pieces"), "no step is logged twice");
+}
+
+#[test]
+fn a_killed_run_ends_with_the_same_weights() {
+    let place = Place::new(TINY);
+    train(&place.options("whole")).unwrap().unwrap();
+
+    let command = |resume: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
+        command.arg("train").arg(place.path("recipe.toml"));
+        command.arg("--data").arg(place.path("data")).arg("--out").arg(place.path("killed"));
+        command.args(["--device", "cpu"]).args(resume.then_some("--resume"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut child = command(false).spawn().unwrap();
+    // A checkpoint is written after each step; kill (SIGKILL on Unix) as soon as there is one.
+    while !place.path("killed/checkpoint/state.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.path("killed/run.json").exists(), "it was killed before it ended");
+    assert!(command(true).status().unwrap().success());
+    assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
+}
+
+#[test]
+fn frozen_blocks_keep_their_weights() {
+    let place =
+        Place::new(&TINY.replace("epochs = 4", "epochs = 1\nfreeze = 1").replace("pwca = true", "pwca = false"));
+    let first = train(&place.options("first")).unwrap().unwrap();
+    let mut options = place.options("second");
+    options.init = Some(place.path("first/model.safetensors"));
+    let second = train(&options).unwrap().unwrap();
+    assert_eq!(second.training.init_file.as_deref(), Some("model.safetensors"));
+    assert!(first.training.init_sha256.is_none() && second.training.init_sha256.is_some_and(|sha| sha.len() == 64));
+
+    let (before, after) = (place.weights("first"), place.weights("second"));
+    let (before, after) = (TensorMap::read(&before).unwrap(), TensorMap::read(&after).unwrap());
+    let same = |name: &str| before.reals(name).unwrap() == after.reals(name).unwrap();
+    for name in ["pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight", "blocks.0.norm2.bias"] {
+        assert!(same(name), "{name} is frozen");
+    }
+    for name in ["blocks.1.attn.qkv.weight", "norm.weight", "head.weight", "glca.mlp.fc1.weight", "glca_head.bias"] {
+        assert!(!same(name), "{name} is trained");
+    }
+}
+
+#[test]
+fn a_recipe_that_cannot_be_followed_is_explained() {
+    for (from, to, words) in [
+        ("batch = 6", "batch = 6\nbtach = 3", "unknown field `btach`"),
+        ("batch = 6", "batch = 0", "train.batch is 0"),
+        ("lr = 3e-3", "lr = -1.0", "train.lr is -1"),
+        ("lr = 3e-3", "lr = nan", "train.lr is NaN"),
+        ("label_smoothing = 0.05", "label_smoothing = 1.0", "train.label_smoothing is 1"),
+        ("crop_scale = [0.6, 1.0]", "crop_scale = [0.9, 0.2]", "augment.crop_scale is [0.9, 0.2]"),
+        ("heads = 2", "heads = 5", "heads 5 does not divide dim 24"),
+        ("ratio = 0.25", "ratio = 0.0", "ratio"),
+        ("epochs = 4", "epochs = 4\nfreeze = 3", "train.freeze is 3"),
+        ("id = \"tiny\"", "id = \"My birds\"", "lower-case"),
+    ] {
+        let error = Config::parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(words), "{to}: {error}");
+    }
+}
+
+#[test]
+fn the_recipes_of_the_bundles_are_complete() {
+    for name in ["birds", "cars-160", "cars"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(format!("{name}.toml"));
+        let recipe = Config::parse(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(recipe.id, name);
+        let resolved = toml::to_string(&recipe).unwrap();
+        assert_eq!(Config::parse(&resolved).unwrap(), recipe, "what is written beside a run is the recipe");
+    }
+}
+
+#[test]
+fn what_cannot_be_trained_is_one_sentence() {
+    let place = Place::new(TINY);
+    let missing = place.error(|o| o.config = place.path("absent.toml"));
+    assert!(missing.contains("cannot read the recipe") && missing.contains("absent.toml"), "{missing}");
+    let no_data = place.error(|o| o.data = place.path("absent"));
+    assert!(no_data.contains("absent") && no_data.contains("folder-per-class"), "{no_data}");
+    let no_run = place.error(|o| o.resume = true);
+    assert!(no_run.contains("no run to resume"), "{no_run}");
+
+    fs::create_dir_all(place.path("data/train/lonely")).unwrap();
+    assert!(place.error(|_| ()).contains("class \"lonely\" has no training photo"));
+    fs::remove_dir(place.path("data/train/lonely")).unwrap();
+
+    fs::write(place.path("data/train/class_0/broken.jpg"), b"this is no photo").unwrap();
+    let broken = place.error(|_| ());
+    assert!(broken.contains("broken.jpg"), "{broken}");
+    fs::remove_file(place.path("data/train/class_0/broken.jpg")).unwrap();
+    assert!(!place.path("failing/run.json").exists() && !place.path("failing/model.safetensors").exists());
+}
+
+#[test]
+fn weights_of_another_architecture_are_refused() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    let mut other = TensorMap::default();
+    other.insert("pos_embed", Tensor::f32([1, 17, 48], vec![0.0; 17 * 48]));
+    fs::write(place.path("other.safetensors"), other.write(Precision::F32).unwrap()).unwrap();
+    let error = place.error(|o| o.init = Some(place.path("other.safetensors")));
+    assert!(error.contains("other.safetensors") && error.contains("does not fit"), "{error}");
+    fs::write(place.path("other.safetensors"), b"no tensors").unwrap();
+    let error = place.error(|o| o.init = Some(place.path("other.safetensors")));
+    assert!(error.contains("not a readable safetensors file"), "{error}");
+    assert!(!place.path("failing").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("failing")).unwrap().unwrap();
+    assert!(place.error(|_| ()).contains("already holds a run"));
+    place.change_recipe("lr = 3e-3", "lr = 1e-3");
+    assert!(place.error(|o| o.resume = true).contains("is not the one this run began with"));
+}
+
+#[test]
+fn a_checkpoint_of_another_version_is_refused() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("failing")).unwrap().unwrap();
+    let path = place.path("failing/checkpoint/state.safetensors");
+    let mut map = TensorMap::read(&fs::read(&path).unwrap()).unwrap();
+    map.metadata.insert("format".into(), "99".into());
+    fs::write(&path, map.write(Precision::F32).unwrap()).unwrap();
+    let error = place.error(|o| o.resume = true);
+    assert!(error.contains("format is 99"), "{error}");
+    fs::write(&path, b"half a file").unwrap();
+    assert!(place.error(|o| o.resume = true).contains("cannot be used"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
+    let place = Place::new(&format!("{TINY}\n[pixels]\nstd = [1e-38, 1e-38, 1e-38]\n"));
+    let error = place.error(|_| ());
+    assert!(error.contains("no longer a number at step 1"), "{error}");
+    assert!(!place.path("failing/run.json").exists());
+}
