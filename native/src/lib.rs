@@ -4,9 +4,23 @@
 //! page with it.
 
 #[cfg(feature = "full")]
+pub mod backend;
+#[cfg(feature = "full")]
+pub mod cli;
+#[cfg(feature = "full")]
 pub mod data;
 #[cfg(feature = "full")]
 pub mod decode;
+#[cfg(feature = "full")]
+pub mod golden;
+#[cfg(feature = "full")]
+pub mod score;
 pub mod serve;
 #[cfg(feature = "full")]
+pub mod store;
+#[cfg(feature = "full")]
+pub mod traces;
+#[cfg(feature = "full")]
 pub mod train;
+#[cfg(feature = "full")]
+pub mod verify;

@@ -1,0 +1,89 @@
+//! The three ways to run a bundle natively.
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use finegrain::answer::Answer;
+use finegrain::architecture::Architecture;
+use finegrain::engine::{Engine, Gpu};
+use finegrain::model::Network;
+use finegrain::tensors::TensorMap;
+
+use crate::train::DeviceChoice;
+
+/// The choices of `--backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendChoice {
+    /// Our WGSL kernels through wgpu, as in the browser
+    Webgpu,
+    /// The burn model on the CPU
+    Cpu,
+    /// The burn model on an NVIDIA GPU (a build with --features cuda)
+    Cuda,
+}
+
+/// A network on a device.
+pub struct Backend {
+    runner: Runner,
+    name: &'static str,
+    adapter: String,
+}
+
+enum Runner {
+    Engine(Box<Engine>),
+    Burn { network: Box<Network>, device: Device },
+}
+
+impl Backend {
+    /// Opens the device and loads the weights (timm's names).
+    ///
+    /// # Errors
+    /// No adapter, a build without CUDA, or weights that are not those of the architecture.
+    pub fn open(choice: BackendChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+        match choice {
+            BackendChoice::Webgpu => Self::webgpu(architecture, weights),
+            BackendChoice::Cpu => Self::burn(DeviceChoice::Cpu, architecture, weights),
+            BackendChoice::Cuda => Self::burn(DeviceChoice::Cuda, architecture, weights),
+        }
+    }
+
+    fn webgpu(architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+        let gpu = pollster::block_on(Gpu::open()).context("WebGPU cannot be used here (--backend cpu can)")?;
+        let engine = pollster::block_on(Engine::load(&gpu, architecture, weights))?;
+        let facts = gpu.adapter();
+        let kind = if facts.software { ", software" } else { "" };
+        let adapter = format!("{} ({}{kind})", facts.name, facts.backend);
+        Ok(Self { runner: Runner::Engine(Box::new(engine)), name: "webgpu", adapter })
+    }
+
+    fn burn(choice: DeviceChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+        let (device, name) =
+            choice.open().context("this back end cannot be used here (--backend webgpu or cpu can)")?;
+        let network = Box::new(Network::new(architecture, &device).load(weights)?);
+        let adapter = format!("burn {}", if name == "cpu" { "flex" } else { name });
+        Ok(Self { runner: Runner::Burn { network, device }, name, adapter })
+    }
+
+    /// `webgpu`, `cpu` or `cuda`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The device, for people.
+    pub fn adapter(&self) -> &str {
+        &self.adapter
+    }
+
+    /// Classifies one image `[3, H, W]`, resized and normalised.
+    ///
+    /// # Errors
+    /// A device that fails or computes what is no number.
+    pub fn classify(&self, image: &[f32]) -> Result<Answer> {
+        match &self.runner {
+            Runner::Engine(engine) => Ok(pollster::block_on(engine.classify(image))?),
+            Runner::Burn { network, device } => {
+                let answers = network.classify(network.images(image, device));
+                answers.into_iter().next().context("the network gave no answer")
+            }
+        }
+    }
+}

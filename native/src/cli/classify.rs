@@ -1,0 +1,81 @@
+//! `finegrain classify`: `[{"image", "predictions": [{"label", "probability"}], "sa": [...], "glca": [...]}]`, in the
+//! order of the photos; `predictions` is the mean of both branches, `glca` is empty without GLCA.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use finegrain::answer::{Prediction, top};
+use serde::Serialize;
+
+use super::Outcome;
+use super::output::Output;
+use crate::backend::{Backend, BackendChoice};
+use crate::decode::decode;
+use crate::store;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder of the bundle
+    #[arg(long, value_name = "DIR")]
+    bundle: PathBuf,
+    /// Photos
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    /// What computes: our shaders, or the burn model on the CPU or on CUDA
+    #[arg(long, value_enum, default_value_t = BackendChoice::Webgpu)]
+    backend: BackendChoice,
+    /// How many classes to list for each photo
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+}
+
+#[derive(Serialize)]
+struct Named {
+    image: PathBuf,
+    predictions: Vec<Prediction>,
+    sa: Vec<Prediction>,
+    glca: Vec<Prediction>,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
+    let bundle = store::open(&args.bundle)?;
+    let preprocessing = &bundle.manifest.preprocessing;
+    let input = |path: &PathBuf| -> Result<Vec<f32>> {
+        let photo = decode(path)?;
+        preprocessing.apply(&photo).with_context(|| format!("\"{}\" cannot be used", path.display()))
+    };
+    // A photo that cannot be read is told before a device is opened and shaders are compiled.
+    let first = args.images.first().map(input).transpose()?;
+    let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights)?;
+    let labels = &bundle.manifest.labels;
+    let k = usize::from(args.top);
+    let mut results = Vec::new();
+    let mut first = first;
+    for path in &args.images {
+        let image = match first.take() {
+            Some(image) => image,
+            None => input(path)?,
+        };
+        let answer = backend.classify(&image)?;
+        results.push(Named {
+            image: path.clone(),
+            predictions: top(&answer.probability, labels, k),
+            sa: top(&answer.sa, labels, k),
+            glca: top(&answer.glca, labels, k),
+        });
+    }
+    output.print(&results, |results| text(results))?;
+    Ok(Outcome::Good)
+}
+
+fn text(results: &[Named]) -> String {
+    let mut text = String::new();
+    for named in results {
+        let _ = writeln!(text, "{}", named.image.display());
+        for prediction in &named.predictions {
+            let _ = writeln!(text, "  {:5.1} %  {}", 100.0 * prediction.probability, prediction.label);
+        }
+    }
+    text
+}

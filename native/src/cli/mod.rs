@@ -1,0 +1,95 @@
+//! The command line. Each command is a file; what it prints with `--json` is documented there.
+//!
+//! Results go to standard output, progress and errors to standard error. A command that fails prints one sentence and
+//! no result.
+
+mod classify;
+mod eval;
+mod export;
+mod interrupt;
+mod output;
+mod serve;
+mod train;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use output::Output;
+
+/// Fine-grained photo recognition: train, export, classify, measure, verify, serve.
+#[derive(Debug, Parser)]
+#[command(name = "finegrain", version, arg_required_else_help = true)]
+struct Cli {
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network on a data set after a recipe
+    Train(train::Args),
+    /// Make a bundle for the page from a finished training run
+    Export(export::Args),
+    /// Name what photos show
+    Classify(classify::Args),
+    /// Measure a bundle's accuracy on a data set
+    Eval(eval::Args),
+    /// Compare the back ends with a trace computed in float64
+    Verify(verify::Args),
+    /// Serve the page on this machine
+    Serve(serve::Args),
+}
+
+/// Whether a command that ran to its end found what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It did.
+    Good,
+    /// The result is printed and says no.
+    Bad,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::FAILURE,
+        // 128 + SIGINT, as shells have it.
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {}", output::sentence(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Outcome> {
+    let output = Output::new(cli.json);
+    match cli.command {
+        Command::Train(args) => train::run(args, &output),
+        Command::Export(args) => export::run(&args, &output),
+        Command::Classify(args) => classify::run(&args, &output),
+        Command::Eval(args) => eval::run(&args, &output),
+        Command::Verify(args) => verify::run(&args, &output),
+        Command::Serve(args) => serve::run(&args, &output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
