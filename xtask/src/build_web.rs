@@ -93,7 +93,7 @@ fn compile(target: &WasmTarget, module: Module) -> Result<Compiled> {
     // The crate type is asked for here, so that native builds link no dynamic library.
     let mut child = target
         .cargo()
-        .args(["rustc", "--quiet", "--package", "finegrain", "--lib", "--crate-type", "cdylib"])
+        .args(["rustc", "--package", "finegrain", "--lib", "--crate-type", "cdylib"])
         .args(["--profile", "web", "--target", TARGET, "--no-default-features", "--features", module.features()])
         .args(["--message-format", "json"])
         .stdout(Stdio::piped())

@@ -17,16 +17,14 @@ pub(crate) fn run(report: &mut Report) {
     report.check("spelling (typos)", typos::run);
     report.check("clippy, native", || {
         // The page's test is not among the default targets (see tests/page/Cargo.toml).
-        shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
-        shell::run(cargo().args(["clippy", "--workspace", "--test", "page", "--quiet", "--", "-D", "warnings"]))?;
+        shell::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        shell::run(cargo().args(["clippy", "--workspace", "--test", "page", "--", "-D", "warnings"]))?;
         Ok(Outcome::Passed)
     });
     report.check("clippy, wasm32", wasm);
     report.check("documentation", || {
         // Only libraries: the program `finegrain` and the library `finegrain` would write the same files.
-        shell::run(
-            cargo().args(["doc", "--workspace", "--lib", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-Dwarnings"),
-        )?;
+        shell::run(cargo().args(["doc", "--workspace", "--lib", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))?;
         Ok(Outcome::Passed)
     });
 }
@@ -44,7 +42,7 @@ fn wasm() -> Result<Outcome> {
             target
                 .cargo()
                 .args(["clippy", "--package", "finegrain", "--lib", "--no-default-features"])
-                .args(["--features", module.features(), "--profile", "web", "--target", TARGET, "--quiet"])
+                .args(["--features", module.features(), "--profile", "web", "--target", TARGET])
                 .args(["--", "-D", "warnings"]),
         )?;
     }

@@ -29,10 +29,10 @@ pub(crate) fn screenshot() -> Result<()> {
     setup::in_ci()?;
     setup::tell_missing();
     build_web::build(&Module::ALL)?;
-    shell::run(cargo().args(["run", "--quiet", "--package", "finegrain-page-tests", "--bin", "screenshot"]))
+    shell::run(cargo().args(["run", "--package", "finegrain-page-tests", "--bin", "screenshot"]))
 }
 
 /// The page's answers are compared with those of the program (with the same features as in the native tests).
 fn build_program() -> Result<()> {
-    shell::run(cargo().args(["build", "--workspace", "--bin", "finegrain", "--quiet"]))
+    shell::run(cargo().args(["build", "--workspace", "--bin", "finegrain"]))
 }
