@@ -181,6 +181,8 @@ fn frozen_blocks_keep_their_weights() {
     options.init = Some(place.path("first/model.safetensors"));
     let second = train(&options).unwrap().unwrap();
     assert_eq!(second.training.init_file.as_deref(), Some("model.safetensors"));
+    assert_eq!(second.training.init_run.map(|run| run.steps), Some(first.training.steps), "the whole history is told");
+    assert!(second.training.recipe.train.init.is_none(), "no folder of this machine is");
     assert!(first.training.init_sha256.is_none() && second.training.init_sha256.is_some_and(|sha| sha.len() == 64));
 
     let (before, after) = (place.weights("first"), place.weights("second"));

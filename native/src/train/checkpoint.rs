@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adamw::AdamW;
 use super::gradients::Outcome;
+use super::record::Training;
 
 /// Raised whenever an older program could misread a checkpoint.
 const FORMAT: u32 = 1;
@@ -54,12 +55,14 @@ pub(super) fn path(run: &Path) -> PathBuf {
 }
 
 /// Pretrained weights that a run began with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Init {
     /// Their file name.
     pub name: String,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// The run that made them, where its record lies beside them.
+    pub run: Option<Box<Training>>,
 }
 
 /// Saves a checkpoint; the former one stays until the new one is complete.

@@ -43,6 +43,9 @@ pub struct Training {
     pub init_sha256: Option<String>,
     /// Their file name.
     pub init_file: Option<String>,
+    /// The run that made them, if it was one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_run: Option<Box<Training>>,
     /// Epochs trained.
     pub epochs: usize,
     /// Optimizer steps.
@@ -55,7 +58,7 @@ pub struct Training {
     pub final_train_accuracy: f64,
     /// Top-1 on the test photos after the last epoch through the trainer's network; informative, nothing is chosen by it.
     pub test_top1: Option<TestAccuracy>,
-    /// The whole recipe.
+    /// The whole recipe, without the folder of the pretrained weights.
     pub recipe: Config,
 }
 

@@ -69,10 +69,12 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         session.log.say("training has ended; naming the test photos once");
         Some(measure::top1(&session.network, &device, workers, &preprocessing, &dataset.test)?)
     };
+    let mut recipe = session.config;
+    recipe.train.init = None;
     let record = RunRecord {
         format: 1,
-        id: session.config.id.clone(),
-        title: session.config.title.clone(),
+        id: recipe.id.clone(),
+        title: recipe.title.clone(),
         architecture,
         preprocessing,
         labels: dataset.labels,
@@ -83,13 +85,14 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             test_photos: dataset.test.len(),
             init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
             init_file: session.init.as_ref().map(|init| init.name.clone()),
-            epochs: session.config.train.epochs,
+            init_run: session.init.and_then(|init| init.run),
+            epochs: recipe.train.epochs,
             steps: session.position.step,
             seconds: session.position.seconds,
             final_train_loss: last.epoch_loss,
             final_train_accuracy: last.epoch_accuracy,
             test_top1,
-            recipe: session.config.clone(),
+            recipe,
         },
     };
     checkpoint::replace(&options.out.join("model.safetensors"), &session.network.weights().write(Precision::F32)?)?;
@@ -190,7 +193,8 @@ fn pretrained(path: &Path, network: Network) -> Result<(Network, Init)> {
     let network = fitted.with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((network, Init { name, sha256 }))
+    let run = path.parent().and_then(|folder| RunRecord::read(folder).ok()).map(|record| Box::new(record.training));
+    Ok((network, Init { name, sha256, run }))
 }
 
 struct Session<'a> {
