@@ -22,9 +22,9 @@ export function buildSwitch(fieldset, models, current, chosen) {
     Object.assign(input, { type: "radio", name: "model", value: model.id, checked: model.id === current.id });
     input.addEventListener("change", () => chosen(model));
     const title = document.createElement("span");
-    title.textContent = model.title;
+    [title.textContent] = model.title.split(":"); // "Birds: 100 species" is "Birds" here
     label.append(input, title);
-    label.title = `${model.classes} classes, ${(model.bytes / 1e6).toFixed(1)} MB`;
+    label.title = `${model.title} (${model.classes} classes), ${(model.bytes / 1e6).toFixed(1)} MB`;
     fieldset.append(label);
   }
 }
