@@ -71,11 +71,7 @@ pub(crate) fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
 }
 
 /// Preprocesses `<root>/shaders/<kernel>.wgsl`.
-pub(crate) fn preprocess(
-    root: &Path,
-    permutation: &Permutation,
-    read: &mut BTreeSet<PathBuf>,
-) -> Result<Source, String> {
+pub(crate) fn preprocess(root: &Path, permutation: &Permutation) -> Result<Source, String> {
     let mut source = Source::default();
     for (name, value) in &permutation.defines {
         if let Some(value) = value {
