@@ -165,7 +165,7 @@ impl Driver {
         // "ChromeDriver was started successfully on port 34567."
         let port = lines.by_ref().find_map(|line| {
             let line = line.ok()?;
-            line.rsplit_once("on port ")?.1.trim_end_matches('.').parse().ok()
+            line.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
         });
         let Some(port) = port else {
             let _ = process.kill();
