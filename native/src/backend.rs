@@ -1,6 +1,6 @@
 //! The three ways to run a bundle natively.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::architecture::Architecture;
@@ -42,12 +42,15 @@ impl Backend {
         match choice {
             BackendChoice::Webgpu => Self::webgpu(architecture, weights),
             BackendChoice::Cpu => Self::burn(DeviceChoice::Cpu, architecture, weights),
+            BackendChoice::Cuda if cfg!(not(feature = "cuda")) => {
+                bail!("this build has no CUDA: build it with --features cuda, or use --backend webgpu or cpu")
+            }
             BackendChoice::Cuda => Self::burn(DeviceChoice::Cuda, architecture, weights),
         }
     }
 
     fn webgpu(architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
-        let gpu = pollster::block_on(Gpu::open()).context("WebGPU cannot be used here (--backend cpu can)")?;
+        let gpu = pollster::block_on(Gpu::open()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
         let engine = pollster::block_on(Engine::load(&gpu, architecture, weights))?;
         let facts = gpu.adapter();
         let kind = if facts.software { ", software" } else { "" };
@@ -56,8 +59,7 @@ impl Backend {
     }
 
     fn burn(choice: DeviceChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
-        let (device, name) =
-            choice.open().context("this back end cannot be used here (--backend webgpu or cpu can)")?;
+        let (device, name) = choice.open()?;
         let network = Box::new(Network::new(architecture, &device).load(weights)?);
         let adapter = format!("burn {}", if name == "cpu" { "flex" } else { name });
         Ok(Self { runner: Runner::Burn { network, device }, name, adapter })

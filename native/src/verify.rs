@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use finegrain::compare::{Difference, compare};
 use finegrain::engine::{Engine, Gpu};
@@ -73,7 +73,7 @@ pub fn burn(trace: &Trace) -> Result<Verdict> {
 /// # Errors
 /// No adapter, a device that fails, or a trace whose tensors are not those of its network.
 pub fn webgpu(trace: &Trace) -> Result<(Verdict, String)> {
-    let gpu = pollster::block_on(Gpu::open()).context("WebGPU cannot be used here (--backend burn can)")?;
+    let gpu = pollster::block_on(Gpu::open()).map_err(|error| anyhow!("{error} (--backend burn)"))?;
     let engine = pollster::block_on(Engine::load(&gpu, &trace.architecture, &trace.weights))?;
     let (images, batch) = trace.images()?;
     let mut found = Vec::new();

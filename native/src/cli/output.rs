@@ -41,7 +41,11 @@ pub(super) fn sentence(error: &anyhow::Error) -> String {
         if text.contains(&cause) {
             continue;
         }
-        let separator = if text.is_empty() { "" } else { ": " };
+        let separator = match text.chars().last() {
+            None => "",
+            Some('?') => " ",
+            Some(_) => ": ",
+        };
         let _ = write!(text, "{separator}{cause}");
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,0 +1,108 @@
+//! `finegrain eval`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::{finegrain, has_adapter, json, labels, photo, refusal, write_bundle};
+
+/// A data set in CUB's layout whose test photos are the fixtures; one of them is broken.
+fn write_data(dir: &Path, names: &[&str]) {
+    fs::create_dir_all(dir.join("images")).unwrap();
+    let (mut classes, mut images, mut of_image, mut split) =
+        (String::new(), String::new(), String::new(), String::new());
+    for (i, label) in labels().iter().enumerate() {
+        writeln!(classes, "{} {:03}.{label}", i + 1, i + 1).unwrap();
+    }
+    for (i, name) in names.iter().enumerate() {
+        let bytes = fs::read(photo(name)).unwrap_or_else(|_| b"no photo".to_vec());
+        fs::write(dir.join("images").join(name), bytes).unwrap();
+        writeln!(images, "{} {name}", i + 1).unwrap();
+        writeln!(of_image, "{} {}", i + 1, i % 5 + 1).unwrap();
+        writeln!(split, "{} 0", i + 1).unwrap();
+    }
+    for (name, text) in [
+        ("classes.txt", classes),
+        ("images.txt", images),
+        ("image_class_labels.txt", of_image),
+        ("train_test_split.txt", split),
+    ] {
+        fs::write(dir.join(name), text).unwrap();
+    }
+}
+
+const PHOTOS: [&str; 6] = ["plain.png", "grey.jpg", "broken.jpg", "alpha.png", "cmyk.jpg", "exif_3.jpg"];
+
+fn eval(bundle: &Path, data: &Path, more: &[&str]) -> Value {
+    json(finegrain(["eval", "--dataset", "cub"]).args(more).arg("--bundle").arg(bundle).arg("--data").arg(data))
+}
+
+#[test]
+fn accuracy_is_what_classify_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    write_bundle(&bundle);
+    write_data(&data, &PHOTOS);
+    let measured = eval(&bundle, &data, &["--backend", "cpu"]);
+
+    // The same by hand: the good photos are of classes 0, 1, 3, 4, 0.
+    let good: Vec<_> = [0, 1, 3, 4, 5].map(|i| (photo(PHOTOS[i]), labels()[i % 5].clone())).into();
+    let mut command = finegrain(["classify", "--backend", "cpu", "--bundle"]);
+    let named = json(command.arg(&bundle).args(good.iter().map(|(path, _)| path)));
+    for (list, measured) in [("predictions", &measured), ("sa", &measured["sa"]), ("glca", &measured["glca"])] {
+        let hits = named.as_array().unwrap().iter().zip(&good).filter(|(n, (_, label))| n[list][0]["label"] == **label);
+        assert_eq!(measured["top1"].as_f64().unwrap(), hits.count() as f64 / 5.0, "{list}");
+        assert_eq!(measured["top5"], 1.0, "there are five classes");
+    }
+    assert_eq!((&measured["images"], &measured["backend"]), (&5.into(), &"cpu".into()));
+    assert!(measured["ms_per_image"].as_f64().unwrap() > 0.0);
+    let skipped = measured["skipped"].as_array().unwrap();
+    assert_eq!(skipped.len(), 1);
+    assert!(skipped[0]["reason"].as_str().unwrap().contains("not a photo in a known format"));
+    assert!(skipped[0]["image"].as_str().unwrap().ends_with("broken.jpg"));
+}
+
+#[test]
+fn the_shaders_measure_the_same() {
+    if !has_adapter() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    write_bundle(&bundle);
+    write_data(&data, &PHOTOS);
+    let (cpu, webgpu) = (eval(&bundle, &data, &["--backend", "cpu"]), eval(&bundle, &data, &["--limit", "6"]));
+    for key in ["images", "top1", "top5", "sa", "glca", "skipped"] {
+        assert_eq!(cpu[key], webgpu[key], "{key}");
+    }
+    assert_eq!(webgpu["backend"], "webgpu");
+    assert!(!webgpu["adapter"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn a_limit_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    write_bundle(&bundle);
+    write_data(&data, &["plain.png", "grey.jpg", "alpha.png"]);
+    assert_eq!(eval(&bundle, &data, &["--backend", "cpu", "--limit", "2"])["images"], 2);
+}
+
+#[test]
+fn what_cannot_be_measured_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    write_bundle(&bundle);
+    let said = |split: &str| {
+        let mut command = finegrain(["eval", "--json", "--backend", "cpu", "--dataset", "cub", "--split", split]);
+        refusal(command.arg("--bundle").arg(&bundle).arg("--data").arg(&data))
+    };
+    assert!(said("test").contains("is this the folder of a"));
+    write_data(&data, &["plain.png"]);
+    assert!(said("train").contains("has no photos in this split"));
+    let classes = fs::read_to_string(data.join("classes.txt")).unwrap();
+    fs::write(data.join("classes.txt"), classes.replace("Crane", "Crow")).unwrap();
+    assert!(said("test").contains("class 2 is \"Crane\" in the bundle and \"Crow\" in the data set"));
+}

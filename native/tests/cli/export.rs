@@ -1,0 +1,139 @@
+//! `finegrain export`.
+
+use std::fs;
+use std::path::Path;
+
+use finegrain::bundle::{MANIFEST, Manifest};
+use finegrain::tensors::{Precision, Tensor, TensorMap};
+use finegrain_native::store;
+use serde_json::{Value, json};
+
+use crate::program::{finegrain, json as document, labels, listing, preprocessing, refusal, small};
+
+/// A run folder as `finegrain train` leaves it, with random weights.
+fn write_run(dir: &Path, edit: impl FnOnce(&mut TensorMap)) {
+    let (architecture, mut weights) = small();
+    edit(&mut weights);
+    fs::write(dir.join("model.safetensors"), weights.write(Precision::F32).unwrap()).unwrap();
+    let record = json!({
+        "format": 1,
+        "id": "small",
+        "title": "Small",
+        "architecture": architecture,
+        "preprocessing": preprocessing(),
+        "labels": labels(),
+        "training": {
+            "finegrain": "0.1.0",
+            "device": "cpu",
+            "train_photos": 10,
+            "test_photos": 5,
+            "init_sha256": null,
+            "init_file": null,
+            "epochs": 1,
+            "steps": 2,
+            "seconds": 3.0,
+            "final_train_loss": 1.5,
+            "final_train_accuracy": 0.25,
+            "test_top1": null,
+            "recipe": {
+                "id": "small",
+                "title": "Small",
+                "data": { "kind": "cub" },
+                "model": {
+                    "image_size": [32, 32], "patch_size": 8, "dim": 32, "depth": 3, "heads": 2,
+                    "mechanism": architecture.mechanism,
+                },
+                "train": { "init": "/home/someone/secret/vit.safetensors", "epochs": 1, "batch": 4, "lr": 1e-4 },
+            },
+        },
+    });
+    fs::write(dir.join("run.json"), record.to_string()).unwrap();
+}
+
+fn export(run: &Path, out: &Path, precision: &str) -> Value {
+    document(finegrain(["export", "--precision", precision]).arg(run).arg("--out").arg(out))
+}
+
+#[test]
+fn a_run_becomes_a_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out) = (dir.path().join("run"), dir.path().join("models/small"));
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    let exported = export(&run, &out, "f16");
+    assert_eq!(
+        (&exported["id"], &exported["classes"], &exported["precision"]),
+        (&json!("small"), &json!(5), &json!("f16"))
+    );
+    assert_eq!(exported["index"], Value::Null);
+    assert_eq!(listing(&out), ["manifest.json", "model.safetensors", "trace.safetensors"]);
+    assert_eq!(listing(&dir.path().join("models")), ["small"], "nothing else is left");
+    let bundle = store::open(&out).unwrap();
+    assert_eq!(exported["bytes"], bundle.manifest.bytes());
+    assert!(bundle.weights.get("loss_log_var").is_none());
+    assert_eq!(bundle.manifest.training["steps"], 2);
+    let manifest = fs::read_to_string(out.join(MANIFEST)).unwrap();
+    assert!(!manifest.contains("/home"), "folders of a machine are nobody's business");
+    assert!(manifest.contains("vit.safetensors"));
+
+    // A second export takes the place of the first; f32 has the trained weights as they are.
+    export(&run, &out, "f32");
+    let (_, mut weights) = small();
+    weights.remove("loss_log_var");
+    assert_eq!(store::open(&out).unwrap().weights, weights);
+    assert_eq!(listing(&dir.path().join("models")), ["small"]);
+}
+
+#[test]
+fn an_index_beside_the_bundle_lists_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, models) = (dir.path().join("run"), dir.path().join("models"));
+    fs::create_dir(&run).unwrap();
+    fs::create_dir(&models).unwrap();
+    write_run(&run, |_| {});
+    let index = models.join("index.json");
+    fs::write(&index, r#"{"models": [{"id": "other", "title": "Other"}, {"id": "small", "title": "old"}]}"#).unwrap();
+    export(&run, &models.join("small"), "f16");
+    let listed: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let manifest = Manifest::read(&fs::read(models.join("small").join(MANIFEST)).unwrap()).unwrap();
+    let expected = json!({
+        "id": "small", "title": "Small", "path": "models/small/", "classes": 5, "bytes": manifest.bytes(),
+        "precision": "f16",
+    });
+    assert_eq!(listed["models"], json!([{ "id": "other", "title": "Other" }, expected]));
+}
+
+#[test]
+fn what_cannot_be_exported_is_named_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    fs::create_dir(&run).unwrap();
+    let out = dir.path().join("out");
+    let said = || refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(&out));
+    assert!(said().contains("has this training run finished"));
+    write_run(&run, |_| {});
+    fs::write(run.join("run.json"), "{}").unwrap();
+    assert!(said().contains("is damaged"));
+    write_run(&run, |weights| drop(weights.remove("blocks.1.norm1.weight")));
+    assert!(said().contains("\"blocks.1.norm1.weight\" is missing"));
+    write_run(&run, |weights| weights.insert("head.bias", Tensor::f32([5], vec![f32::INFINITY; 5])));
+    assert!(said().contains("\"head.bias\" holds a value that is not a finite number"));
+    write_run(&run, |weights| weights.insert("head.bias", Tensor::f32([5], vec![1e30; 5])));
+    assert!(said().contains("\"head.bias\" holds values beyond the range of f16"));
+    write_run(&run, |weights| weights.insert("surplus", Tensor::f32([1], vec![0.0])));
+    assert!(said().contains("\"surplus\" does not belong to this network"));
+    assert_eq!(listing(dir.path()), ["run"], "no partial output");
+}
+
+#[test]
+fn a_folder_with_something_else_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out) = (dir.path().join("run"), dir.path().join("thesis"));
+    fs::create_dir(&run).unwrap();
+    fs::create_dir(&out).unwrap();
+    write_run(&run, |_| {});
+    fs::write(out.join("chapter.txt"), "years of work").unwrap();
+    let text = refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(&out));
+    assert!(text.contains("exists and is not a bundle"), "{text}");
+    assert_eq!(listing(&out), ["chapter.txt"]);
+}
