@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::native::TESTED;
 use super::report::{Outcome, Report};
 use crate::build_web::{self, Module};
 use crate::setup;
@@ -12,14 +13,15 @@ pub(crate) fn run(report: &mut Report) {
         build_web::build(&Module::ALL)?;
         Ok(Outcome::Passed)
     });
-    report.check("the program finegrain", || {
-        build_program()?;
+    report.check("page tests and the program finegrain", || {
+        // The page's answers are compared with those of the program, which cargo builds for the tests of its command
+        // line (`cargo build` would choose other features of the crates below it and compile them again).
+        shell::run(cargo().arg("test").args(TESTED).args(["--test", "cli", "--test", "page", "--no-run"]))?;
         Ok(Outcome::Passed)
     });
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--test", "page", "--no-fail-fast", "--"]);
-    // A browser and a software GPU keep every core busy already.
-    tests.args(["--show-output", "--test-threads", "1"]);
+    // A browser and a software GPU keep every core busy already: one test at a time.
+    tests.arg("test").args(TESTED).args(["--test", "page", "--", "--show-output", "--test-threads", "1"]);
     setup::use_lavapipe(&mut tests);
     report.tests("the page in Chromium", &mut tests);
 }
@@ -30,9 +32,4 @@ pub(crate) fn screenshot() -> Result<()> {
     setup::tell_missing();
     build_web::build(&Module::ALL)?;
     shell::run(cargo().args(["run", "--package", "finegrain-page-tests", "--bin", "screenshot"]))
-}
-
-/// The page's answers are compared with those of the program (with the same features as in the native tests).
-fn build_program() -> Result<()> {
-    shell::run(cargo().args(["build", "--workspace", "--bin", "finegrain"]))
 }
