@@ -185,7 +185,10 @@ mod tests {
             (Architecture { heads: 5, ..tiny() }, "heads"),
             (Architecture { patch_size: 15, ..tiny() }, "patch_size"),
             (Architecture { depth: 0, ..tiny() }, "depth"),
-            (Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() }, "ratio"),
+            (
+                Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
+                "ratio",
+            ),
         ] {
             assert!(broken.check().unwrap_err().to_string().contains(word));
         }
