@@ -80,7 +80,7 @@ fn photo(class: u32, seed: u32) -> RgbImage {
         let place = [x, y, x + y][class as usize] + seed;
         let noise = ((x * 31 + y * 17 + seed * 101) % 23) as u8;
         let mut pixel = [40 + noise; 3];
-        if place / 4 % 2 == 0 {
+        if (place / 4).is_multiple_of(2) {
             pixel[class as usize] = 200 + noise;
         }
         Rgb(pixel)
