@@ -1,4 +1,5 @@
 //! What a bundle promises: what is written is read, and whatever is missing, changed or foreign is named.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The way of a photo from its pixels to the network's input, held against Pillow and torchvision.
 //!
 //! The expected images are made by `tests/tools/make_photo_fixtures.py`.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use finegrain::photo::{MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
 use finegrain::tensors::TensorMap;

@@ -103,7 +103,7 @@ impl Manifest {
             return fail(format!("the id {:?} must be 1 to 64 letters, digits, \"-\" or \"_\"", self.id));
         }
         self.architecture.check()?;
-        if !self.architecture.parameters().is_some_and(|count| count <= MAX_BYTES / 2) {
+        if self.architecture.parameters().is_none_or(|count| count > MAX_BYTES / 2) {
             return fail("the network is larger than any bundle can be".into());
         }
         self.preprocessing.check()?;

@@ -1,4 +1,5 @@
 //! The command `finegrain` as a person or a script uses it: the real program, run on small files.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod bundles;
 mod classify;
