@@ -1,5 +1,6 @@
 //! The burn model against the float64 traces: forward results, losses and gradients.
 #![cfg(feature = "autodiff")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::PathBuf;
 
