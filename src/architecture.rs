@@ -129,10 +129,10 @@ impl Architecture {
                 return fail(format!("{name} is {value}, it must be from 1 to 65536"));
             }
         }
-        if height % self.patch_size != 0 || width % self.patch_size != 0 {
+        if !height.is_multiple_of(self.patch_size) || !width.is_multiple_of(self.patch_size) {
             return fail(format!("patch_size {} does not divide the image size {height} x {width}", self.patch_size));
         }
-        if self.dim % self.heads != 0 {
+        if !self.dim.is_multiple_of(self.heads) {
             return fail(format!("heads {} does not divide dim {}", self.heads, self.dim));
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {

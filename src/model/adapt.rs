@@ -67,7 +67,7 @@ fn copy(weights: &mut TensorMap, from: &str, to: &str) {
 pub fn resample_position_embedding(values: &[f32], dim: usize, grid: [usize; 2]) -> Option<Vec<f32>> {
     let tokens = (values.len() / dim).checked_sub(1)?;
     let side = tokens.isqrt();
-    if side == 0 || side * side != tokens || values.len() % dim != 0 {
+    if side == 0 || side * side != tokens || !values.len().is_multiple_of(dim) {
         return None;
     }
     let [rows, columns] = grid;
