@@ -1,7 +1,7 @@
 //! The wgpu engine: our WGSL kernels, in the browser and natively.
 //!
-//! [`record`](self::record) writes the forward pass of an [`Architecture`] as data (a [`Recording`]: buffers and
-//! dispatches); an executor gives it buffers, pipelines and bind groups once, and then runs it once per photo: one
+//! [`record`] writes the forward pass of an [`Architecture`] as data (a [`Recording`]: buffers and dispatches); an
+//! executor gives it buffers, pipelines and bind groups once, and then runs it once per photo: one
 //! submission, one read-back, nothing allocated. Each kernel of `shaders/` has a twin of the same name in `cpu`.
 
 #[cfg(not(target_arch = "wasm32"))]
