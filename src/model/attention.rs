@@ -2,8 +2,9 @@
 
 use burn::module::Module;
 use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation::softmax, module::linear};
+use burn::tensor::{Device, Int, Tensor, module::linear};
 
+use super::fused;
 use crate::architecture::Architecture;
 
 /// Query, key and value projections (one matrix, as in timm) and the output projection.
@@ -16,15 +17,6 @@ pub struct Attention {
     heads: usize,
 }
 
-/// Keys and values of one image's tokens, each `[B, heads, T, d]`.
-#[derive(Debug, Clone)]
-pub struct KeysValues {
-    /// Keys.
-    pub keys: Tensor<4>,
-    /// Values.
-    pub values: Tensor<4>,
-}
-
 impl Attention {
     /// Random weights for `architecture`.
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
@@ -32,43 +24,25 @@ impl Attention {
         Self { qkv: projection(dim, 3 * dim, device), proj: projection(dim, dim, device), heads: architecture.heads }
     }
 
-    /// Queries `[B, heads, T, d]`, keys and values of the tokens `x` `[B, T, D]`.
-    pub fn project(&self, x: Tensor<3>) -> (Tensor<4>, KeysValues) {
-        let [_, _, dim] = x.dims();
-        let qkv = self.qkv.forward(x);
-        let part = |i: usize| self.split(qkv.clone().narrow(2, i * dim, dim));
-        (part(0), KeysValues { keys: part(1), values: part(2) })
-    }
-
-    /// Only the queries `[B, heads, T, d]` of the tokens `x` `[B, T, D]`.
-    pub fn queries(&self, x: Tensor<3>) -> Tensor<4> {
-        self.split(self.rows_of_qkv(x, 0, 1))
-    }
-
-    /// Only the keys and values of the tokens `x` `[B, T, D]`.
-    pub fn keys_values(&self, x: Tensor<3>) -> KeysValues {
-        let [_, _, dim] = x.dims();
-        let kv = self.rows_of_qkv(x, 1, 2);
-        let part = |i: usize| self.split(kv.clone().narrow(2, i * dim, dim));
-        KeysValues { keys: part(0), values: part(1) }
-    }
-
-    /// Attention of `queries` `[B, heads, Q, d]` over keys and values of `T` tokens.
-    ///
-    /// Returns the projected result `[B, Q, D]` and the map `[B, heads, Q, T]`.
-    pub fn attend(&self, queries: Tensor<4>, global: KeysValues) -> (Tensor<3>, Tensor<4>) {
-        let [batch, heads, count, width] = queries.dims();
-        let scale = (width as f64).powf(-0.5);
-        // Scaling the queries costs less than scaling the map.
-        let map = softmax((queries * scale).matmul(global.keys.transpose()), 3);
-        let mixed = map.clone().matmul(global.values).swap_dims(1, 2).reshape([batch, count, heads * width]);
+    /// Self-attention (SA) of the tokens `x` `[B, T, D]`: the projected result `[B, T, D]` and the head-averaged map
+    /// `[B, T, T]`, without gradient.
+    pub fn over_itself(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let (mixed, map) = fused::self_attention(self.qkv.forward(x), self.heads);
         (self.proj.forward(mixed), map)
     }
 
-    /// `[B, T, D]` to `[B, heads, T, d]`.
-    fn split(&self, x: Tensor<3>) -> Tensor<4> {
-        let [batch, tokens, dim] = x.dims();
-        x.reshape([batch, tokens, self.heads, dim / self.heads]).swap_dims(1, 2)
+    /// Pair-wise cross-attention of the tokens `x` `[B, T, D]`: each image's queries over its own keys and values and
+    /// those of its partner, one softmax over 2 T scores; `partners` is a permutation `[B]`. Returns `[B, T, D]`.
+    pub fn over_pairs(&self, x: Tensor<3>, partners: Tensor<1, Int>) -> Tensor<3> {
+        self.proj.forward(fused::pair_attention(self.qkv.forward(x), partners, self.heads))
+    }
+
+    /// Cross-attention of the tokens `local` `[B, Q, D]` over the tokens `global` `[B, T, D]`: the projected result
+    /// `[B, Q, D]` and the map `[B, heads, Q, T]`, without gradient.
+    pub fn over(&self, local: Tensor<3>, global: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
+        let queries = self.rows_of_qkv(local, 0, 1);
+        let (mixed, map) = fused::cross_attention(queries, self.rows_of_qkv(global, 1, 2), self.heads);
+        (self.proj.forward(mixed), map)
     }
 
     /// `count` of the three parts of `qkv`, from part `first` on, applied to `x`.

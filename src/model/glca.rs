@@ -1,11 +1,12 @@
 //! Global-local cross-attention, GLCA (DCAL paper, section 3.3, equation 4).
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
+use super::layer_norm::LayerNorm;
 use super::select::select;
-use super::vit::{Block, class_feature, classifier, layer_norm};
+use super::vit::{Block, class_feature, classifier};
 use super::{host, indices};
 use crate::architecture::Architecture;
 
@@ -40,7 +41,7 @@ impl Glca {
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
         Self {
             block: Block::new(architecture, device),
-            norm: layer_norm(architecture, device),
+            norm: LayerNorm::new(architecture, device),
             head: classifier(architecture.dim, architecture.classes, device),
         }
     }
@@ -65,8 +66,7 @@ impl Glca {
             |t: Tensor<3>| t.reshape([batch * tokens, dim]).select(0, rows.clone()).reshape([batch, queries, dim]);
 
         let normed = self.block.norm1.forward(x.clone());
-        let local = self.block.attn.queries(gather(normed.clone()));
-        let (mixed, map) = self.block.attn.attend(local, self.block.attn.keys_values(normed));
+        let (mixed, map) = self.block.attn.over(gather(normed.clone()), normed);
         let result = self.block.feed_forward(gather(x) + mixed);
         let feature = class_feature(&self.norm, result.clone());
         let logits = self.head.forward(feature.clone());

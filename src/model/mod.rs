@@ -6,7 +6,9 @@
 mod adapt;
 mod attention;
 mod dcal;
+mod fused;
 mod glca;
+mod layer_norm;
 mod loss;
 mod names;
 mod patch_embed;

@@ -2,7 +2,6 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::attention::KeysValues;
 use super::vit::VisionTransformer;
 
 /// Runs the PWCA stream from the embedded tokens `x` `[B, N + 1, D]` and returns its logits `[B, classes]`.
@@ -13,10 +12,7 @@ use super::vit::VisionTransformer;
 pub(super) fn pwca(vit: &VisionTransformer, x: Tensor<3>, partners: Tensor<1, Int>) -> Tensor<2> {
     let mut x = x;
     for block in &vit.blocks {
-        let (queries, own) = block.attn.project(block.norm1.forward(x.clone()));
-        let pair = |own: Tensor<4>| Tensor::cat(vec![own.clone(), own.select(0, partners.clone())], 2);
-        let both = KeysValues { keys: pair(own.keys), values: pair(own.values) };
-        let (mixed, _) = block.attn.attend(queries, both);
+        let mixed = block.attn.over_pairs(block.norm1.forward(x.clone()), partners.clone());
         x = block.feed_forward(x + mixed);
     }
     vit.classify(x).1

@@ -1,10 +1,12 @@
 //! The vision transformer: pre-norm blocks on patch tokens and a class token, timm's names.
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor, activation::gelu};
+use burn::nn::{Initializer, Linear};
+use burn::tensor::{Device, Tensor};
 
 use super::attention::{Attention, projection};
+use super::fused;
+use super::layer_norm::LayerNorm;
 use super::patch_embed::PatchEmbed;
 use crate::architecture::Architecture;
 
@@ -75,7 +77,7 @@ impl VisionTransformer {
             pos_embed: small.init([1, architecture.tokens(), dim], device),
             patch_embed: PatchEmbed::new(architecture, device),
             blocks: (0..architecture.depth).map(|_| Block::new(architecture, device)).collect(),
-            norm: layer_norm(architecture, device),
+            norm: LayerNorm::new(architecture, device),
             head: classifier(dim, classes, device),
         }
     }
@@ -95,7 +97,7 @@ impl VisionTransformer {
         let (mut blocks, mut attention_means) = (Vec::new(), Vec::new());
         for block in &self.blocks {
             let (tokens, map) = block.forward(x);
-            attention_means.push(map.detach().mean_dim(1).squeeze_dim(1));
+            attention_means.push(map);
             blocks.push(tokens.clone());
             x = tokens;
         }
@@ -128,29 +130,24 @@ impl Block {
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
         let (dim, hidden) = (architecture.dim, architecture.hidden());
         Self {
-            norm1: layer_norm(architecture, device),
+            norm1: LayerNorm::new(architecture, device),
             attn: Attention::new(architecture, device),
-            norm2: layer_norm(architecture, device),
+            norm2: LayerNorm::new(architecture, device),
             mlp: Mlp { fc1: projection(dim, hidden, device), fc2: projection(hidden, dim, device) },
         }
     }
 
-    /// Self-attention (SA) and MLP on `x` `[B, T, D]`; also the map `[B, heads, T, T]`.
-    pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
-        let (queries, own) = self.attn.project(self.norm1.forward(x.clone()));
-        let (mixed, map) = self.attn.attend(queries, own);
+    /// Self-attention (SA) and MLP on `x` `[B, T, D]`; also the head-averaged map `[B, T, T]`, without gradient.
+    pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let (mixed, map) = self.attn.over_itself(self.norm1.forward(x.clone()));
         (self.feed_forward(x + mixed), map)
     }
 
     /// The second half of a block: `x + MLP(LN(x))`, `[B, T, D]`.
     pub fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let hidden = gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
+        let hidden = fused::gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
         x + self.mlp.fc2.forward(hidden)
     }
-}
-
-pub(crate) fn layer_norm(architecture: &Architecture, device: &Device) -> LayerNorm {
-    LayerNormConfig::new(architecture.dim).with_epsilon(f64::from(architecture.layer_norm_eps)).init(device)
 }
 
 /// A linear classifier that starts at zero.
