@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::bundle::{Bundle, BundleError, FileEntry, MANIFEST, Manifest, TRACE, WEIGHTS, round, seeded_image};
-use finegrain::photo::Preprocessing;
+use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, Tensor, TensorMap, Values};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn bundle() -> Bundle {
             id: "small".into(),
             title: "Small".into(),
             architecture: architecture(),
-            preprocessing: Preprocessing { resize: 36, crop: [32, 32], mean: [0.5; 3], std: [0.5; 3] },
+            preprocessing: Preprocessing { resize: 36, fit: Fit::Crop, crop: [32, 32], mean: [0.5; 3], std: [0.5; 3] },
             labels: (0..5).map(|class| format!("class {class}")).collect(),
             precision: Precision::F32,
             files: Vec::new(),

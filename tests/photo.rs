@@ -3,7 +3,7 @@
 //! The expected images are made by `tests/tools/make_photo_fixtures.py`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use finegrain::photo::{MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
+use finegrain::photo::{Fit, MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
 use finegrain::tensors::TensorMap;
 
 fn fixtures() -> TensorMap {
@@ -25,7 +25,7 @@ fn assert_near(found: &Photo, expected: &Photo, name: &str) {
 }
 
 fn preprocessing(resize: usize, crop: [usize; 2]) -> Preprocessing {
-    Preprocessing { resize, crop, mean: [0.5; 3], std: [0.5; 3] }
+    Preprocessing { resize, fit: Fit::Crop, crop, mean: [0.5; 3], std: [0.5; 3] }
 }
 
 #[test]
@@ -55,9 +55,29 @@ fn the_crop_is_torchvisions() {
 }
 
 #[test]
+fn a_stretched_photo_is_seen_whole() {
+    let fixtures = fixtures();
+    let source = photo(
+        &fixtures,
+        &fixtures.iter().find_map(|(name, _)| name.strip_suffix(".source")).map(|n| format!("{n}.source")).unwrap(),
+    );
+    let settings = Preprocessing { fit: Fit::Stretch, ..preprocessing(16, [16, 32]) };
+    assert_eq!(settings.crop(&source).unwrap(), resize(&source, 32, 16).unwrap());
+    assert_eq!(settings.region(300, 200), [0.0, 0.0, 300.0, 200.0]);
+    // Half again as large, then the centre of it: the paper's 550 and 448.
+    let cut = Preprocessing { fit: Fit::Stretch, ..preprocessing(24, [16, 32]) };
+    let whole = resize(&source, 48, 24).unwrap();
+    assert_eq!(cut.crop(&source).unwrap().rgb()[..96], whole.rgb()[(4 * 48 + 8) * 3..][..96]);
+    assert_eq!(cut.region(300, 240), [50.0, 40.0, 200.0, 160.0]);
+    assert_eq!(preprocessing(16, [16, 16]).region(300, 200), [50.0, 0.0, 200.0, 200.0]);
+    assert!(Preprocessing { fit: Fit::Stretch, ..preprocessing(15, [16, 32]) }.apply(&source).is_err());
+}
+
+#[test]
 fn planes_are_normalised_channel_by_channel() {
     let photo = Photo::from_rgb(2, 1, vec![0, 51, 255, 255, 102, 0]).unwrap();
-    let settings = Preprocessing { resize: 1, crop: [1, 1], mean: [0.0, 0.2, 0.5], std: [1.0, 0.5, 0.25] };
+    let settings =
+        Preprocessing { resize: 1, fit: Fit::Crop, crop: [1, 1], mean: [0.0, 0.2, 0.5], std: [1.0, 0.5, 0.25] };
     let planes = settings.normalise(&photo);
     let expected = [0.0, 1.0, 0.0, 0.4, 2.0, -2.0];
     for (a, b) in planes.iter().zip(expected) {

@@ -7,7 +7,7 @@ mod preprocessing;
 mod resize;
 
 pub use jpeg::is_truncated as jpeg_is_truncated;
-pub use preprocessing::Preprocessing;
+pub use preprocessing::{Fit, Preprocessing};
 pub use resize::resize;
 
 /// The most pixels a photo may have, on either side of the decoder: 64 megapixels, 192 MB as RGB.

@@ -4,13 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_PIXELS, Photo, PhotoError, resize};
 
-/// Resize the short side, crop the centre, normalise: torchvision's `Resize`, `CenterCrop` and `Normalize`.
+/// What becomes of a photo whose shape is not the network's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Its short side is resized, its long side is cut: shapes stay true, both ends are lost.
+    #[default]
+    Crop,
+    /// It is stretched to the network's shape: nothing is lost, shapes are not true. The paper's recipe.
+    Stretch,
+}
+
+/// Resize, crop the centre, normalise: torchvision's `Resize`, `CenterCrop` and `Normalize`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Length of the short side after resizing, in pixels; the long side follows, rounded down.
     pub resize: usize,
-    /// Height and width of the centre crop, in pixels; neither above `resize`.
+    /// Whether the long side follows the photo's shape or the crop's.
+    #[serde(default, skip_serializing_if = "Fit::is_default")]
+    pub fit: Fit,
+    /// Height and width of the centre crop, in pixels; neither above `resize` (stretched photos: the shorter not above).
     pub crop: [usize; 2],
     /// Mean of each channel, for values from 0 to 1.
     pub mean: [f32; 3],
@@ -29,7 +43,11 @@ impl Preprocessing {
         if self.resize == 0 || self.resize > 8192 {
             return fail(format!("resize is {}, it must be from 1 to 8192 pixels", self.resize));
         }
-        if height == 0 || width == 0 || height > self.resize || width > self.resize {
+        let room = match self.fit {
+            Fit::Crop => self.resize >= height.max(width),
+            Fit::Stretch => self.resize >= height.min(width),
+        };
+        if height == 0 || width == 0 || !room {
             return fail(format!("the crop of {height} x {width} pixels does not lie within resize {}", self.resize));
         }
         if !self.mean.iter().chain(&self.std).all(|v| v.is_finite()) || self.std.iter().any(|&v| v <= 0.0) {
@@ -76,8 +94,27 @@ impl Preprocessing {
         planes
     }
 
+    /// The part of a `width` x `height` photo that the network sees: left, top, width and height in the photo's pixels,
+    /// to half a pixel of the resized photo.
+    pub fn region(&self, width: u32, height: u32) -> [f64; 4] {
+        let (width, height) = (f64::from(width), f64::from(height));
+        let [crop_height, crop_width] = self.crop.map(|side| side as f64);
+        let resize = self.resize as f64;
+        let [seen_width, seen_height] = match self.fit {
+            Fit::Crop => [crop_width, crop_height].map(|side| side * width.min(height) / resize),
+            Fit::Stretch => [width, height].map(|side| side * crop_width.min(crop_height) / resize),
+        };
+        [(width - seen_width) / 2.0, (height - seen_height) / 2.0, seen_width, seen_height]
+    }
+
     /// Width and height after resizing.
     fn resized(&self, photo: &Photo) -> Result<[u32; 2], PhotoError> {
+        if self.fit == Fit::Stretch {
+            let [height, width] = self.crop;
+            let long = self.resize * height.max(width) / height.min(width);
+            let [short, long] = [self.resize as u32, u32::try_from(long).unwrap_or(u32::MAX)];
+            return Ok(if width <= height { [short, long] } else { [long, short] });
+        }
         let (width, height) = (u64::from(photo.width()), u64::from(photo.height()));
         let (short, long) = (width.min(height), width.max(height));
         let resize = self.resize as u64;
@@ -86,6 +123,12 @@ impl Preprocessing {
             return Err(PhotoError::TooNarrow { width: photo.width(), height: photo.height(), resize: self.resize });
         }
         Ok(if width <= height { [resize as u32, long as u32] } else { [long as u32, resize as u32] })
+    }
+}
+
+impl Fit {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

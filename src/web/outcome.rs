@@ -42,12 +42,9 @@ pub(super) struct Crop {
 }
 
 impl Crop {
-    /// Undoes the resize and the centre crop, to half a pixel of the resized photo.
     pub(super) fn of(preprocessing: &Preprocessing, photo: &Photo) -> Self {
-        let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
-        let scale = width.min(height) / preprocessing.resize as f64;
-        let [crop_height, crop_width] = preprocessing.crop.map(|side| side as f64 * scale);
-        Self { x: (width - crop_width) / 2.0, y: (height - crop_height) / 2.0, width: crop_width, height: crop_height }
+        let [x, y, width, height] = preprocessing.region(photo.width(), photo.height());
+        Self { x, y, width, height }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
         .unwrap_or_else(|| devkit.join("cars_test_annos_withlabels.mat"));
     let train = annotations(&devkit.join("cars_train_annos.mat"), &dir.join("cars_train"), labels.len())?;
     let test = annotations(&test_list, &dir.join("cars_test"), labels.len())?;
-    Ok(Dataset { labels, train, test })
+    Ok(Dataset { labels, train, held_out: Vec::new(), test })
 }
 
 fn variable(path: &Path, name: &str) -> Result<Value, DataError> {

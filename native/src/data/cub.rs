@@ -42,7 +42,7 @@ pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
         let is_train = *training.get(&line.id).ok_or_else(|| missing("train_test_split.txt"))?;
         if is_train { train.push(sample) } else { test.push(sample) }
     }
-    Ok(Dataset { labels, train, test })
+    Ok(Dataset { labels, train, held_out: Vec::new(), test })
 }
 
 /// "001.Black_footed_Albatross" to "Black footed Albatross".

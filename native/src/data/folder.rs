@@ -22,7 +22,7 @@ pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
         }
         test = photos(&test_dir, &names)?;
     }
-    Ok(Dataset { labels: names.iter().map(|name| name.replace('_', " ")).collect(), train, test })
+    Ok(Dataset { labels: names.iter().map(|name| name.replace('_', " ")).collect(), train, held_out: Vec::new(), test })
 }
 
 fn photos(dir: &Path, classes: &[String]) -> Result<Vec<Sample>, DataError> {

@@ -3,6 +3,7 @@
 mod cars;
 mod cub;
 mod folder;
+mod held_out;
 pub mod mat;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct Dataset {
     pub labels: Vec<String>,
     /// Training photos.
     pub train: Vec<Sample>,
+    /// Training photos that training does not see ([`Dataset::hold_out`]); empty at first.
+    pub held_out: Vec<Sample>,
     /// Test photos: never seen by training.
     pub test: Vec<Sample>,
 }

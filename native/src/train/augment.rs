@@ -2,7 +2,7 @@
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use finegrain::photo::Photo;
+use finegrain::photo::{Fit, Photo};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -32,7 +32,11 @@ pub(super) fn view(
     random: &mut impl Rng,
 ) -> Vec<f32> {
     let [height, width] = size;
-    let area = crop(photo.width(), photo.height(), augment, random);
+    let shape = match pixels.fit {
+        Fit::Crop => 1.0,
+        Fit::Stretch => f64::from(photo.width()) / f64::from(photo.height()),
+    };
+    let area = crop(photo.width(), photo.height(), shape, augment, random);
     let mut rgb = resized(photo, area, height, width);
     let mirrored = random.random_bool(augment.flip);
     jitter(&mut rgb, augment, random);
@@ -48,9 +52,10 @@ pub(super) fn view(
     result
 }
 
-/// Left, top, width and height of a random part of a `width` x `height` photo (as torchvision's RandomResizedCrop).
-fn crop(width: u32, height: u32, augment: &Augment, random: &mut impl Rng) -> [usize; 4] {
-    let [low, high] = augment.crop_aspect;
+/// Left, top, width and height of a random part of a `width` x `height` photo (as torchvision's RandomResizedCrop); its
+/// width over height is `shape` times one of `crop_aspect`.
+fn crop(width: u32, height: u32, shape: f64, augment: &Augment, random: &mut impl Rng) -> [usize; 4] {
+    let [low, high] = augment.crop_aspect.map(|aspect| aspect * shape);
     let area = f64::from(width) * f64::from(height);
     let (width, height) = (width as usize, height as usize);
     for _ in 0..10 {
@@ -142,14 +147,14 @@ mod tests {
         let augment = Augment { crop_scale: [0.25, 0.5], ..Augment::default() };
         for index in 0..2000 {
             let (width, height) = (20 + index % 97, 20 + index % 71);
-            let [left, top, w, h] = crop(width, height, &augment, &mut source(0, 0, index as usize));
+            let [left, top, w, h] = crop(width, height, 1.0, &augment, &mut source(0, 0, index as usize));
             assert!(left + w <= width as usize && top + h <= height as usize);
             let share = (w * h) as f64 / f64::from(width * height);
             assert!((0.2..0.56).contains(&share), "{share} of {width} x {height}");
         }
         // No crop of an allowed shape covers half of a photo as wide as this: the central one is taken.
         let wide = Augment { crop_scale: [0.9, 1.0], ..Augment::default() };
-        assert_eq!(crop(400, 30, &wide, &mut source(0, 0, 0)), [180, 0, 40, 30]);
+        assert_eq!(crop(400, 30, 1.0, &wide, &mut source(0, 0, 0)), [180, 0, 40, 30]);
     }
 
     #[test]
@@ -167,6 +172,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn stretched_photos_are_cropped_in_their_own_shape() {
+        let whole = Augment { crop_scale: [1.0, 1.0], crop_aspect: [1.0, 1.0], ..Augment::default() };
+        assert_eq!(crop(300, 200, 1.5, &whole, &mut source(0, 0, 0)), [0, 0, 300, 200]);
+        let quarter = Augment { crop_scale: [0.25, 0.25], ..whole };
+        let [.., w, h] = crop(300, 200, 1.5, &quarter, &mut source(0, 0, 0));
+        assert_eq!([w, h], [150, 100]);
     }
 
     #[test]

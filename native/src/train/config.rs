@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use finegrain::architecture::{Architecture, Mechanism};
+use finegrain::photo::Fit;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DatasetKind;
@@ -119,7 +120,8 @@ pub struct Train {
 pub struct Augment {
     /// Share of the photo's area that a random crop covers, smallest and largest.
     pub crop_scale: [f64; 2],
-    /// Width over height of a random crop, smallest and largest.
+    /// Width over height of a random crop, smallest and largest; relative to the photo's own shape where `pixels.fit` is
+    /// "stretch".
     pub crop_aspect: [f64; 2],
     /// Probability of a horizontal flip.
     pub flip: f64,
@@ -154,11 +156,13 @@ pub struct Pixels {
     pub std: [f32; 3],
     /// Short side to which photos are resized at inference, before the centre crop; 0: the crop's short side.
     pub resize: usize,
+    /// "crop": photos of another shape than the network's are cut; "stretch": they are stretched.
+    pub fit: Fit,
 }
 
 impl Default for Pixels {
     fn default() -> Self {
-        Self { mean: [0.5; 3], std: [0.5; 3], resize: 0 }
+        Self { mean: [0.5; 3], std: [0.5; 3], resize: 0, fit: Fit::Crop }
     }
 }
 

@@ -131,7 +131,13 @@ fn schedule(config: &Config, batches: usize) -> Schedule {
 
 fn preprocessing(config: &Config) -> Preprocessing {
     let pixels = &config.pixels;
-    Preprocessing { resize: pixels.resize, crop: config.model.image_size, mean: pixels.mean, std: pixels.std }
+    Preprocessing {
+        resize: pixels.resize,
+        fit: pixels.fit,
+        crop: config.model.image_size,
+        mean: pixels.mean,
+        std: pixels.std,
+    }
 }
 
 /// What a run starts from: nothing, pretrained weights, or a checkpoint.

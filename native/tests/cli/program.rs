@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::bundle::{Bundle, FORMAT, Manifest, round};
-use finegrain::photo::Preprocessing;
+use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::{golden, store};
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ pub(crate) fn labels() -> Vec<String> {
 }
 
 pub(crate) fn preprocessing() -> Preprocessing {
-    Preprocessing { resize: 36, crop: [32, 32], mean: [0.5; 3], std: [0.5; 3] }
+    Preprocessing { resize: 36, fit: Fit::Crop, crop: [32, 32], mean: [0.5; 3], std: [0.5; 3] }
 }
 
 /// Writes a real bundle, small and with random weights.
