@@ -150,7 +150,7 @@ fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
 
 #[test]
 fn a_killed_run_ends_with_the_same_weights() {
-    let place = Place::new(TINY);
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 4\nema = 0.9"));
     train(&place.options("whole")).unwrap().unwrap();
 
     let command = |resume: bool| {
@@ -172,6 +172,20 @@ fn a_killed_run_ends_with_the_same_weights() {
     assert!(!place.path("killed/run.json").exists(), "it was killed before it ended");
     assert!(command(true).status().unwrap().success());
     assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
+}
+
+#[test]
+fn the_average_of_the_weights_is_the_result() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("last")).unwrap().unwrap();
+    place.change_recipe("seed = 7", "seed = 7\nema = 0.9");
+    train(&place.options("average")).unwrap().unwrap();
+    let read = |path: &str| TensorMap::read(&fs::read(place.path(path)).unwrap()).unwrap();
+    let (last, state) = (read("last/model.safetensors"), read("average/checkpoint/state.safetensors"));
+    assert_eq!(state.under("model."), last, "averaging does not touch training");
+    assert_eq!(state.under("ema."), read("average/model.safetensors"), "what is kept is the average");
+    assert_ne!(state.under("ema."), last);
+    assert!(read("last/checkpoint/state.safetensors").under("ema.").is_empty());
 }
 
 #[test]
@@ -210,6 +224,7 @@ fn a_recipe_that_cannot_be_followed_is_explained() {
         ("heads = 2", "heads = 5", "heads 5 does not divide dim 24"),
         ("ratio = 0.25", "ratio = 0.0", "ratio"),
         ("epochs = 4", "epochs = 4\nfreeze = 3", "train.freeze is 3"),
+        ("epochs = 4", "epochs = 4\nema = 1.0", "train.ema is 1"),
         ("id = \"tiny\"", "id = \"My birds\"", "lower-case"),
     ] {
         let error = Config::parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();

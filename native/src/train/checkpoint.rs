@@ -1,4 +1,4 @@
-//! Where a run stands, in one file that is replaced at once: weights, optimizer, position.
+//! Where a run stands, in one file that is replaced at once: weights, their average, optimizer, position.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -73,11 +73,13 @@ pub(super) fn save(
     run: &Path,
     network: &Network,
     optimizer: &AdamW,
+    average: Option<&Network>,
     position: &Position,
     init: Option<&Init>,
 ) -> Result<()> {
     let mut map = TensorMap::default();
-    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors())] {
+    let average = average.map(Network::weights).unwrap_or_default();
+    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors()), ("ema.", average)] {
         for (name, tensor) in tensors.iter() {
             map.insert(format!("{prefix}{name}"), tensor.clone());
         }
@@ -94,6 +96,8 @@ pub(super) struct Saved {
     pub network: Network,
     /// The optimizer with its state.
     pub optimizer: AdamW,
+    /// The network with the average weights, where an average is kept.
+    pub average: Option<Network>,
     /// How far the run has come.
     pub position: Position,
     /// What it began with.
@@ -114,10 +118,13 @@ pub(super) fn load(run: &Path, network: Network, device: &Device) -> Result<Save
             Some(found) if found == FORMAT.to_string() => {}
             found => bail!("its format is {}, this program reads {FORMAT}", found.unwrap_or("unknown")),
         }
+        let average = map.under("ema.");
+        let average = (!average.is_empty()).then(|| network.clone().load(&average)).transpose()?;
         let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
         Ok(Saved {
             network: network.load(&map.under("model."))?,
             optimizer: AdamW::restore(&map.under("adamw."), device)?,
+            average,
             position: serde_json::from_str(text("position"))?,
             init: serde_json::from_str(text("init"))?,
         })

@@ -102,6 +102,10 @@ pub struct Train {
     /// Share of the label spread evenly over all classes.
     #[serde(default)]
     pub label_smoothing: f32,
+    /// Decay of the exponential moving average of the weights, such as 0.999; the average is what is measured and kept.
+    /// 0: the last step's weights are.
+    #[serde(default)]
+    pub ema: f64,
     /// The embedding and the first so many blocks keep their pretrained weights; 0: everything is trained.
     #[serde(default)]
     pub freeze: usize,
@@ -243,7 +247,7 @@ impl Config {
         let id_ok = !self.id.is_empty()
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         // Written so that NaN fails every check.
-        let checks: [(bool, &'static str, String, &'static str); 21] = [
+        let checks: [(bool, &'static str, String, &'static str); 22] = [
             (id_ok, "id", format!("\"{}\"", self.id), "made of lower-case letters, digits, - and _"),
             ((1..=100_000).contains(&train.epochs), "train.epochs", train.epochs.to_string(), "from 1 to 100000"),
             ((1..=65_536).contains(&train.batch), "train.batch", train.batch.to_string(), "from 1 to 65536"),
@@ -292,6 +296,7 @@ impl Config {
                 train.label_smoothing.to_string(),
                 "at least 0 and below 1",
             ),
+            ((0.0..1.0).contains(&train.ema), "train.ema", train.ema.to_string(), "at least 0 and below 1"),
             (train.freeze <= self.model.depth, "train.freeze", train.freeze.to_string(), "at most model.depth"),
             (
                 train.checkpoint_minutes > 0.0,

@@ -5,6 +5,7 @@ mod augment;
 mod checkpoint;
 mod config;
 mod device;
+mod ema;
 mod gradients;
 mod loader;
 mod log;

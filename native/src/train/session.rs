@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::adamw::{AdamW, Rates, clip_scale};
 use super::checkpoint::{self, Init, Position, Saved};
 use super::config::Config;
+use super::ema::Ema;
 use super::gradients::{Workers, contiguous, count_parameters};
 use super::loader::Loader;
 use super::log::{EpochLine, Log, StepLine};
@@ -42,12 +43,15 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
 
     let loader = Loader::new(dataset.train.clone(), &config, cores.div_ceil(2))?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
+    let network = contiguous(start.network);
+    let average = start.average.map_or_else(|| network.clone(), contiguous);
     let mut session = Session {
         run: &options.out,
         schedule: schedule(&config, loader.batches()),
         workers: Workers::new(&device, workers, config.train.micro_batch, config.train.label_smoothing)?,
         log: Log::open(&options.out, start.position.step, config.train.epochs * loader.batches())?,
-        network: contiguous(start.network),
+        ema: Ema::new(config.train.ema, &average),
+        network,
         optimizer: start.optimizer,
         position: start.position,
         init: start.init,
@@ -67,8 +71,9 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         None
     } else {
         session.log.say("training has ended; naming the test photos once");
-        Some(measure::top1(&session.network, &device, workers, &preprocessing, &dataset.test)?)
+        Some(measure::top1(session.result(), &device, workers, &preprocessing, &dataset.test)?)
     };
+    let weights = session.result().weights();
     let mut recipe = session.config;
     recipe.train.init = None;
     let record = RunRecord {
@@ -95,7 +100,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             recipe,
         },
     };
-    checkpoint::replace(&options.out.join("model.safetensors"), &session.network.weights().write(Precision::F32)?)?;
+    checkpoint::replace(&options.out.join("model.safetensors"), &weights.write(Precision::F32)?)?;
     checkpoint::replace(&options.out.join("run.json"), &serde_json::to_vec_pretty(&record)?)?;
     Ok(Some(record))
 }
@@ -163,7 +168,7 @@ fn start(options: &TrainOptions, config: &Config, architecture: &Architecture, d
         };
         std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
         checkpoint::replace(&recipe, toml::to_string(config)?.as_bytes())?;
-        Saved { network, optimizer: AdamW::default(), position: Position::default(), init }
+        Saved { network, optimizer: AdamW::default(), average: None, position: Position::default(), init }
     };
     if config.train.freeze > 0 {
         saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);
@@ -205,6 +210,7 @@ struct Session<'a> {
     log: Log,
     network: Network,
     optimizer: AdamW,
+    ema: Option<Ema>,
     position: Position,
     init: Option<Init>,
     saved: Instant,
@@ -261,6 +267,9 @@ impl Session<'_> {
         let depth = self.config.model.depth;
         let rates = |path: &str| rates(path, lr, train.head_lr_factor, train.layer_decay, depth, train.weight_decay);
         self.network = self.optimizer.step(self.network.clone(), gradients, scale, &rates);
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.network, step);
+        }
         let seconds = waited.elapsed().as_secs_f64();
         self.position.step += 1;
         self.position.batch += 1;
@@ -293,8 +302,14 @@ impl Session<'_> {
         }
     }
 
+    /// The network that is measured and kept: the average where there is one.
+    fn result(&self) -> &Network {
+        self.ema.as_ref().map_or(&self.network, Ema::network)
+    }
+
     fn save(&mut self) -> Result<()> {
-        checkpoint::save(self.run, &self.network, &self.optimizer, &self.position, self.init.as_ref())?;
+        let average = self.ema.as_ref().map(Ema::network);
+        checkpoint::save(self.run, &self.network, &self.optimizer, average, &self.position, self.init.as_ref())?;
         self.saved = Instant::now();
         Ok(())
     }
