@@ -150,7 +150,8 @@ fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
 
 #[test]
 fn a_killed_run_ends_with_the_same_weights() {
-    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 4\nema = 0.9"));
+    let mixed = "brightness = 0.1\nmixup = 0.4\ncutmix = 1.0\npolicy = \"trivial\"\nerase = 0.3";
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 4\nema = 0.9").replace("brightness = 0.1", mixed));
     train(&place.options("whole")).unwrap().unwrap();
 
     let command = |resume: bool| {
@@ -221,6 +222,10 @@ fn a_recipe_that_cannot_be_followed_is_explained() {
         ("lr = 3e-3", "lr = nan", "train.lr is NaN"),
         ("label_smoothing = 0.05", "label_smoothing = 1.0", "train.label_smoothing is 1"),
         ("crop_scale = [0.6, 1.0]", "crop_scale = [0.9, 0.2]", "augment.crop_scale is [0.9, 0.2]"),
+        ("brightness = 0.1", "mixup = -1.0", "augment.mixup is -1"),
+        ("brightness = 0.1", "erase = 1.5", "augment.erase is 1.5"),
+        ("brightness = 0.1", "policy = \"auto\"", "unknown variant `auto`"),
+        ("brightness = 0.1", "rand_magnitude = 31", "augment.rand_magnitude is 31"),
         ("heads = 2", "heads = 5", "heads 5 does not divide dim 24"),
         ("ratio = 0.25", "ratio = 0.0", "ratio"),
         ("epochs = 4", "epochs = 4\nfreeze = 3", "train.freeze is 3"),

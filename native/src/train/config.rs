@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use finegrain::architecture::{Architecture, Mechanism};
 use serde::{Deserialize, Serialize};
 
+use super::augment::STRONGEST;
 use crate::data::DatasetKind;
 
 /// A whole recipe.
@@ -133,6 +134,33 @@ pub struct Augment {
     pub contrast: f32,
     /// Saturation likewise, around each pixel's grey.
     pub saturation: f32,
+    /// Random operations on each photo: "none", "trivial" (TrivialAugment) or "rand" (RandAugment).
+    pub policy: Policy,
+    /// RandAugment's number of operations.
+    pub rand_operations: usize,
+    /// RandAugment's magnitude, 0 to 30.
+    pub rand_magnitude: u32,
+    /// Probability that a random box is erased.
+    pub erase: f64,
+    /// Mixup's alpha: shares are drawn from Beta(alpha, alpha); 0: off. PWCA's stream trains on the mixed label, too.
+    pub mixup: f64,
+    /// Cutmix's alpha; 0: off. Where mixup is on as well, each photo gets one or the other.
+    pub cutmix: f64,
+    /// Probability that a photo is mixed at all.
+    pub mix_probability: f64,
+}
+
+/// The choices of `augment.policy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// No operation.
+    #[default]
+    None,
+    /// TrivialAugment: one operation of random magnitude.
+    Trivial,
+    /// RandAugment: `rand_operations` of magnitude `rand_magnitude`.
+    Rand,
 }
 
 impl Default for Augment {
@@ -144,6 +172,13 @@ impl Default for Augment {
             brightness: 0.0,
             contrast: 0.0,
             saturation: 0.0,
+            policy: Policy::None,
+            rand_operations: 2,
+            rand_magnitude: 9,
+            erase: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
+            mix_probability: 1.0,
         }
     }
 }
@@ -247,7 +282,7 @@ impl Config {
         let id_ok = !self.id.is_empty()
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         // Written so that NaN fails every check.
-        let checks: [(bool, &'static str, String, &'static str); 22] = [
+        let checks: [(bool, &'static str, String, &'static str); 28] = [
             (id_ok, "id", format!("\"{}\"", self.id), "made of lower-case letters, digits, - and _"),
             ((1..=100_000).contains(&train.epochs), "train.epochs", train.epochs.to_string(), "from 1 to 100000"),
             ((1..=65_536).contains(&train.batch), "train.batch", train.batch.to_string(), "from 1 to 65536"),
@@ -322,6 +357,27 @@ impl Config {
                 "augment brightness, contrast or saturation",
                 format!("{shares:?}"),
                 "from 0 to 1 each",
+            ),
+            (
+                augment.rand_operations <= 20,
+                "augment.rand_operations",
+                augment.rand_operations.to_string(),
+                "at most 20",
+            ),
+            (
+                augment.rand_magnitude <= STRONGEST,
+                "augment.rand_magnitude",
+                augment.rand_magnitude.to_string(),
+                "at most 30",
+            ),
+            ((0.0..=1.0).contains(&augment.erase), "augment.erase", augment.erase.to_string(), "from 0 to 1"),
+            ((0.0..=100.0).contains(&augment.mixup), "augment.mixup", augment.mixup.to_string(), "from 0 to 100"),
+            ((0.0..=100.0).contains(&augment.cutmix), "augment.cutmix", augment.cutmix.to_string(), "from 0 to 100"),
+            (
+                (0.0..=1.0).contains(&augment.mix_probability),
+                "augment.mix_probability",
+                augment.mix_probability.to_string(),
+                "from 0 to 1",
             ),
             (
                 pixels.std.iter().all(|s| *s > 0.0 && s.is_finite()) && pixels.mean.iter().all(|m| m.is_finite()),
