@@ -3,6 +3,7 @@
 mod cars;
 mod cub;
 mod folder;
+mod held_out;
 pub mod mat;
 
 use std::path::{Path, PathBuf};

@@ -36,6 +36,10 @@ pub struct Config {
 pub struct Data {
     /// Layout of the folder given by `--data`.
     pub kind: DatasetKind,
+    /// Share of the training photos that is held out, of each class: measured after each epoch, never trained on. Test
+    /// photos have no say in anything.
+    #[serde(default)]
+    pub held_out: f64,
     /// Decoded photos are kept in memory up to this many MiB; the rest is decoded each time.
     #[serde(default = "cache_mib")]
     pub cache_mib: usize,
@@ -110,12 +114,32 @@ pub struct Train {
     /// The embedding and the first so many blocks keep their pretrained weights; 0: everything is trained.
     #[serde(default)]
     pub freeze: usize,
+    /// Ends training when the held-out photos were not named better for so many epochs; 0: never.
+    #[serde(default)]
+    pub early_stopping: usize,
+    /// Which weights the run ends with: "last", or "best" on the held-out photos.
+    #[serde(default)]
+    pub result: Choice,
+    /// Checkpoints of so many last epochs are kept; 1: only where the run stands.
+    #[serde(default = "keep")]
+    pub keep: usize,
     /// Minutes between checkpoints inside an epoch; each epoch ends with one anyway.
     #[serde(default = "checkpoint_minutes")]
     pub checkpoint_minutes: f64,
     /// Seed of everything random: order, augmentation, pairs, weights that are not pretrained.
     #[serde(default)]
     pub seed: u64,
+}
+
+/// The choices of `train.result`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// Those after the last step.
+    #[default]
+    Last,
+    /// Those that named the held-out photos best.
+    Best,
 }
 
 /// `[augment]`
@@ -221,6 +245,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn keep() -> usize {
+    1
+}
+
 fn checkpoint_minutes() -> f64 {
     5.0
 }
@@ -282,10 +310,29 @@ impl Config {
         let id_ok = !self.id.is_empty()
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         // Written so that NaN fails every check.
-        let checks: [(bool, &'static str, String, &'static str); 28] = [
+        let checks: [(bool, &'static str, String, &'static str); 32] = [
             (id_ok, "id", format!("\"{}\"", self.id), "made of lower-case letters, digits, - and _"),
             ((1..=100_000).contains(&train.epochs), "train.epochs", train.epochs.to_string(), "from 1 to 100000"),
             ((1..=65_536).contains(&train.batch), "train.batch", train.batch.to_string(), "from 1 to 65536"),
+            (
+                (0.0..=0.9).contains(&self.data.held_out),
+                "data.held_out",
+                self.data.held_out.to_string(),
+                "from 0 to 0.9",
+            ),
+            (
+                train.early_stopping == 0 || self.data.held_out > 0.0,
+                "train.early_stopping",
+                train.early_stopping.to_string(),
+                "0 without held-out photos (data.held_out)",
+            ),
+            (
+                train.result == Choice::Last || self.data.held_out > 0.0,
+                "train.result",
+                "\"best\"".into(),
+                "\"last\" without held-out photos (data.held_out)",
+            ),
+            ((1..=10_000).contains(&train.keep), "train.keep", train.keep.to_string(), "from 1 to 10000"),
             (
                 train.micro_batch <= train.batch,
                 "train.micro_batch",

@@ -45,6 +45,11 @@ impl Workers {
         Ok(Self { device: device.clone(), pools, part, label_smoothing })
     }
 
+    /// How many workers there are.
+    pub(super) fn count(&self) -> usize {
+        self.pools.len()
+    }
+
     /// Gradients of the mean loss over `batch`. `network` is on the plain device.
     ///
     /// # Errors
