@@ -10,10 +10,6 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::model::Network;
 
-/// As the program finegrain has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default: usize| arguments.get(i).map_or(default, |text| text.parse().unwrap());

@@ -272,3 +272,30 @@ fn the_real_data_sets_have_the_documented_counts() {
         assert!(!data.test.iter().any(|sample| training.contains(&sample.path)), "the splits do not overlap");
     }
 }
+
+#[test]
+fn held_out_photos_are_a_share_of_each_class() {
+    let samples = |class: usize, count: usize| {
+        (0..count).map(move |i| finegrain_native::data::Sample { path: format!("{class}/{i}").into(), class })
+    };
+    let whole = Dataset {
+        labels: vec!["a".into(), "b".into(), "c".into()],
+        train: samples(0, 40).chain(samples(1, 5)).chain(samples(2, 1)).collect(),
+        test: Vec::new(),
+    };
+    let split = |share: f64, seed: u64| {
+        let mut rest = whole.clone();
+        let held_out = rest.hold_out(share, seed);
+        (rest.train, held_out)
+    };
+    let (train, held_out) = split(0.1, 3);
+    assert_eq!(held_out.iter().filter(|s| s.class == 0).count(), 4);
+    assert_eq!(held_out.iter().filter(|s| s.class == 1).count(), 1, "rounded");
+    assert!(train.iter().any(|s| s.class == 2), "a class keeps a photo");
+    assert_eq!(train.len() + held_out.len(), 46);
+    assert!(held_out.iter().all(|s| !train.contains(s)));
+    assert_eq!(split(0.1, 3).1, held_out);
+    assert_ne!(split(0.1, 4).1, held_out);
+    assert_eq!(split(0.0, 3), (whole.train.clone(), Vec::new()));
+    assert_eq!(split(0.9, 3).0.iter().filter(|s| s.class == 2).count(), 1);
+}

@@ -150,7 +150,10 @@ fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
 
 #[test]
 fn a_killed_run_ends_with_the_same_weights() {
-    let place = Place::new(TINY);
+    let mixed = "brightness = 0.1\nmixup = 0.4\ncutmix = 1.0\npolicy = \"trivial\"\nerase = 0.3";
+    let recipe = TINY.replace("epochs = 4", "epochs = 4\nema = 0.9\nkeep = 2\nresult = \"best\"");
+    let recipe = recipe.replace("[model]", "held_out = 0.25\n\n[model]");
+    let place = Place::new(&recipe.replace("brightness = 0.1", mixed));
     train(&place.options("whole")).unwrap().unwrap();
 
     let command = |resume: bool| {
@@ -172,6 +175,59 @@ fn a_killed_run_ends_with_the_same_weights() {
     assert!(!place.path("killed/run.json").exists(), "it was killed before it ended");
     assert!(command(true).status().unwrap().success());
     assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
+    for file in ["checkpoint/epoch-0003.safetensors", "best/model.safetensors", "best/best.json"] {
+        let read = |run: &str| fs::read(place.path(run).join(file)).unwrap();
+        if file.starts_with("best") {
+            assert!(read("whole") == read("killed"), "{file}");
+        } else {
+            let weights = |run: &str| TensorMap::read(&read(run)).unwrap().under("model.");
+            assert!(weights("whole") == weights("killed"), "{file}");
+        }
+    }
+    assert!(!place.path("whole/checkpoint/epoch-0002.safetensors").exists(), "two are kept");
+}
+
+#[test]
+fn held_out_photos_choose_and_are_not_trained_on() {
+    let recipe = TINY.replace("[model]", "held_out = 0.25\n\n[model]").replace("epochs = 4", "epochs = 6");
+    let place = Place::new(&recipe);
+    let record = train(&place.options("last")).unwrap().unwrap().training;
+    assert_eq!((record.train_photos, record.held_out_photos, record.epochs), (18, 6, 6));
+    let log = fs::read_to_string(place.path("last/log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let measured: Vec<(f64, f64, u64)> = lines
+        .filter_map(|l| Some((l["held_out_top1"].as_f64()?, -l["held_out_loss"].as_f64()?, l["epoch"].as_u64()?)))
+        .collect();
+    assert_eq!(measured.len(), 6);
+    let best = measured.iter().rev().copied().max_by(|a, b| (a.0, a.1).partial_cmp(&(b.0, b.1)).unwrap()).unwrap();
+    let kept = record.best.unwrap();
+    assert_eq!((kept.top1, kept.epoch as u64), (best.0, best.2), "{measured:?}");
+
+    place.change_recipe("seed = 7", "seed = 7\nresult = \"best\"");
+    train(&place.options("best")).unwrap().unwrap();
+    assert!(place.weights("best") == fs::read(place.path("last/best/model.safetensors")).unwrap());
+
+    // A rate so small that nothing ever changes: the first epoch stays the best one.
+    place.change_recipe("lr = 3e-3", "lr = 1e-30\nearly_stopping = 2");
+    let record = train(&place.options("stopped")).unwrap().unwrap().training;
+    assert_eq!((record.epochs, record.steps, record.best.map(|best| best.epoch)), (3, 9, Some(1)));
+    let mut again = place.options("stopped");
+    again.resume = true;
+    assert_eq!(train(&again).unwrap().unwrap().training.epochs, 3, "it stays stopped");
+}
+
+#[test]
+fn the_average_of_the_weights_is_the_result() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("last")).unwrap().unwrap();
+    place.change_recipe("seed = 7", "seed = 7\nema = 0.9");
+    train(&place.options("average")).unwrap().unwrap();
+    let read = |path: &str| TensorMap::read(&fs::read(place.path(path)).unwrap()).unwrap();
+    let (last, state) = (read("last/model.safetensors"), read("average/checkpoint/state.safetensors"));
+    assert_eq!(state.under("model."), last, "averaging does not touch training");
+    assert_eq!(state.under("ema."), read("average/model.safetensors"), "what is kept is the average");
+    assert_ne!(state.under("ema."), last);
+    assert!(read("last/checkpoint/state.safetensors").under("ema.").is_empty());
 }
 
 #[test]
@@ -207,9 +263,16 @@ fn a_recipe_that_cannot_be_followed_is_explained() {
         ("lr = 3e-3", "lr = nan", "train.lr is NaN"),
         ("label_smoothing = 0.05", "label_smoothing = 1.0", "train.label_smoothing is 1"),
         ("crop_scale = [0.6, 1.0]", "crop_scale = [0.9, 0.2]", "augment.crop_scale is [0.9, 0.2]"),
+        ("brightness = 0.1", "mixup = -1.0", "augment.mixup is -1"),
+        ("brightness = 0.1", "erase = 1.5", "augment.erase is 1.5"),
+        ("brightness = 0.1", "policy = \"auto\"", "unknown variant `auto`"),
+        ("brightness = 0.1", "rand_magnitude = 31", "augment.rand_magnitude is 31"),
         ("heads = 2", "heads = 5", "heads 5 does not divide dim 24"),
         ("ratio = 0.25", "ratio = 0.0", "ratio"),
         ("epochs = 4", "epochs = 4\nfreeze = 3", "train.freeze is 3"),
+        ("epochs = 4", "epochs = 4\nema = 1.0", "train.ema is 1"),
+        ("epochs = 4", "epochs = 4\nearly_stopping = 3", "train.early_stopping is 3"),
+        ("[model]", "held_out = 1.0\n[model]", "data.held_out is 1"),
         ("id = \"tiny\"", "id = \"My birds\"", "lower-case"),
     ] {
         let error = Config::parse(&TINY.replacen(from, to, 1)).unwrap_err().to_string();

@@ -30,8 +30,23 @@ impl Network {
         partners: Option<Tensor<1, Int>>,
         label_smoothing: f32,
     ) -> Losses {
+        self.losses_with(images, partners, |logits| cross_entropy(logits, labels.clone(), label_smoothing))
+    }
+
+    /// The training loss where each photo shows several classes: `shares` `[B, classes]`, each row sums to 1 (mixup,
+    /// cutmix; label smoothing is in them). All branches have the same target; PWCA's is that of the first image.
+    pub fn losses_of_shares(&self, images: Tensor<4>, shares: Tensor<2>, partners: Option<Tensor<1, Int>>) -> Losses {
+        self.losses_with(images, partners, |logits| -(log_softmax(logits, 1) * shares.clone()).sum_dim(1).mean())
+    }
+
+    fn losses_with(
+        &self,
+        images: Tensor<4>,
+        partners: Option<Tensor<1, Int>>,
+        cross_entropy: impl Fn(Tensor<2>) -> Tensor<1>,
+    ) -> Losses {
         let forward = self.forward(images);
-        let ce = |logits: &Tensor<2>| cross_entropy(logits.clone(), labels.clone(), label_smoothing);
+        let ce = |logits: &Tensor<2>| cross_entropy(logits.clone());
         let sa = ce(&forward.logits_sa);
         let Some(dcal) = &self.dcal else {
             return Losses { total: sa.clone(), parts: [Some(sa), None, None], forward, logits_pwca: None };

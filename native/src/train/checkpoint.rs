@@ -1,4 +1,4 @@
-//! Where a run stands, in one file that is replaced at once: weights, optimizer, position.
+//! Where a run stands, in one file that is replaced at once: weights, their average, optimizer, position.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,18 @@ use serde::{Deserialize, Serialize};
 
 use super::adamw::AdamW;
 use super::gradients::Outcome;
-use super::record::Training;
+use super::log::EpochLine;
+use super::record::{Best, Training};
 
 /// Raised whenever an older program could misread a checkpoint.
 const FORMAT: u32 = 1;
 const FILE: &str = "state.safetensors";
+const BEST: &str = "best";
 
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// The epoch that runs, from 0.
+    /// The epoch that runs, from 0: as many are done.
     pub epoch: usize,
     /// Batches of it that are done.
     pub batch: usize,
@@ -31,6 +33,12 @@ pub(super) struct Position {
     /// Sums over the photos of the running epoch.
     #[serde(with = "sums")]
     pub epoch_sums: Outcome,
+    /// The last epoch that is done.
+    #[serde(default)]
+    pub last: Option<EpochLine>,
+    /// What was best on the held-out photos so far.
+    #[serde(default)]
+    pub best: Option<Best>,
 }
 
 /// [`Outcome`] in a file.
@@ -73,11 +81,13 @@ pub(super) fn save(
     run: &Path,
     network: &Network,
     optimizer: &AdamW,
+    average: Option<&Network>,
     position: &Position,
     init: Option<&Init>,
 ) -> Result<()> {
     let mut map = TensorMap::default();
-    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors())] {
+    let average = average.map(Network::weights).unwrap_or_default();
+    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors()), ("ema.", average)] {
         for (name, tensor) in tensors.iter() {
             map.insert(format!("{prefix}{name}"), tensor.clone());
         }
@@ -94,6 +104,8 @@ pub(super) struct Saved {
     pub network: Network,
     /// The optimizer with its state.
     pub optimizer: AdamW,
+    /// The network with the average weights, where an average is kept.
+    pub average: Option<Network>,
     /// How far the run has come.
     pub position: Position,
     /// What it began with.
@@ -114,15 +126,59 @@ pub(super) fn load(run: &Path, network: Network, device: &Device) -> Result<Save
             Some(found) if found == FORMAT.to_string() => {}
             found => bail!("its format is {}, this program reads {FORMAT}", found.unwrap_or("unknown")),
         }
+        let average = map.under("ema.");
+        let average = (!average.is_empty()).then(|| network.clone().load(&average)).transpose()?;
         let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
         Ok(Saved {
             network: network.load(&map.under("model."))?,
             optimizer: AdamW::restore(&map.under("adamw."), device)?,
+            average,
             position: serde_json::from_str(text("position"))?,
             init: serde_json::from_str(text("init"))?,
         })
     };
     read().with_context(|| format!("the checkpoint \"{}\" cannot be used", path.display()))
+}
+
+/// Keeps the weights that named the held-out photos best so far: `best/model.safetensors`, `best/best.json`.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn save_best(run: &Path, weights: &TensorMap, best: &Best) -> Result<()> {
+    replace(&run.join(BEST).join("model.safetensors"), &weights.write(Precision::F32)?)?;
+    replace(&run.join(BEST).join("best.json"), &serde_json::to_vec_pretty(best)?)
+}
+
+/// The best weights so far, in `network`.
+///
+/// # Errors
+/// When they are missing or damaged.
+pub(super) fn load_best(run: &Path, network: Network) -> Result<Network> {
+    let path = run.join(BEST).join("model.safetensors");
+    let read = || -> Result<Network> { Ok(network.load(&TensorMap::read(&std::fs::read(&path)?)?)?) };
+    read().with_context(|| format!("the best weights \"{}\" cannot be used", path.display()))
+}
+
+/// Keeps the state after epoch `epoch` (from 1) as `epoch-<epoch>.safetensors`, and the states of the `count` last
+/// epochs in all; 1 keeps only where the run stands.
+///
+/// # Errors
+/// When the disk refuses.
+pub(super) fn keep(run: &Path, epoch: usize, count: usize) -> Result<()> {
+    let state = path(run);
+    let of_epoch = |epoch: usize| state.with_file_name(format!("epoch-{epoch:04}.safetensors"));
+    if count > 1 {
+        let kept = of_epoch(epoch);
+        let _ = std::fs::remove_file(&kept);
+        // The state is replaced, never rewritten, so a second name for it is a copy that costs nothing.
+        std::fs::hard_link(&state, &kept)
+            .or_else(|_| std::fs::copy(&state, &kept).map(|_| ()))
+            .with_context(|| format!("cannot write \"{}\"", kept.display()))?;
+    }
+    for old in 1..=epoch.saturating_sub(count) {
+        let _ = std::fs::remove_file(of_epoch(old));
+    }
+    Ok(())
 }
 
 /// Writes a file so that it is either the old or the new one, whatever happens.

@@ -6,6 +6,7 @@ use finegrain::architecture::{Architecture, Mechanism};
 use finegrain::photo::Fit;
 use serde::{Deserialize, Serialize};
 
+use super::augment::STRONGEST;
 use crate::data::DatasetKind;
 
 /// A whole recipe.
@@ -36,6 +37,10 @@ pub struct Config {
 pub struct Data {
     /// Layout of the folder given by `--data`.
     pub kind: DatasetKind,
+    /// Share of the training photos that is held out, of each class: measured after each epoch, never trained on. Test
+    /// photos have no say in anything.
+    #[serde(default)]
+    pub held_out: f64,
     /// Decoded photos are kept in memory up to this many MiB; the rest is decoded each time.
     #[serde(default = "cache_mib")]
     pub cache_mib: usize,
@@ -103,15 +108,39 @@ pub struct Train {
     /// Share of the label spread evenly over all classes.
     #[serde(default)]
     pub label_smoothing: f32,
+    /// Decay of the exponential moving average of the weights, such as 0.999; the average is what is measured and kept.
+    /// 0: the last step's weights are.
+    #[serde(default)]
+    pub ema: f64,
     /// The embedding and the first so many blocks keep their pretrained weights; 0: everything is trained.
     #[serde(default)]
     pub freeze: usize,
+    /// Ends training when the held-out photos were not named better for so many epochs; 0: never.
+    #[serde(default)]
+    pub early_stopping: usize,
+    /// Which weights the run ends with: "last", or "best" on the held-out photos.
+    #[serde(default)]
+    pub result: Choice,
+    /// Checkpoints of so many last epochs are kept; 1: only where the run stands.
+    #[serde(default = "keep")]
+    pub keep: usize,
     /// Minutes between checkpoints inside an epoch; each epoch ends with one anyway.
     #[serde(default = "checkpoint_minutes")]
     pub checkpoint_minutes: f64,
     /// Seed of everything random: order, augmentation, pairs, weights that are not pretrained.
     #[serde(default)]
     pub seed: u64,
+}
+
+/// The choices of `train.result`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// Those after the last step.
+    #[default]
+    Last,
+    /// Those that named the held-out photos best.
+    Best,
 }
 
 /// `[augment]`
@@ -131,6 +160,33 @@ pub struct Augment {
     pub contrast: f32,
     /// Saturation likewise, around each pixel's grey.
     pub saturation: f32,
+    /// Random operations on each photo: "none", "trivial" (TrivialAugment) or "rand" (RandAugment).
+    pub policy: Policy,
+    /// RandAugment's number of operations.
+    pub rand_operations: usize,
+    /// RandAugment's magnitude, 0 to 30.
+    pub rand_magnitude: u32,
+    /// Probability that a random box is erased.
+    pub erase: f64,
+    /// Mixup's alpha: shares are drawn from Beta(alpha, alpha); 0: off. PWCA's stream trains on the mixed label, too.
+    pub mixup: f64,
+    /// Cutmix's alpha; 0: off. Where mixup is on as well, each photo gets one or the other.
+    pub cutmix: f64,
+    /// Probability that a photo is mixed at all.
+    pub mix_probability: f64,
+}
+
+/// The choices of `augment.policy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// No operation.
+    #[default]
+    None,
+    /// TrivialAugment: one operation of random magnitude.
+    Trivial,
+    /// RandAugment: `rand_operations` of magnitude `rand_magnitude`.
+    Rand,
 }
 
 impl Default for Augment {
@@ -142,6 +198,13 @@ impl Default for Augment {
             brightness: 0.0,
             contrast: 0.0,
             saturation: 0.0,
+            policy: Policy::None,
+            rand_operations: 2,
+            rand_magnitude: 9,
+            erase: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
+            mix_probability: 1.0,
         }
     }
 }
@@ -184,6 +247,10 @@ fn weight_decay() -> f64 {
 
 fn one() -> f64 {
     1.0
+}
+
+fn keep() -> usize {
+    1
 }
 
 fn checkpoint_minutes() -> f64 {
@@ -247,10 +314,29 @@ impl Config {
         let id_ok = !self.id.is_empty()
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         // Written so that NaN fails every check.
-        let checks: [(bool, &'static str, String, &'static str); 21] = [
+        let checks: [(bool, &'static str, String, &'static str); 32] = [
             (id_ok, "id", format!("\"{}\"", self.id), "made of lower-case letters, digits, - and _"),
             ((1..=100_000).contains(&train.epochs), "train.epochs", train.epochs.to_string(), "from 1 to 100000"),
             ((1..=65_536).contains(&train.batch), "train.batch", train.batch.to_string(), "from 1 to 65536"),
+            (
+                (0.0..=0.9).contains(&self.data.held_out),
+                "data.held_out",
+                self.data.held_out.to_string(),
+                "from 0 to 0.9",
+            ),
+            (
+                train.early_stopping == 0 || self.data.held_out > 0.0,
+                "train.early_stopping",
+                train.early_stopping.to_string(),
+                "0 without held-out photos (data.held_out)",
+            ),
+            (
+                train.result == Choice::Last || self.data.held_out > 0.0,
+                "train.result",
+                "\"best\"".into(),
+                "\"last\" without held-out photos (data.held_out)",
+            ),
+            ((1..=10_000).contains(&train.keep), "train.keep", train.keep.to_string(), "from 1 to 10000"),
             (
                 train.micro_batch <= train.batch,
                 "train.micro_batch",
@@ -296,6 +382,7 @@ impl Config {
                 train.label_smoothing.to_string(),
                 "at least 0 and below 1",
             ),
+            ((0.0..1.0).contains(&train.ema), "train.ema", train.ema.to_string(), "at least 0 and below 1"),
             (train.freeze <= self.model.depth, "train.freeze", train.freeze.to_string(), "at most model.depth"),
             (
                 train.checkpoint_minutes > 0.0,
@@ -321,6 +408,27 @@ impl Config {
                 "augment brightness, contrast or saturation",
                 format!("{shares:?}"),
                 "from 0 to 1 each",
+            ),
+            (
+                augment.rand_operations <= 20,
+                "augment.rand_operations",
+                augment.rand_operations.to_string(),
+                "at most 20",
+            ),
+            (
+                augment.rand_magnitude <= STRONGEST,
+                "augment.rand_magnitude",
+                augment.rand_magnitude.to_string(),
+                "at most 30",
+            ),
+            ((0.0..=1.0).contains(&augment.erase), "augment.erase", augment.erase.to_string(), "from 0 to 1"),
+            ((0.0..=100.0).contains(&augment.mixup), "augment.mixup", augment.mixup.to_string(), "from 0 to 100"),
+            ((0.0..=100.0).contains(&augment.cutmix), "augment.cutmix", augment.cutmix.to_string(), "from 0 to 100"),
+            (
+                (0.0..=1.0).contains(&augment.mix_probability),
+                "augment.mix_probability",
+                augment.mix_probability.to_string(),
+                "from 0 to 1",
             ),
             (
                 pixels.std.iter().all(|s| *s > 0.0 && s.is_finite()) && pixels.mean.iter().all(|m| m.is_finite()),

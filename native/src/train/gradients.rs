@@ -45,6 +45,11 @@ impl Workers {
         Ok(Self { device: device.clone(), pools, part, label_smoothing })
     }
 
+    /// How many workers there are.
+    pub(super) fn count(&self) -> usize {
+        self.pools.len()
+    }
+
     /// Gradients of the mean loss over `batch`. `network` is on the plain device.
     ///
     /// # Errors
@@ -97,11 +102,17 @@ impl Workers {
         let labels = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device);
         let partners = twin.dcal.as_ref().filter(|dcal| dcal.has_pwca()).map(|_| labels(part.partners()));
         let images = twin.images(&part.images, &device);
-        let losses = twin.losses(images, labels(part.labels.clone()), partners, self.label_smoothing);
+        let classes = twin.architecture().classes;
+        let losses = match part.shares(classes, self.label_smoothing) {
+            Some(shares) => {
+                let shares = Tensor::from_data(TensorData::new(shares, [count, classes]), &device);
+                twin.losses_of_shares(images, shares, partners)
+            }
+            None => twin.losses(images, labels(part.labels.clone()), partners, self.label_smoothing),
+        };
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
         let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
-        let classes = probability.len() / count.max(1);
         let correct = probability
             .chunks(classes)
             .zip(&part.labels)
@@ -178,6 +189,7 @@ pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
 mod tests {
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
+    use super::super::augment::Second;
     use super::*;
 
     fn architecture() -> Architecture {
@@ -198,6 +210,7 @@ mod tests {
         Batch {
             images: (0..count * 192).map(|i| (i as f32 * 0.7).sin()).collect(),
             labels: (0..count as i32).map(|i| i % 3).collect(),
+            seconds: Vec::new(),
             pair_keys: (0..count as u64).collect(),
         }
     }
@@ -236,6 +249,27 @@ mod tests {
             assert!((same.loss - outcome.loss).abs() < 1e-6 && same.count == 7 && same.correct == outcome.correct);
         }
         assert!(run(1, 2).0 == run(3, 2).0, "the number of workers changes no bit");
+    }
+
+    #[test]
+    fn a_mixed_label_is_the_mean_of_two() {
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let run = |batch: &Batch| {
+            let (gradients, outcome) = Workers::new(&device, 0, 3, 0.1).unwrap().run(&network, batch).unwrap();
+            (flat(&network, &gradients), outcome.loss)
+        };
+        let others: Vec<i32> = (0..7).map(|i| (i + 1) % 3).collect();
+        let seconds = others.iter().map(|&class| Second { class, share: 0.3 }).collect();
+        let (mixed, mixed_loss) = run(&Batch { seconds, ..batch(7) });
+        let (first, first_loss) = run(&batch(7));
+        let (second, second_loss) = run(&Batch { labels: others, ..batch(7) });
+        assert!((mixed_loss - (0.7 * first_loss + 0.3 * second_loss)).abs() < 1e-6);
+        let norm: f32 = first.iter().map(|g| g * g).sum::<f32>().sqrt();
+        for ((m, a), b) in mixed.iter().zip(&first).zip(&second) {
+            assert!((m - (0.7 * a + 0.3 * b)).abs() < 1e-5 * norm, "{m} {a} {b}");
+        }
+        assert!(first != second);
     }
 
     #[test]

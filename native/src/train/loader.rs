@@ -9,7 +9,7 @@ use finegrain::photo::Photo;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
-use super::augment;
+use super::augment::{self, Mixed, Second};
 use super::config::Config;
 use crate::data::Sample;
 use crate::decode;
@@ -21,6 +21,8 @@ pub(super) struct Batch {
     pub images: Vec<f32>,
     /// `[B]`.
     pub labels: Vec<i32>,
+    /// The lesser label of each mixed photo; empty where nothing is mixed.
+    pub seconds: Vec<Second>,
     /// A random number per photo; PWCA's pairs follow from their order.
     pub pair_keys: Vec<u64>,
 }
@@ -91,10 +93,12 @@ impl Loader {
                 })
                 .collect::<Result<Vec<(Vec<f32>, u64)>>>()
         })?;
-        Ok(Batch {
-            images: views.iter().flat_map(|(view, _)| view.iter().copied()).collect(),
-            labels: indices.iter().map(|&index| self.samples[index].class as i32).collect(),
-            pair_keys: views.iter().map(|(_, key)| *key).collect(),
+        let (views, pair_keys): (Vec<Vec<f32>>, Vec<u64>) = views.into_iter().unzip();
+        let labels: Vec<i32> = indices.iter().map(|&index| self.samples[index].class as i32).collect();
+        let slices: Vec<&[f32]> = views.iter().map(Vec::as_slice).collect();
+        Ok(match augment::mix(&slices, &labels, &pair_keys, model.image_size, augment) {
+            Some(Mixed { images, labels, seconds }) => Batch { images, labels, seconds, pair_keys },
+            None => Batch { images: views.concat(), labels, seconds: Vec::new(), pair_keys },
         })
     }
 
@@ -130,10 +134,24 @@ impl Batch {
                 Self {
                     images: self.images[start * pixels..end * pixels].to_vec(),
                     labels: self.labels[start..end].to_vec(),
+                    seconds: self.seconds.get(start..end).unwrap_or_default().to_vec(),
                     pair_keys: self.pair_keys[start..end].to_vec(),
                 }
             })
             .collect()
+    }
+
+    /// The labels of mixed photos as shares of `classes` classes, `[B, classes]`, smoothed; `None` where nothing is mixed.
+    pub(super) fn shares(&self, classes: usize, smoothing: f32) -> Option<Vec<f32>> {
+        if self.seconds.is_empty() {
+            return None;
+        }
+        let mut shares = vec![smoothing / classes as f32; self.len() * classes];
+        for ((row, label), second) in shares.chunks_exact_mut(classes).zip(&self.labels).zip(&self.seconds) {
+            row[*label as usize] += (1.0 - smoothing) * (1.0 - second.share);
+            row[second.class as usize] += (1.0 - smoothing) * second.share;
+        }
+        Some(shares)
     }
 
     /// A random permutation `[B]` that pairs photos for PWCA.

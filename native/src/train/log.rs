@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::checkpoint::Position;
 
 /// Plain lines come this often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -37,7 +39,7 @@ pub(super) struct StepLine {
 }
 
 /// One epoch.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct EpochLine {
     /// Optimizer steps so far.
     pub step: usize,
@@ -51,6 +53,15 @@ pub(super) struct EpochLine {
     pub epoch_accuracy: f64,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Share of the held-out photos that was named rightly, where some are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_top1: Option<f64>,
+    /// Mean negative log-likelihood of their classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_loss: Option<f64>,
+    /// The most memory that the process has held so far, in MiB, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_mib: Option<f64>,
 }
 
 /// The log of a run.
@@ -63,18 +74,20 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Opens `log.jsonl` and keeps what it says of the first `step` steps (a resumed run repeats later ones).
+    /// Opens `log.jsonl` and keeps what it says of the run up to `position` (a resumed run repeats what came later).
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn open(run: &Path, step: usize, total_steps: usize) -> Result<Self> {
+    pub(super) fn open(run: &Path, position: &Position, total_steps: usize) -> Result<Self> {
         let path = run.join("log.jsonl");
         let former = std::fs::read_to_string(&path).unwrap_or_default();
         let kept: String = former
             .lines()
             .filter(|line| {
-                let value = serde_json::from_str::<Value>(line).ok();
-                value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s as usize <= step)
+                let Ok(value) = serde_json::from_str::<Value>(line) else { return false };
+                let within = |key: &str, limit: usize| value[key].as_u64().is_some_and(|v| v as usize <= limit);
+                let epoch_line = !value["epoch_loss"].is_null();
+                if epoch_line { within("epoch", position.epoch) } else { within("step", position.step) }
             })
             .flat_map(|line| [line, "\n"])
             .collect();
@@ -82,7 +95,7 @@ impl Log {
         let file = File::options().append(true).open(&path);
         let file = file.with_context(|| format!("cannot write \"{}\"", path.display()))?;
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(total_steps as u64).with_position(step as u64);
+            let bar = ProgressBar::new(total_steps as u64).with_position(position.step as u64);
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {eta} left, {msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
@@ -123,14 +136,20 @@ impl Log {
     /// When the disk refuses.
     pub(super) fn epoch(&mut self, line: &EpochLine) -> Result<()> {
         self.write(line)?;
+        let held_out = line
+            .held_out_top1
+            .zip(line.held_out_loss)
+            .map(|(top1, loss)| format!("; held-out photos: accuracy {:.2} %, loss {loss:.4}", 100.0 * top1));
         self.say(&format!(
-            "epoch {} done: loss {:.4} (SA {:.3}, GLCA {:.3}, PWCA {:.3}), accuracy {:.2} % on augmented training photos",
+            "epoch {} done: loss {:.4} (SA {:.3}, GLCA {:.3}, PWCA {:.3}), accuracy {:.2} % on augmented training \
+             photos{}",
             line.epoch,
             line.epoch_loss,
             line.epoch_parts[0],
             line.epoch_parts[1],
             line.epoch_parts[2],
-            100.0 * line.epoch_accuracy
+            100.0 * line.epoch_accuracy,
+            held_out.unwrap_or_default()
         ));
         Ok(())
     }

@@ -5,14 +5,19 @@ mod augment;
 mod checkpoint;
 mod config;
 mod device;
+mod ema;
+mod epochs;
 mod gradients;
 mod loader;
 mod log;
 mod measure;
+mod memory;
 mod noise;
+mod rates;
 mod record;
 mod schedule;
 mod session;
+mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +25,7 @@ use std::sync::atomic::AtomicBool;
 
 pub use config::{Config, ConfigError};
 pub use device::DeviceChoice;
-pub use record::{RunRecord, TestAccuracy, Training};
+pub use record::{Best, RunRecord, TestAccuracy, Training};
 pub use schedule::Schedule;
 pub use session::train;
 

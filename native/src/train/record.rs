@@ -39,6 +39,12 @@ pub struct Training {
     pub train_photos: usize,
     /// Test photos, which training never saw.
     pub test_photos: usize,
+    /// Training photos that were held out: measured after each epoch, never trained on.
+    #[serde(default)]
+    pub held_out_photos: usize,
+    /// The epoch whose weights named the held-out photos best; `best/` in the run's folder has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
     /// SHA-256 of the pretrained weights, if there were any.
     pub init_sha256: Option<String>,
     /// Their file name.
@@ -60,6 +66,26 @@ pub struct Training {
     pub test_top1: Option<TestAccuracy>,
     /// The whole recipe, without the folder of the pretrained weights.
     pub recipe: Config,
+}
+
+/// What an epoch's weights made of the held-out photos.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// Optimizer steps by then.
+    pub step: usize,
+    /// Share that was named rightly.
+    pub top1: f64,
+    /// Mean negative log-likelihood of the right class.
+    pub loss: f64,
+}
+
+impl Best {
+    /// More photos are named rightly, or as many with a lower loss.
+    pub(super) fn beats(&self, former: &Self) -> bool {
+        self.top1 > former.top1 || self.top1 == former.top1 && self.loss < former.loss
+    }
 }
 
 /// Top-1 of both branches and of the answer.

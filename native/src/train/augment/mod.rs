@@ -1,4 +1,9 @@
-//! What is done to a training photo: random resized crop, flip, colour jitter. Reproducible from seed, epoch and index.
+//! What is done to a training photo: random resized crop, flip, colour jitter, a policy of random operations, erasing.
+//! Reproducible from seed, epoch and index.
+
+mod image;
+mod mix;
+mod policy;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
@@ -7,6 +12,10 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub(super) use mix::{Mixed, Second, mix};
+pub(super) use policy::STRONGEST;
+
+use self::image::{Picture, grey};
 use super::config::{Augment, Pixels};
 
 /// The random source of photo `index` in `epoch`: its own stream, so that order and threads do not matter.
@@ -40,16 +49,40 @@ pub(super) fn view(
     let mut rgb = resized(photo, area, height, width);
     let mirrored = random.random_bool(augment.flip);
     jitter(&mut rgb, augment, random);
+    let mut picture = Picture { rgb, width, height };
+    policy::apply(&mut picture, augment, pixels.mean.map(|mean| (255.0 * mean).round() as u8), random);
     let plane = height * width;
     let mut result = vec![0.0; 3 * plane];
-    for (i, pixel) in rgb.chunks_exact(3).enumerate() {
+    for (i, pixel) in picture.rgb.chunks_exact(3).enumerate() {
         let (y, x) = (i / width, i % width);
         let x = if mirrored { width - 1 - x } else { x };
         for c in 0..3 {
             result[c * plane + y * width + x] = (f32::from(pixel[c]) / 255.0 - pixels.mean[c]) / pixels.std[c];
         }
     }
+    erase(&mut result, size, augment, random);
     result
+}
+
+/// Random erasing (Zhong et al., 2020): with probability `augment.erase` a box of 2 to 33 % of the view gets the mean
+/// colour, which is 0 in a normalised view `[3, height, width]`.
+fn erase(view: &mut [f32], [height, width]: [usize; 2], augment: &Augment, random: &mut impl Rng) {
+    if augment.erase == 0.0 || !random.random_bool(augment.erase) {
+        return;
+    }
+    for _ in 0..10 {
+        let area = (height * width) as f64 * random.random_range(0.02..=0.33);
+        let aspect = random.random_range(0.3f64.ln()..=3.3f64.ln()).exp();
+        let (w, h) = ((area * aspect).sqrt().round() as usize, (area / aspect).sqrt().round() as usize);
+        if (1..=width).contains(&w) && (1..=height).contains(&h) {
+            let (top, left) = (random.random_range(0..=height - h), random.random_range(0..=width - w));
+            for row in view.chunks_exact_mut(width).enumerate().filter(|(i, _)| (top..top + h).contains(&(i % height)))
+            {
+                row.1[left..left + w].fill(0.0);
+            }
+            return;
+        }
+    }
 }
 
 /// Left, top, width and height of a random part of a `width` x `height` photo (as torchvision's RandomResizedCrop); its
@@ -98,7 +131,6 @@ fn jitter(rgb: &mut [u8], augment: &Augment, random: &mut impl Rng) {
     if [brightness, contrast, saturation] == [1.0; 3] {
         return;
     }
-    let grey = |p: &[u8]| 0.299 * f32::from(p[0]) + 0.587 * f32::from(p[1]) + 0.114 * f32::from(p[2]);
     let mean = brightness * rgb.chunks_exact(3).map(grey).sum::<f32>() / (rgb.len() / 3).max(1) as f32;
     for pixel in rgb.chunks_exact_mut(3) {
         let own = mean + contrast * (brightness * grey(pixel) - mean);
@@ -181,6 +213,25 @@ mod tests {
         let quarter = Augment { crop_scale: [0.25, 0.25], ..whole };
         let [.., w, h] = crop(300, 200, 1.5, &quarter, &mut source(0, 0, 0));
         assert_eq!([w, h], [150, 100]);
+    }
+
+    #[test]
+    fn erasing_leaves_one_box_of_the_mean_colour() {
+        let always = Augment { erase: 1.0, ..Augment::default() };
+        for index in 0..50 {
+            let mut view = vec![1.0; 3 * 20 * 30];
+            erase(&mut view, [20, 30], &always, &mut source(0, 0, index));
+            let planes: Vec<&[f32]> = view.chunks(600).collect();
+            assert!(planes[0] == planes[1] && planes[1] == planes[2]);
+            let gone: Vec<usize> = (0..600).filter(|&i| planes[0][i] == 0.0).collect();
+            let (top, bottom) = (gone[0] / 30, gone[gone.len() - 1] / 30);
+            let (left, right) = (gone[0] % 30, gone[gone.len() - 1] % 30);
+            assert_eq!(gone.len(), (bottom - top + 1) * (right - left + 1), "a box");
+            assert!((6..230).contains(&gone.len()), "{} of 600", gone.len());
+        }
+        let mut view = vec![1.0; 3 * 20 * 30];
+        erase(&mut view, [20, 30], &Augment::default(), &mut source(0, 0, 0));
+        assert!(view.iter().all(|v| *v == 1.0), "off by default");
     }
 
     #[test]

@@ -1,0 +1,40 @@
+//! Which learning rate and weight decay each parameter gets.
+
+use super::adamw::Rates;
+use super::config::Train;
+
+/// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
+/// blocks.
+///
+/// Classifiers have their own factor; blocks farther from the classifier get less with `layer_decay`, the embedding
+/// least. Biases, norms, embeddings and `w_k` do not decay.
+pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
+    let decayed = path.ends_with(".weight");
+    let head = path.starts_with("vit.head.") || path.starts_with("dcal.glca.head.");
+    let above = match path.strip_prefix("vit.blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok()) {
+        Some(block) => depth - 1 - block,
+        None if path.starts_with("vit.patch_embed.") || path.ends_with("_token") || path.ends_with("_embed") => depth,
+        None => 0,
+    };
+    let factor = if head { train.head_lr_factor } else { train.layer_decay.powi(above as i32) };
+    Rates { lr: lr * factor, decay: if decayed { train.weight_decay } else { 0.0 } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_gets_its_rate_and_decay() {
+        let train = "epochs = 1\nbatch = 1\nlr = 1e-4\nhead_lr_factor = 10\nlayer_decay = 0.5\nweight_decay = 0.05";
+        let train: Train = toml::from_str(train).unwrap();
+        let of = |path| rates(path, 1e-4, &train, 12);
+        assert_eq!(of("vit.head.weight"), Rates { lr: 1e-3, decay: 0.05 });
+        assert_eq!(of("dcal.glca.head.bias"), Rates { lr: 1e-3, decay: 0.0 });
+        assert_eq!(of("vit.blocks.11.attn.qkv.weight"), Rates { lr: 1e-4, decay: 0.05 });
+        assert_eq!(of("vit.blocks.10.norm1.gamma"), Rates { lr: 0.5e-4, decay: 0.0 });
+        assert_eq!(of("vit.pos_embed"), Rates { lr: 1e-4 * 0.5f64.powi(12), decay: 0.0 });
+        assert_eq!(of("dcal.loss_log_var"), Rates { lr: 1e-4, decay: 0.0 });
+        assert_eq!(of("dcal.glca.block.mlp.fc1.weight"), Rates { lr: 1e-4, decay: 0.05 });
+    }
+}

@@ -1,0 +1,138 @@
+//! Where a run starts: the resolved recipe, and weights from noise, from a file or from a checkpoint.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use finegrain::architecture::Architecture;
+use finegrain::model::{Network, adapt};
+use finegrain::photo::Preprocessing;
+use finegrain::tensors::TensorMap;
+use sha2::{Digest, Sha256};
+
+use super::adamw::AdamW;
+use super::checkpoint::{self, Init, Position, Saved};
+use super::config::Config;
+use super::record::RunRecord;
+use super::schedule::Schedule;
+use super::{TrainOptions, noise};
+
+/// Photos per forward and backward pass on the CPU unless the recipe says otherwise.
+const CPU_PART: usize = 8;
+
+/// The recipe with the command line's wishes and with numbers in place of "choose for me".
+///
+/// # Errors
+/// When the recipe cannot be read or followed.
+pub(super) fn resolve(options: &TrainOptions, cpu: bool, cores: usize) -> Result<Config> {
+    let path = &options.config;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the recipe \"{}\"", path.display()))?;
+    let mut config = Config::parse(&text).with_context(|| format!("\"{}\"", path.display()))?;
+    let train = &mut config.train;
+    if let Some(init) = &options.init {
+        train.init = Some(init.clone());
+    }
+    if train.micro_batch == 0 {
+        train.micro_batch = if cpu { CPU_PART.min(train.batch) } else { train.batch };
+    }
+    if train.workers == 0 {
+        train.workers = cores;
+    }
+    Ok(config)
+}
+
+/// The learning rate of each step, where an epoch has `batches` of them.
+pub(super) fn schedule(config: &Config, batches: usize) -> Schedule {
+    let train = &config.train;
+    Schedule {
+        peak: train.lr,
+        end: train.min_lr,
+        warmup: (train.warmup_epochs * batches as f64).round() as usize,
+        total: train.epochs * batches,
+    }
+}
+
+/// How photos are looked at outside of training.
+pub(super) fn preprocessing(config: &Config) -> Preprocessing {
+    let pixels = &config.pixels;
+    Preprocessing {
+        resize: pixels.resize,
+        fit: pixels.fit,
+        crop: config.model.image_size,
+        mean: pixels.mean,
+        std: pixels.std,
+    }
+}
+
+/// What a run starts from: nothing, pretrained weights, or a checkpoint. A new run's folder gets the resolved recipe.
+///
+/// # Errors
+/// When a run is in the way or there is none to resume, and for weights that do not fit.
+pub(super) fn start(
+    options: &TrainOptions,
+    config: &Config,
+    architecture: &Architecture,
+    device: &Device,
+) -> Result<Saved> {
+    let run = &options.out;
+    let recipe = run.join("config.toml");
+    let network = Network::new(architecture, device);
+    let mut saved = if options.resume {
+        let former = std::fs::read_to_string(&recipe)
+            .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
+        if !same_run(&Config::parse(&former)?, config) {
+            bail!(
+                "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one",
+                options.config.display(),
+                recipe.display()
+            );
+        }
+        checkpoint::load(run, network, device)?
+    } else {
+        if checkpoint::path(run).exists() || run.join("run.json").exists() {
+            bail!("\"{}\" already holds a run; continue it with --resume or choose another folder", run.display());
+        }
+        let (network, init) = match &config.train.init {
+            Some(path) => pretrained(path, network).map(|(network, init)| (network, Some(init)))?,
+            None => {
+                let weights = adapt(&noise::reseed(&network.weights(), config.train.seed), architecture)?;
+                (network.load(&weights)?, None)
+            }
+        };
+        std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
+        checkpoint::replace(&recipe, toml::to_string(config)?.as_bytes())?;
+        Saved { network, optimizer: AdamW::default(), average: None, position: Position::default(), init }
+    };
+    if config.train.freeze > 0 {
+        saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);
+    }
+    Ok(saved)
+}
+
+/// True when two recipes give the same weights.
+fn same_run(a: &Config, b: &Config) -> bool {
+    let normal = |config: &Config| {
+        let mut config = config.clone();
+        config.train.workers = 0;
+        config.train.checkpoint_minutes = 0.0;
+        config.train.keep = 1;
+        config.train.init = None;
+        config.data.cache_mib = 0;
+        config
+    };
+    normal(a) == normal(b)
+}
+
+/// `network` with the pretrained weights in `path`.
+fn pretrained(path: &Path, network: Network) -> Result<(Network, Init)> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read the pretrained weights \"{shown}\""))?;
+    let weights = TensorMap::read(&bytes).with_context(|| format!("\"{shown}\""))?;
+    let fitted = adapt(&weights, &network.architecture().clone()).and_then(|weights| network.load(&weights));
+    let network = fitted.with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let run = path.parent().and_then(|folder| RunRecord::read(folder).ok()).map(|record| Box::new(record.training));
+    Ok((network, Init { name, sha256, run }))
+}
