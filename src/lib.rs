@@ -8,8 +8,11 @@ pub mod architecture;
 pub mod bundle;
 pub mod compare;
 pub mod photo;
+pub mod select;
 pub mod tensors;
 
+#[cfg(feature = "cpu")]
+pub mod cpu;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "model")]

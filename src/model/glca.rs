@@ -5,10 +5,10 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 use super::layer_norm::LayerNorm;
-use super::select::select;
 use super::vit::{Block, class_feature, classifier};
 use super::{host, indices};
 use crate::architecture::Architecture;
+use crate::select::select;
 
 /// One transformer block whose queries are the local ones, its norm and its classifier.
 #[derive(Module, Debug)]

@@ -14,7 +14,6 @@ mod names;
 mod patch_embed;
 mod pwca;
 mod rollout;
-mod select;
 mod trace;
 mod vit;
 
@@ -26,7 +25,6 @@ pub use dcal::Dcal;
 pub use glca::Glca;
 pub use loss::Losses;
 pub use rollout::rollout;
-pub use select::select;
 pub use vit::{Block, Tokens, VisionTransformer};
 
 use crate::answer::Answer;

@@ -9,11 +9,13 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Flex, TensorMetadata};
 use std::sync::Arc;
 
+use super::Fused;
 use super::flex::{
-    cross_attention, cross_backward, indices, packed_backward, pair_attention, self_attention, tensor, values,
+    cross_attention, cross_backward, indices, layer_norm_with_statistics, packed_backward, pair_attention,
+    self_attention, tensor, values,
 };
-use super::layer_norm::Statistics;
-use super::{Fused, gelu, layer_norm};
+use crate::cpu::kernels::layer_norm::Statistics;
+use crate::cpu::kernels::{gelu, layer_norm};
 
 #[derive(Debug)]
 struct Gelu;
@@ -110,8 +112,7 @@ impl<C: CheckpointStrategy> Fused for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gamma.node(), beta.node()];
         let (x, gamma, beta) = (x.into_primitive(), gamma.into_primitive(), beta.into_primitive());
-        let (y, statistics) = layer_norm::forward(&values(&x), &values(&gamma), &values(&beta), epsilon);
-        let y = tensor(y, x.shape());
+        let (y, statistics) = layer_norm_with_statistics(&x, &gamma, &beta, epsilon);
         match LayerNorm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, gamma, Arc::new(statistics)), y),
             OpsKind::UnTracked(prep) => prep.finish(y),

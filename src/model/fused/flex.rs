@@ -7,12 +7,18 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Bytes, DType, Shape};
 
-use super::attention::{Gradients, Head, Rows, Scratch};
-use super::{Fused, gelu, layer_norm};
+use super::Fused;
+#[cfg(feature = "autodiff")]
+use crate::cpu::kernels::attention::Gradients;
+use crate::cpu::kernels::attention::{Place, Scratch, apart, packed};
+use crate::cpu::kernels::layer_norm::Statistics;
+use crate::cpu::kernels::{gelu, layer_norm};
 
 impl Fused for Flex {
     fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        tensor(gelu::forward(&values(&x)), x.shape())
+        let mut y = values(&x).into_owned();
+        gelu::forward(&mut y);
+        tensor(y, x.shape())
     }
 
     fn layer_norm(
@@ -21,7 +27,7 @@ impl Fused for Flex {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self> {
-        tensor(layer_norm::forward(&values(&x), &values(&gamma), &values(&beta), epsilon).0, x.shape())
+        layer_norm_with_statistics(&x, &gamma, &beta, epsilon).0
     }
 
     fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> (FloatTensor<Self>, FloatTensor<Self>) {
@@ -43,6 +49,20 @@ impl Fused for Flex {
     }
 }
 
+/// The norm of `x` `[.., D]` and each row's statistics.
+pub(super) fn layer_norm_with_statistics(
+    x: &FlexTensor,
+    gamma: &FlexTensor,
+    beta: &FlexTensor,
+    epsilon: f32,
+) -> (FlexTensor, Vec<Statistics>) {
+    let x_values = values(x);
+    let mut y = vec![0.0; x_values.len()];
+    let mut statistics = Vec::new();
+    layer_norm::forward(&x_values, &values(gamma), &values(beta), epsilon, &mut y, |row| statistics.push(row));
+    (tensor(y, x.shape()), statistics)
+}
+
 /// Mixed values `[B, T, D]`, head-averaged map `[B, T, T]`, log-sum-exp `[B, heads, T]`.
 pub(super) fn self_attention(qkv: &FlexTensor, heads: usize) -> (FlexTensor, FlexTensor, Vec<f32>) {
     let [batch, tokens, dim] = thirds(qkv);
@@ -53,9 +73,9 @@ pub(super) fn self_attention(qkv: &FlexTensor, heads: usize) -> (FlexTensor, Fle
     let mut scratch = Scratch::default();
     let share = 1.0 / heads as f32;
     for (place, lse) in places(batch, heads).zip(lse.chunks_exact_mut(tokens.max(1))) {
-        let (head, out) = packed(place, [batch, tokens, dim], heads, None);
+        let (head, out) = packed(place, [tokens, dim], None);
         let map = head.forward(&values, &values, (&mut mixed, out), lse, &mut scratch);
-        let mean = &mut mean[place[0] * tokens * tokens..][..tokens * tokens];
+        let mean = &mut mean[place.image * tokens * tokens..][..tokens * tokens];
         mean.iter_mut().zip(map).for_each(|(mean, &p)| *mean += share * p);
     }
     (tensor(mixed, Shape::new([batch, tokens, dim])), tensor(mean, Shape::new([batch, tokens, tokens])), lse)
@@ -69,7 +89,7 @@ pub(super) fn pair_attention(qkv: &FlexTensor, partners: &[usize], heads: usize)
     let mut lse = vec![0.0; batch * heads * tokens];
     let mut scratch = Scratch::default();
     for (place, lse) in places(batch, heads).zip(lse.chunks_exact_mut(tokens.max(1))) {
-        let (head, out) = packed(place, [batch, tokens, dim], heads, Some(partners));
+        let (head, out) = packed(place, [tokens, dim], Some(partners));
         head.forward(&values, &values, (&mut mixed, out), lse, &mut scratch);
     }
     (tensor(mixed, Shape::new([batch, tokens, dim])), lse)
@@ -89,7 +109,7 @@ pub(super) fn packed_backward(
     let mut gradient = vec![0.0; values.len()];
     let mut scratch = Scratch::default();
     for (place, lse) in places(batch, heads).zip(lse.chunks_exact(tokens.max(1))) {
-        let (head, out) = packed(place, [batch, tokens, dim], heads, partners);
+        let (head, out) = packed(place, [tokens, dim], partners);
         let gradients = Gradients::Together(&mut gradient);
         head.backward(&values, &values, lse, (&d_mixed, out), gradients, &mut scratch);
     }
@@ -109,7 +129,7 @@ pub(super) fn cross_attention(
     let mut lse = vec![0.0; batch * heads * count];
     let mut scratch = Scratch::default();
     for (place, lse) in places(batch, heads).zip(lse.chunks_exact_mut(count.max(1))) {
-        let (head, out) = apart(place, [count, tokens, dim], heads);
+        let (head, out) = apart(place, [count, tokens, dim]);
         maps.extend_from_slice(head.forward(&q, &kv, (&mut mixed, out), lse, &mut scratch));
     }
     let map = tensor(maps, Shape::new([batch, heads, count, tokens]));
@@ -130,7 +150,7 @@ pub(super) fn cross_backward(
     let (mut dq, mut dkv) = (vec![0.0; q_values.len()], vec![0.0; kv_values.len()]);
     let mut scratch = Scratch::default();
     for (place, lse) in places(batch, heads).zip(lse.chunks_exact(count.max(1))) {
-        let (head, out) = apart(place, [count, tokens, dim], heads);
+        let (head, out) = apart(place, [count, tokens, dim]);
         let gradients = Gradients::Apart(&mut dq, &mut dkv);
         head.backward(&q_values, &kv_values, lse, (&d_mixed, out), gradients, &mut scratch);
     }
@@ -138,39 +158,8 @@ pub(super) fn cross_backward(
 }
 
 /// Image and head, in the order of memory.
-fn places(batch: usize, heads: usize) -> impl Iterator<Item = [usize; 2]> {
-    (0..batch).flat_map(move |image| (0..heads).map(move |head| [image, head]))
-}
-
-/// A head whose queries, keys and values lie side by side in `qkv` `[B, T, 3 D]`, and its rows of the result.
-fn packed(
-    [image, head]: [usize; 2],
-    [_, tokens, dim]: [usize; 3],
-    heads: usize,
-    partners: Option<&[usize]>,
-) -> (Head, Rows) {
-    let width = dim / heads;
-    let rows = |image: usize, part: usize| Rows {
-        start: image * tokens * 3 * dim + part * dim + head * width,
-        count: tokens,
-        stride: 3 * dim,
-    };
-    let source = |image| [rows(image, 1), rows(image, 2)];
-    let sources = std::iter::once(image).chain(partners.map(|partners| partners[image])).map(source).collect();
-    let out = Rows { start: image * tokens * dim + head * width, count: tokens, stride: dim };
-    (Head { width, queries: rows(image, 0), sources }, out)
-}
-
-/// A head whose queries lie in `[B, Q, D]` and whose keys and values lie in `[B, T, 2 D]`, and its rows of the result.
-fn apart([image, head]: [usize; 2], [count, tokens, dim]: [usize; 3], heads: usize) -> (Head, Rows) {
-    let width = dim / heads;
-    let rows = |part: usize| Rows {
-        start: image * tokens * 2 * dim + part * dim + head * width,
-        count: tokens,
-        stride: 2 * dim,
-    };
-    let queries = Rows { start: image * count * dim + head * width, count, stride: dim };
-    (Head { width, queries, sources: vec![[rows(0), rows(1)]] }, queries)
+fn places(batch: usize, heads: usize) -> impl Iterator<Item = Place> {
+    (0..batch).flat_map(move |image| (0..heads).map(move |head| Place { image, head, heads }))
 }
 
 /// `[B, T, D]` of `qkv` `[B, T, 3 D]`.

@@ -5,14 +5,9 @@
 //! pass: no `[B, heads, T, T]` map is ever stored, vectors are as wide as the processor's. Every function has a twin in
 //! plain tensors (`plain.rs`), which other devices use and against which the kernels are tested.
 
-mod attention;
 #[cfg(feature = "autodiff")]
 mod autodiff;
 mod flex;
-mod gelu;
-mod lanes;
-mod layer_norm;
-mod matmul;
 mod plain;
 #[cfg(all(test, feature = "autodiff"))]
 mod tests;

@@ -2,7 +2,7 @@
 
 /// A matrix that is read: element `(i, j)` lies at `i * steps[0] + j * steps[1]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     size: [usize; 2],
     steps: [usize; 2],
@@ -10,12 +10,12 @@ pub(super) struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// `rows` rows of `columns` values, `stride` apart.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         Self { values, size: [rows, columns], steps: [stride, 1] }
     }
 
     /// Rows become columns.
-    pub(super) fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         let ([rows, columns], [down, across]) = (self.size, self.steps);
         Self { values: self.values, size: [columns, rows], steps: [across, down] }
     }
@@ -27,7 +27,7 @@ impl<'a> Matrix<'a> {
 
 /// What happens to the values that were there.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Store {
+pub(crate) enum Store {
     /// They are overwritten.
     Set,
     /// The product is added to them.
@@ -38,7 +38,7 @@ pub(super) enum Store {
 ///
 /// # Panics
 /// When the sizes do not fit or a matrix does not lie within its slice: a defect of the caller.
-pub(super) fn matmul(out: &mut [f32], stride: usize, store: Store, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+pub(crate) fn matmul(out: &mut [f32], stride: usize, store: Store, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     let ([m, k], [inner, n]) = (a.size, b.size);
     assert!(k == inner && a.fits() && b.fits() && fits(out.len(), [m, n], [stride, 1]), "matrix sizes");
     let add = store == Store::Add;

@@ -3,37 +3,43 @@
 use super::lanes::{sum, sum_of, vectorised};
 
 /// Mean and reciprocal deviation of a row, kept for the backward pass.
-pub(super) type Statistics = [f32; 2];
+pub(crate) type Statistics = [f32; 2];
 
 /// Gradients of the input `[rows, D]`, of `gamma` and of `beta` `[D]`.
-pub(super) struct Gradients {
+#[cfg(feature = "autodiff")]
+pub(crate) struct Gradients {
     pub x: Vec<f32>,
     pub gamma: Vec<f32>,
     pub beta: Vec<f32>,
 }
 
-/// `y = (x - mean) / sqrt(variance + epsilon) gamma + beta`, row by row of `x` `[rows, D]`.
-pub(super) fn forward(x: &[f32], gamma: &[f32], beta: &[f32], epsilon: f32) -> (Vec<f32>, Vec<Statistics>) {
+/// `y = (x - mean) / sqrt(variance + epsilon) gamma + beta`, row by row of `x` `[rows, D]`; `keep` gets each row's
+/// statistics.
+pub(crate) fn forward(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    y: &mut [f32],
+    mut keep: impl FnMut(Statistics),
+) {
     let dim = gamma.len();
-    let mut y = vec![0.0; x.len()];
-    let mut statistics = vec![[0.0; 2]; x.len() / dim.max(1)];
     vectorised(|| {
-        let rows = x.chunks_exact(dim).zip(y.chunks_exact_mut(dim)).zip(&mut statistics);
-        for ((x, y), statistics) in rows {
+        for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(dim)) {
             let mean = sum(x) / dim as f32;
             let variance = sum_of(x, x, |a, _| (a - mean) * (a - mean)) / dim as f32;
             let scale = 1.0 / (variance + epsilon).sqrt();
-            *statistics = [mean, scale];
+            keep([mean, scale]);
             for i in 0..dim {
                 y[i] = (x[i] - mean) * scale * gamma[i] + beta[i];
             }
         }
     });
-    (y, statistics)
 }
 
 /// The gradients, from the output's gradient `dy` `[rows, D]`.
-pub(super) fn backward(x: &[f32], gamma: &[f32], statistics: &[Statistics], dy: &[f32]) -> Gradients {
+#[cfg(feature = "autodiff")]
+pub(crate) fn backward(x: &[f32], gamma: &[f32], statistics: &[Statistics], dy: &[f32]) -> Gradients {
     let dim = gamma.len();
     let mut result = Gradients { x: vec![0.0; x.len()], gamma: vec![0.0; dim], beta: vec![0.0; dim] };
     vectorised(|| {

@@ -1,20 +1,21 @@
 //! Exact GELU and its gradient (Hendrycks and Gimpel, 2016).
 
-use super::lanes::{erf, exp, vectorised};
+#[cfg(feature = "autodiff")]
+use super::lanes::exp;
+use super::lanes::{erf, vectorised};
 
-/// `y = x P(x)` with the normal distribution function `P`.
-pub(super) fn forward(x: &[f32]) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
+/// `x` becomes `x P(x)` with the normal distribution function `P`.
+pub(crate) fn forward(x: &mut [f32]) {
     vectorised(|| {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = x * distribution(x);
+        for x in x {
+            *x *= distribution(*x);
         }
     });
-    y
 }
 
 /// `dx = dy (P(x) + x p(x))` with the normal density `p`.
-pub(super) fn backward(x: &[f32], dy: &[f32]) -> Vec<f32> {
+#[cfg(feature = "autodiff")]
+pub(crate) fn backward(x: &[f32], dy: &[f32]) -> Vec<f32> {
     let mut dx = vec![0.0; x.len()];
     vectorised(|| {
         for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {

@@ -8,7 +8,7 @@ use super::matmul::{Matrix, Store, matmul};
 
 /// Where one image's rows of width `width` lie in a slice.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     /// First value of the first row.
     pub start: usize,
     /// Rows.
@@ -19,7 +19,7 @@ pub(super) struct Rows {
 
 /// One head of one image: its queries, and the sources of keys and values that they attend to.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Width of a head.
     pub width: usize,
     /// Rows of `q`.
@@ -28,10 +28,49 @@ pub(super) struct Head {
     pub sources: Vec<[Rows; 2]>,
 }
 
+/// Which image of a batch, which of its heads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub image: usize,
+    pub head: usize,
+    pub heads: usize,
+}
+
+/// A head whose queries, keys and values lie side by side in `qkv` `[B, T, 3 D]`, over its own image or over a pair, and
+/// its rows of the result `[B, T, D]`.
+pub(crate) fn packed(place: Place, [tokens, dim]: [usize; 2], partners: Option<&[usize]>) -> (Head, Rows) {
+    let Place { image, head, heads } = place;
+    let width = dim / heads;
+    let rows = |image: usize, part: usize| Rows {
+        start: image * tokens * 3 * dim + part * dim + head * width,
+        count: tokens,
+        stride: 3 * dim,
+    };
+    let source = |image| [rows(image, 1), rows(image, 2)];
+    let sources = std::iter::once(image).chain(partners.map(|partners| partners[image])).map(source).collect();
+    let out = Rows { start: image * tokens * dim + head * width, count: tokens, stride: dim };
+    (Head { width, queries: rows(image, 0), sources }, out)
+}
+
+/// A head whose queries lie in `[B, Q, D]` and whose keys and values lie in `[B, T, 2 D]`, and its rows of the result
+/// `[B, Q, D]`.
+pub(crate) fn apart(place: Place, [count, tokens, dim]: [usize; 3]) -> (Head, Rows) {
+    let Place { image, head, heads } = place;
+    let width = dim / heads;
+    let rows = |part: usize| Rows {
+        start: image * tokens * 2 * dim + part * dim + head * width,
+        count: tokens,
+        stride: 2 * dim,
+    };
+    let queries = Rows { start: image * count * dim + head * width, count, stride: dim };
+    (Head { width, queries, sources: vec![[rows(0), rows(1)]] }, queries)
+}
+
 /// Buffers that heads share one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     map: Vec<f32>,
+    #[cfg(feature = "autodiff")]
     gradient: Vec<f32>,
 }
 
@@ -47,7 +86,7 @@ impl Head {
 
     /// Mixed values into the rows `out` of `mixed`, and each row's log-sum-exp into `lse` `[Q]`. Returns the map
     /// `[Q, T]`.
-    pub(super) fn forward<'s>(
+    pub(crate) fn forward<'s>(
         &self,
         q: &[f32],
         kv: &[f32],
@@ -79,7 +118,8 @@ impl Head {
 
     /// Adds the gradients of queries (`dq`, laid out as `q`) and of keys and values (`dkv`, as `kv`), given that of the
     /// mixed values: the rows `out` of `d_mixed`.
-    pub(super) fn backward(
+    #[cfg(feature = "autodiff")]
+    pub(crate) fn backward(
         &self,
         q: &[f32],
         kv: &[f32],
@@ -157,15 +197,17 @@ impl Head {
     }
 }
 
+#[cfg(feature = "autodiff")]
 /// Where gradients go: queries, keys and values in one slice (`qkv`), or queries apart.
 #[derive(Debug)]
-pub(super) enum Gradients<'a> {
+pub(crate) enum Gradients<'a> {
     /// `dq` and `dkv` are the same slice.
     Together(&'a mut [f32]),
     /// `dq`, `dkv`.
     Apart(&'a mut [f32], &'a mut [f32]),
 }
 
+#[cfg(feature = "autodiff")]
 impl Gradients<'_> {
     fn q(&mut self) -> &mut [f32] {
         match self {

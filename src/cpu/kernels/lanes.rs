@@ -8,13 +8,13 @@ const LANES: usize = 16;
 
 /// Runs `kernel` with the widest vectors of this processor.
 #[inline(always)]
-pub(super) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(kernel)
 }
 
 /// `e^x` within 2 units in the last place (Cephes' polynomial); 0 below -87, NaN stays NaN.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let bounded = if x > 88.0 { 88.0 } else { x };
@@ -36,7 +36,7 @@ pub(super) fn exp(x: f32) -> f32 {
 /// The error function within 1.5 units in the last place (N. Juffa's two minimax polynomials, as in
 /// `shaders/shared/erf.wgsl`).
 #[inline(always)]
-pub(super) fn erf(a: f32) -> f32 {
+pub(crate) fn erf(a: f32) -> f32 {
     let (t, s) = (a.abs(), a * a);
     let mut far = -1.728_534_7e-5 * t + 3.831_972e-4;
     let odd = -3.883_964_4e-3 * t + 2.425_462_2e-2;
@@ -58,7 +58,7 @@ pub(super) fn erf(a: f32) -> f32 {
 
 /// Sum of `term(a, b)` over the pairs of two rows of equal length.
 #[inline(always)]
-pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
     let mut sums = [0.0f32; LANES];
@@ -73,13 +73,13 @@ pub(super) fn sum_of(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f3
 
 /// Sum of a row.
 #[inline(always)]
-pub(super) fn sum(row: &[f32]) -> f32 {
+pub(crate) fn sum(row: &[f32]) -> f32 {
     sum_of(row, row, |a, _| a)
 }
 
 /// Largest value of a row; negative infinity for an empty one. NaN is passed over: the sum that follows finds it.
 #[inline(always)]
-pub(super) fn maximum(row: &[f32]) -> f32 {
+pub(crate) fn maximum(row: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (lanes, rest) = row.as_chunks::<LANES>();
     let mut most = [f32::NEG_INFINITY; LANES];
