@@ -95,7 +95,7 @@ fn text(report: &Report) -> String {
         list(&mut text, "identities in training and test both", &part.shared_identities);
     }
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-    list(&mut text, "photos missing that are listed", &paths(&report.missing));
+    list(&mut text, "missing photos that the lists name", &paths(&report.missing));
     list(&mut text, "photos listed more than once", &paths(&report.repeated));
     let broken: Vec<&str> = report.broken.iter().map(|photo| photo.reason.as_str()).collect();
     list(&mut text, "broken photos", &broken);
@@ -139,7 +139,7 @@ fn list<T: Display>(text: &mut String, what: &str, items: &[T]) {
     if items.is_empty() {
         return;
     }
-    let _ = writeln!(text, "{} {what}:", number(items.len()));
+    let _ = writeln!(text, "{what} ({}):", number(items.len()));
     for item in items.iter().take(SHOWN) {
         let _ = writeln!(text, "  {item}");
     }
@@ -175,7 +175,7 @@ mod tests {
         let mut text = String::new();
         list(&mut text, "broken photos", &(0..12).collect::<Vec<_>>());
         assert!(
-            text.starts_with("12 broken photos:\n  0\n") && text.ends_with("  9\n  and 2 more (--json lists all)\n")
+            text.starts_with("broken photos (12):\n  0\n") && text.ends_with("  9\n  and 2 more (--json lists all)\n")
         );
         list::<u8>(&mut text, "nothing", &[]);
         assert!(!text.contains("nothing"));

@@ -1,6 +1,6 @@
 //! Photos that cannot be decoded: found, named, and left out of training.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Dataset;
+use super::reid::{Identity, ReidDataset};
 use crate::decode::decode;
 
 /// A photo that cannot be used.
@@ -44,18 +45,44 @@ impl Dataset {
     /// [`check_trainable`](Self::check_trainable) comes after this. Costs one decoding of the whole data set; when
     /// `stop` was raised nothing is taken out. `watch` is called after each photo.
     pub fn without_broken(&mut self, stop: &AtomicBool, watch: &(dyn Fn() + Sync)) -> Vec<Broken> {
-        let broken = {
-            let samples = self.train.iter().chain(&self.held_out).chain(&self.test);
-            let paths: Vec<&Path> = samples.map(|sample| sample.path.as_path()).collect();
-            find_broken(&paths, stop, watch)
-        };
-        if stop.load(Ordering::Relaxed) {
-            return Vec::new();
+        take_out([&mut self.train, &mut self.held_out, &mut self.test], |sample| &sample.path, stop, watch)
+    }
+}
+
+impl ReidDataset {
+    /// As [`Dataset::without_broken`]; an identity that loses its last training photo is no identity any more, and the
+    /// labels of those after it move down.
+    pub fn without_broken(&mut self, stop: &AtomicBool, watch: &(dyn Fn() + Sync)) -> Vec<Broken> {
+        let splits = [&mut self.train, &mut self.query, &mut self.gallery];
+        let broken = take_out(splits, |sample| &sample.path, stop, watch);
+        let labels: BTreeSet<usize> = self.train.iter().filter_map(|sample| sample.identity.known()).collect();
+        let new: BTreeMap<usize, usize> = labels.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        for sample in &mut self.train {
+            if let Some(label) = sample.identity.known().and_then(|old| new.get(&old)) {
+                sample.identity = Identity::Known(*label);
+            }
         }
-        let gone: HashSet<&Path> = broken.iter().map(|photo| photo.path.as_path()).collect();
-        for split in [&mut self.train, &mut self.held_out, &mut self.test] {
-            split.retain(|sample| !gone.contains(sample.path.as_path()));
-        }
+        let identities = std::mem::take(&mut self.identities).into_iter().enumerate();
+        self.identities = identities.filter(|(label, _)| labels.contains(label)).map(|(_, name)| name).collect();
         broken
     }
+}
+
+/// Removes what is broken from `splits` and returns it; nothing when `stop` was raised.
+fn take_out<S>(
+    splits: [&mut Vec<S>; 3],
+    path: fn(&S) -> &PathBuf,
+    stop: &AtomicBool,
+    watch: &(dyn Fn() + Sync),
+) -> Vec<Broken> {
+    let paths: Vec<&Path> = splits.iter().flat_map(|split| split.iter()).map(|sample| path(sample).as_path()).collect();
+    let broken = find_broken(&paths, stop, watch);
+    if stop.load(Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let gone: HashSet<&Path> = broken.iter().map(|photo| photo.path.as_path()).collect();
+    for split in splits {
+        split.retain(|sample| !gone.contains(path(sample).as_path()));
+    }
+    broken
 }

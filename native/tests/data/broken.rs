@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use finegrain_native::data::reid::{Identity, ReidDataset, ReidKind, ReidSample};
 use finegrain_native::data::{Dataset, DatasetKind, find_broken};
 
 use crate::trees::{self, grow, jpeg, put};
@@ -17,6 +18,7 @@ fn broken_photos_are_named_and_left_out() {
     fs::remove_file(images.join("1514523.jpg")).unwrap();
     let mut data = Dataset::open(DatasetKind::Aircraft, folder.path()).unwrap();
     let whole = data.clone();
+    data.held_out.push(data.train.remove(1));
     let count = AtomicUsize::new(0);
     let watch = || {
         count.fetch_add(1, Ordering::Relaxed);
@@ -24,13 +26,28 @@ fn broken_photos_are_named_and_left_out() {
     let broken = data.without_broken(&AtomicBool::new(false), &watch);
     assert_eq!(count.into_inner(), 5, "each photo was looked at");
     let said =
-        [("0056978.jpg", "cut off"), ("0062765.jpg", "not a photo in a known format"), ("1514523.jpg", "no such file")];
+        [("0062765.jpg", "not a photo in a known format"), ("0056978.jpg", "cut off"), ("1514523.jpg", "no such file")];
     assert_eq!(broken.len(), said.len(), "{broken:?}");
     for (photo, (name, words)) in broken.iter().zip(said) {
         assert!(photo.path.ends_with(name) && photo.reason.contains(name) && photo.reason.contains(words), "{photo:?}");
     }
-    assert_eq!((data.train, data.test.len()), (vec![whole.train[0].clone(), whole.train[3].clone()], 0));
+    assert_eq!((data.held_out.len(), data.test.len()), (0, 0));
+    assert_eq!(data.train, [whole.train[0].clone(), whole.train[3].clone()]);
     assert_eq!(data.labels, whole.labels);
+}
+
+#[test]
+fn an_identity_without_photos_is_none() {
+    let folder = grow(trees::market);
+    for name in ["0002_c1s1_000451_03.jpg", "0002_c6s1_1_00.jpg"] {
+        put(&folder.path().join("bounding_box_train").join(name), b"nonsense");
+    }
+    let mut data = ReidDataset::open(ReidKind::Market1501, folder.path()).unwrap();
+    let whole = data.clone();
+    assert_eq!(data.without_broken(&AtomicBool::new(false), &|| ()).len(), 2);
+    assert_eq!(data.identities, ["0007"]);
+    assert_eq!(data.train, [ReidSample { identity: Identity::Known(0), ..whole.train[2].clone() }]);
+    assert_eq!((data.query, data.gallery), (whole.query, whole.gallery));
 }
 
 #[test]

@@ -9,6 +9,19 @@ use finegrain_native::data::{Dataset, DatasetKind};
 use crate::trees::{self, ALL, files, grow, is_photo, photos, put};
 
 #[test]
+fn recipes_and_the_command_line_use_the_same_names() {
+    fn same<K: clap::ValueEnum + serde::Serialize + Copy>(kinds: &[K], key: fn(K) -> &'static str) {
+        assert_eq!(kinds.len(), K::value_variants().len());
+        for kind in kinds {
+            assert_eq!(kind.to_possible_value().unwrap().get_name(), key(*kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), key(*kind));
+        }
+    }
+    same(&DatasetKind::ALL, DatasetKind::key);
+    same(&ReidKind::ALL, ReidKind::key);
+}
+
+#[test]
 fn every_layout_is_recognised() {
     for (name, layouts, tree) in ALL {
         assert_eq!(detect(grow(tree).path()).unwrap(), layouts, "{name}");

@@ -41,9 +41,9 @@ fn what_is_wrong_is_printed_and_the_status_says_no() {
     let output = check(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = stdout(&output);
-    assert!(text.contains("1 photos missing that are listed:\n  ") && text.contains("b c.jpg"), "{text}");
+    assert!(text.contains("missing photos that the lists name (1):\n  ") && text.contains("b c.jpg"), "{text}");
     assert!(
-        text.contains("1 broken photos:\n  ") && text.contains("d.jpg\" is not a photo in a known format"),
+        text.contains("broken photos (1):\n  ") && text.contains("d.jpg\" is not a photo in a known format"),
         "{text}"
     );
     assert!(text.contains("NOT sound"), "{text}");
