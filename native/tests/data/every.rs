@@ -41,13 +41,15 @@ fn a_missing_list_is_named() {
 }
 
 #[test]
-fn a_list_that_was_cut_off_anywhere_is_refused_or_read_but_never_a_crash() {
+fn a_list_that_was_cut_off_is_refused_or_read_but_never_a_crash() {
     for (_, layouts, tree) in ALL {
         let folder = grow(tree);
         for list in files(folder.path()).into_iter().filter(|file| !is_photo(file)) {
             let path = folder.path().join(&list);
             let content = fs::read(&path).unwrap();
-            for end in 0..content.len() {
+            // The reader of MATLAB files has a test of its own that cuts everywhere.
+            let step = if list.extension().is_some_and(|extension| extension == "mat") { 29 } else { 3 };
+            for end in (0..content.len()).step_by(step) {
                 fs::write(&path, &content[..end]).unwrap();
                 for layout in layouts {
                     if let Err(error) = open(*layout, folder.path()) {
