@@ -8,6 +8,7 @@ mod check;
 mod classes;
 mod detect;
 mod every;
+mod held_out;
 mod mat;
 mod program;
 mod real;
