@@ -16,7 +16,6 @@ use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::decode::decode;
 use crate::score::{Score, Scores};
 use crate::store;
 
@@ -33,7 +32,7 @@ pub(super) struct Args {
     data: PathBuf,
     /// Which layout that is
     #[arg(long, value_enum)]
-    dataset: Layout,
+    dataset: DatasetKind,
     /// Which photos
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
@@ -43,16 +42,6 @@ pub(super) struct Args {
     /// Only N photos, spread evenly over the list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Layout {
-    /// CUB-200-2011 and subsets of it
-    Cub,
-    /// Stanford Cars
-    Cars,
-    /// train/<class>/* and test/<class>/*
-    Folder,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -94,7 +83,7 @@ struct Skipped {
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let start = Instant::now();
     let bundle = store::open(&args.bundle)?;
-    let kind = args.dataset.into();
+    let kind = args.dataset;
     let dataset = Dataset::open(kind, &args.data)?;
     check_labels(&bundle.manifest.labels, &dataset.labels, &args.bundle)?;
     let samples = match args.split {
@@ -189,7 +178,7 @@ fn decode_ahead(samples: Vec<Sample>, preprocessing: Preprocessing, stop: Arc<At
     let (sender, receiver) = sync_channel(READY);
     thread::spawn(move || {
         for sample in samples {
-            let image = decode(&sample.path).map_err(|error| error.to_string()).and_then(|photo| {
+            let image = sample.photo().map_err(|error| error.to_string()).and_then(|photo| {
                 let unusable = |error| format!("\"{}\" cannot be used: {error}", sample.path.display());
                 preprocessing.apply(&photo).map_err(unusable)
             });
@@ -232,23 +221,13 @@ fn text(measured: &Measured) -> String {
     text + &format!("\n{:.2} ms a photo on {} ({})", measured.ms_per_image, measured.adapter, measured.backend)
 }
 
-impl From<Layout> for DatasetKind {
-    fn from(layout: Layout) -> Self {
-        match layout {
-            Layout::Cub => Self::Cub,
-            Layout::Cars => Self::Cars,
-            Layout::Folder => Self::Folder,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_limit_spreads_over_the_list() {
-        let samples: Vec<Sample> = (0..10).map(|class| Sample { path: PathBuf::new(), class }).collect();
+        let samples: Vec<Sample> = (0..10).map(|class| Sample::new(PathBuf::new(), class)).collect();
         let classes = |limit| spread(samples.clone(), limit).iter().map(|s| s.class).collect::<Vec<_>>();
         assert_eq!(classes(Some(3)), [0, 3, 6]);
         assert_eq!(classes(Some(99)).len(), 10);

@@ -4,6 +4,7 @@
 //! no result.
 
 mod classify;
+mod data;
 mod eval;
 mod export;
 mod interrupt;
@@ -38,6 +39,8 @@ enum Command {
     Export(export::Args),
     /// Name what photos show
     Classify(classify::Args),
+    /// Look at data sets
+    Data(data::Args),
     /// Measure a bundle's accuracy on a data set
     Eval(eval::Args),
     /// Compare the back ends with a trace computed in float64
@@ -78,6 +81,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Train(args) => train::run(args, &output),
         Command::Export(args) => export::run(&args, &output),
         Command::Classify(args) => classify::run(&args, &output),
+        Command::Data(args) => data::run(&args, &output),
         Command::Eval(args) => eval::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Serve(args) => serve::run(&args, &output),

@@ -1,31 +1,72 @@
-//! Stanford Cars: photos in two folders, classes in MATLAB files.
+//! Stanford Cars: photos in two folders and classes in MATLAB files, or one folder per class.
 
 use std::path::{Path, PathBuf};
 
 use super::mat::{self, Value};
-use super::{DataError, Dataset, Sample, read};
+use super::{DataError, Dataset, DatasetKind, Sample, files, folder};
 
-const KIND: &str = "Stanford Cars";
+const TEST_LIST: [&str; 2] = ["devkit/cars_test_annos_withlabels.mat", "cars_test_annos_withlabels.mat"];
+
+/// Reads the official layout where there is a devkit, otherwise one folder per class.
+pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
+    match (has_devkit(dir), class_folders(dir)) {
+        (false, Some(root)) => open_folders(&root),
+        _ => open_devkit(dir),
+    }
+}
+
+/// True where one of the official layout's own files is.
+pub(super) fn has_devkit(dir: &Path) -> bool {
+    ["devkit/cars_meta.mat", "devkit/cars_train_annos.mat", TEST_LIST[0], TEST_LIST[1], "cars_train"]
+        .iter()
+        .any(|name| dir.join(name).exists())
+}
+
+/// The folder with `train/<class>`: `dir`, or `car_data` in it once or twice, as the well-known archive unpacks.
+///
+/// `None` where the classes are not all named as the data set's are: maker, model and a year from 1991 to 2012.
+pub(super) fn class_folders(dir: &Path) -> Option<PathBuf> {
+    let model = |name: &String| {
+        let year = name.rsplit_once(' ').and_then(|(_, year)| year.parse::<u32>().ok());
+        year.is_some_and(|year| (1991..=2012).contains(&year))
+    };
+    ["", "car_data", "car_data/car_data"].iter().map(|part| dir.join(part)).find(|root| {
+        folder::class_folders(&root.join("train")).is_ok_and(|names| !names.is_empty() && names.iter().all(model))
+    })
+}
+
+/// A class's name holds a slash, which no folder's name can.
+fn open_folders(root: &Path) -> Result<Dataset, DataError> {
+    let mut dataset = folder::open(root)?;
+    for label in &mut dataset.labels {
+        *label = label.replace("Ram C-V Cargo", "Ram C/V Cargo");
+    }
+    Ok(dataset)
+}
 
 /// Reads `devkit/cars_meta.mat`, `devkit/cars_train_annos.mat` and `cars_test_annos_withlabels.mat` (in `devkit/` or
 /// one level above).
-pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
+fn open_devkit(dir: &Path) -> Result<Dataset, DataError> {
     let devkit = dir.join("devkit");
     let labels = class_names(&devkit.join("cars_meta.mat"))?;
-    let test_list = ["devkit/cars_test_annos_withlabels.mat", "cars_test_annos_withlabels.mat"]
-        .map(|name| dir.join(name))
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| devkit.join("cars_test_annos_withlabels.mat"));
-    let train = annotations(&devkit.join("cars_train_annos.mat"), &dir.join("cars_train"), labels.len())?;
-    let test = annotations(&test_list, &dir.join("cars_test"), labels.len())?;
-    Ok(Dataset { labels, train, held_out: Vec::new(), test })
+    let test_list = files::first_existing(dir, &TEST_LIST);
+    Ok(Dataset {
+        train: annotations(&devkit.join("cars_train_annos.mat"), &photos(dir, "cars_train"), labels.len())?,
+        test: annotations(&test_list, &photos(dir, "cars_test"), labels.len())?,
+        labels,
+        ..Dataset::default()
+    })
+}
+
+/// Some archives unpack to `cars_train/cars_train`.
+fn photos(dir: &Path, name: &str) -> PathBuf {
+    let nested = dir.join(name).join(name);
+    if nested.is_dir() { nested } else { dir.join(name) }
 }
 
 fn variable(path: &Path, name: &str) -> Result<Value, DataError> {
-    let problem = |problem: String| DataError::Mat { path: path.into(), problem };
-    let mut variables = mat::read(&read(path, KIND)?).map_err(|error| problem(error.to_string()))?;
-    variables.remove(name).ok_or_else(|| problem(format!("there is no variable \"{name}\"")))
+    let missing = || DataError::Mat { path: path.into(), problem: format!("there is no variable \"{name}\"") };
+    mat::open(path, DatasetKind::Cars.name())?.remove(name).ok_or_else(missing)
 }
 
 fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
@@ -63,7 +104,7 @@ fn annotations(path: &Path, photos: &Path, classes: usize) -> Result<Vec<Sample>
             }
             match record.get("fname") {
                 Some(Value::Text(name)) if plain_file_name(name) => {
-                    Ok(Sample { path: photos.join(name), class: class as usize - 1 })
+                    Ok(Sample::new(photos.join(name), class as usize - 1))
                 }
                 _ => Err(problem("it has no file name".into())),
             }
@@ -72,5 +113,5 @@ fn annotations(path: &Path, photos: &Path, classes: usize) -> Result<Vec<Sample>
 }
 
 fn plain_file_name(name: &str) -> bool {
-    PathBuf::from(name).file_name().is_some_and(|file| file.to_str() == Some(name))
+    Path::new(name).file_name().is_some_and(|file| file.to_str() == Some(name))
 }

@@ -1,59 +1,42 @@
 //! One folder per class: `train/<class>/*`, and `test/<class>/*` where there is one.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::{DataError, Dataset, Sample};
+use super::{DataError, Dataset, DatasetKind, Sample, files};
 
-const KIND: &str = "folder-per-class";
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-
-/// Classes are the folders under `train/`, in the order of their names; `_` in a name is shown as a space.
+/// Classes are the folders under `train/` and `test/`, in the order of their names; `_` in a name is shown as a space.
 pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
-    let names: Vec<String> =
-        list(&dir.join("train"))?.into_iter().filter(|path| path.is_dir()).filter_map(name).collect();
-    let train = photos(&dir.join("train"), &names)?;
-    let test_dir = dir.join("test");
-    let mut test = Vec::new();
-    if test_dir.exists() {
-        for class in list(&test_dir)?.into_iter().filter(|path| path.is_dir()).filter_map(name) {
-            if !names.contains(&class) {
-                return Err(DataError::EmptyClass(class));
-            }
-        }
-        test = photos(&test_dir, &names)?;
+    let mut names: BTreeSet<String> = class_folders(&dir.join("train"))?.into_iter().collect();
+    let has_test = dir.join("test").exists();
+    if has_test {
+        // A class that only the test folder has is kept, to be named by whoever needs training photos of it.
+        names.extend(class_folders(&dir.join("test"))?);
     }
-    Ok(Dataset { labels: names.iter().map(|name| name.replace('_', " ")).collect(), train, held_out: Vec::new(), test })
+    Ok(Dataset {
+        labels: names.iter().map(|name| name.replace('_', " ")).collect(),
+        train: photos(&dir.join("train"), &names)?,
+        test: if has_test { photos(&dir.join("test"), &names)? } else { Vec::new() },
+        ..Dataset::default()
+    })
 }
 
-fn photos(dir: &Path, classes: &[String]) -> Result<Vec<Sample>, DataError> {
+/// Names of the folders in `dir`, sorted, hidden ones left out.
+pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>, DataError> {
+    let folders = files::folder(dir, DatasetKind::Folder.name())?.into_iter().filter(|path| path.is_dir());
+    let names = folders.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    Ok(names.filter(|name| !name.starts_with('.')).collect())
+}
+
+fn photos(dir: &Path, classes: &BTreeSet<String>) -> Result<Vec<Sample>, DataError> {
     let mut samples = Vec::new();
     for (class, name) in classes.iter().enumerate() {
         let folder = dir.join(name);
         if folder.is_dir() {
-            let photos = list(&folder)?.into_iter().filter(|path| is_photo(path));
-            samples.extend(photos.map(|path| Sample { path, class }));
+            let paths = files::folder(&folder, DatasetKind::Folder.name())?;
+            let photos = paths.into_iter().filter(|path| files::is_photo(path) && path.is_file());
+            samples.extend(photos.map(|path| Sample::new(path, class)));
         }
     }
     Ok(samples)
-}
-
-fn is_photo(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    path.is_file() && extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
-}
-
-fn name(path: PathBuf) -> Option<String> {
-    Some(path.file_name()?.to_str()?.to_owned())
-}
-
-/// What lies in a folder, sorted: the order of a directory is the file system's whim, runs must repeat.
-fn list(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let error = |source| DataError::Read { path: dir.into(), kind: KIND, source };
-    let mut paths = std::fs::read_dir(dir)
-        .map_err(error)?
-        .map(|entry| entry.map(|e| e.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(error)?;
-    paths.sort();
-    Ok(paths)
 }

@@ -45,10 +45,10 @@ mod tests {
     use super::*;
 
     fn dataset(counts: &[usize]) -> Dataset {
-        let sample = |class: usize, i: usize| Sample { path: format!("{class}/{i}").into(), class };
+        let sample = |class: usize, i: usize| Sample::new(format!("{class}/{i}").into(), class);
         let train = counts.iter().enumerate().flat_map(|(class, &n)| (0..n).map(move |i| sample(class, i))).collect();
         let labels = (0..counts.len()).map(|class| class.to_string()).collect();
-        Dataset { labels, train, held_out: Vec::new(), test: Vec::new() }
+        Dataset { labels, train, ..Dataset::default() }
     }
 
     fn per_class(samples: &[Sample], classes: usize) -> Vec<usize> {

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 
 use flate2::read::ZlibDecoder;
+
+use super::{DataError, files};
 
 /// The value of a variable, cell or field; shapes are dropped, elements are in column-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +36,11 @@ const MAX_DEPTH: usize = 8;
 
 const MI_MATRIX: u32 = 14;
 const MI_COMPRESSED: u32 = 15;
+
+/// Reads every variable of the file at `path`; `kind` names the data set in the error.
+pub(super) fn open(path: &Path, kind: &'static str) -> std::result::Result<BTreeMap<String, Value>, DataError> {
+    read(&files::read(path, kind)?).map_err(|error| DataError::Mat { path: path.into(), problem: error.to_string() })
+}
 
 /// Reads every variable of a file.
 ///

@@ -1,38 +1,33 @@
-//! Data sets in their official layouts: lists of photos with classes, split as their authors split them.
+//! Data sets in their official layouts: lists of photos with classes or identities, split as their authors split them.
 
+mod aircraft;
+mod broken;
 mod cars;
+pub mod check;
 mod cub;
+pub mod detect;
+mod dogs;
+mod error;
+mod files;
 mod folder;
 mod held_out;
+mod hierarchy;
+mod kind;
 pub mod mat;
+pub mod official;
+pub mod reid;
+mod sample;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-/// The layouts that [`Dataset::open`] reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatasetKind {
-    /// Caltech-UCSD Birds 200-2011: text lists beside `images/`.
-    Cub,
-    /// Stanford Cars: `cars_train/`, `cars_test/` and MATLAB files in `devkit/`.
-    Cars,
-    /// One folder per class: `train/<class>/*` and `test/<class>/*`.
-    Folder,
-}
-
-/// One photo and its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    /// Where the photo lies.
-    pub path: PathBuf,
-    /// Index into [`Dataset::labels`].
-    pub class: usize,
-}
+pub use broken::{Broken, find_broken};
+pub use error::DataError;
+pub use hierarchy::Hierarchy;
+pub use kind::DatasetKind;
+pub use sample::Sample;
 
 /// Photos with classes, in the order of the data set's own lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dataset {
     /// Plain names of the classes ("Black footed Albatross").
     pub labels: Vec<String>,
@@ -42,58 +37,26 @@ pub struct Dataset {
     pub held_out: Vec<Sample>,
     /// Test photos: never seen by training.
     pub test: Vec<Sample>,
-}
-
-/// Why a data set could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DataError {
-    /// A file or folder that cannot be opened.
-    #[error("cannot read \"{}\" ({source}); is this the folder of a {kind} data set?", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was expected here.
-        kind: &'static str,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A line of a list that is not as documented.
-    #[error("\"{}\", line {line}: {problem}", path.display())]
-    Line {
-        /// The list.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A MATLAB file that is not as documented.
-    #[error("\"{}\": {problem}", path.display())]
-    Mat {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// Nothing to train on.
-    #[error("class \"{0}\" has no training photo; add some or remove the class")]
-    EmptyClass(String),
-    /// Fewer than two classes.
-    #[error("the data set has {0} classes, at least 2 are needed")]
-    TooFewClasses(usize),
+    /// The tree above the classes, where the data set has one (NABirds).
+    pub hierarchy: Option<Hierarchy>,
 }
 
 impl Dataset {
     /// Reads the lists of the data set in `dir`; photos are not opened.
     ///
     /// # Errors
-    /// [`DataError`] names the file, and the line where there is one.
+    /// [`DataError`] names the file, and the line where there is one; where `dir` is the folder of another data set, it
+    /// names that.
     pub fn open(kind: DatasetKind, dir: &Path) -> Result<Self, DataError> {
-        match kind {
-            DatasetKind::Cub => cub::open(dir),
+        let opened = match kind {
+            DatasetKind::Aircraft => aircraft::open(dir),
             DatasetKind::Cars => cars::open(dir),
+            DatasetKind::Cub => cub::open(dir),
+            DatasetKind::Dogs => dogs::open(dir),
             DatasetKind::Folder => folder::open(dir),
-        }
+            DatasetKind::NaBirds => cub::open_nabirds(dir),
+        };
+        opened.map_err(|error| detect::explain(error, dir, detect::Layout::Classes(kind)))
     }
 
     /// Checks what training relies on: at least two classes, each with a training photo.
@@ -104,18 +67,18 @@ impl Dataset {
         if self.labels.len() < 2 {
             return Err(DataError::TooFewClasses(self.labels.len()));
         }
+        match self.empty_classes().next() {
+            Some(class) => Err(DataError::EmptyClass(class.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Names of the classes that have no training photo.
+    pub fn empty_classes(&self) -> impl Iterator<Item = &str> {
         let mut seen = vec![false; self.labels.len()];
         for sample in &self.train {
             seen[sample.class] = true;
         }
-        match seen.iter().position(|seen| !seen) {
-            Some(class) => Err(DataError::EmptyClass(self.labels[class].clone())),
-            None => Ok(()),
-        }
+        self.labels.iter().zip(seen).filter(|(_, seen)| !seen).map(|(label, _)| label.as_str())
     }
-}
-
-/// Reads a small file whole.
-fn read(path: &Path, kind: &'static str) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|source| DataError::Read { path: path.into(), kind, source })
 }

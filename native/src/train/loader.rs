@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use super::augment::{self, Mixed, Second};
 use super::config::Config;
 use crate::data::Sample;
-use crate::decode;
 
 /// One batch on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +105,7 @@ impl Loader {
         if let Some(photo) = self.cache[index].get() {
             return Ok(use_it(photo));
         }
-        let photo = decode::decode(&self.samples[index].path)?;
+        let photo = self.samples[index].photo()?;
         let result = use_it(&photo);
         let bytes = photo.rgb().len();
         let taken = self.room.try_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes));

@@ -7,7 +7,6 @@ use finegrain::photo::Preprocessing;
 
 use super::record::TestAccuracy;
 use crate::data::Sample;
-use crate::decode;
 use burn::tensor::Device;
 
 /// Photos per forward pass.
@@ -65,7 +64,7 @@ fn pass(
     let hits = |chunk: &[Sample]| -> Result<([usize; 3], f64)> {
         let mut images = Vec::new();
         for sample in chunk {
-            images.extend(preprocessing.apply(&decode::decode(&sample.path)?)?);
+            images.extend(preprocessing.apply(&sample.photo()?)?);
         }
         let answers = network.classify(network.images(&images, device));
         let count = |pick: &dyn Fn(&finegrain::answer::Answer) -> Vec<f32>| {
