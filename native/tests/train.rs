@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, Tensor, TensorMap};
-use finegrain_native::train::{Config, DeviceChoice, RunRecord, TrainOptions, train};
+use finegrain_native::train::{Config, DeviceChoice, RECIPES, RunRecord, TrainOptions, train};
 use image::{Rgb, RgbImage};
 
 const TINY: &str = include_str!("fixtures/tiny.toml");
@@ -46,6 +46,7 @@ impl Place {
     fn options(&self, out: &str) -> TrainOptions {
         TrainOptions {
             config: self.path("recipe.toml"),
+            set: Vec::new(),
             data: self.path("data"),
             out: self.path(out),
             resume: false,
@@ -158,9 +159,12 @@ fn a_killed_run_ends_with_the_same_weights() {
 
     let command = |resume: bool| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
-        command.arg("train").arg(place.path("recipe.toml"));
-        command.arg("--data").arg(place.path("data")).arg("--out").arg(place.path("killed"));
-        command.args(["--device", "cpu"]).args(resume.then_some("--resume"));
+        command.arg("train").arg("--out").arg(place.path("killed"));
+        if resume {
+            command.arg("--resume");
+        } else {
+            command.arg(place.path("recipe.toml")).arg("--data").arg(place.path("data")).args(["--device", "cpu"]);
+        }
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     };
@@ -257,7 +261,7 @@ fn frozen_blocks_keep_their_weights() {
 #[test]
 fn a_recipe_that_cannot_be_followed_is_explained() {
     for (from, to, words) in [
-        ("batch = 6", "batch = 6\nbtach = 3", "unknown field `btach`"),
+        ("batch = 6", "batch = 6\nbtach = 3", "no key train.btach; did you mean train.batch?"),
         ("batch = 6", "batch = 0", "train.batch is 0"),
         ("lr = 3e-3", "lr = -1.0", "train.lr is -1"),
         ("lr = 3e-3", "lr = nan", "train.lr is NaN"),
@@ -282,13 +286,79 @@ fn a_recipe_that_cannot_be_followed_is_explained() {
 
 #[test]
 fn the_recipes_of_the_bundles_are_complete() {
-    for name in ["birds", "cars-160", "cars"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes").join(format!("{name}.toml"));
-        let recipe = Config::parse(&fs::read_to_string(path).unwrap()).unwrap();
-        assert_eq!(recipe.id, name);
-        let resolved = toml::to_string(&recipe).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), RECIPES.len(), "all of them come with the program");
+    for (name, text) in RECIPES {
+        assert_eq!(fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap(), text);
+        let recipe = Config::parse(text).unwrap();
+        assert!(name.starts_with(&recipe.id), "{name}");
+        let resolved = recipe.to_toml().unwrap();
         assert_eq!(Config::parse(&resolved).unwrap(), recipe, "what is written beside a run is the recipe");
     }
+}
+
+#[test]
+fn the_printed_recipe_has_every_key_with_its_comment() {
+    let printed = Config::parse(TINY).unwrap().to_toml().unwrap();
+    let mut keys = 0;
+    let lines: Vec<&str> = printed.lines().collect();
+    for (i, line) in lines.iter().enumerate() {
+        let in_mechanism = lines[..i].iter().rev().find(|l| l.starts_with('[')) == Some(&"[model.mechanism]");
+        if line.contains(" = ") && !line.starts_with('#') && !in_mechanism {
+            keys += 1;
+            assert!(lines[i - 1].starts_with("# "), "{line}");
+        }
+    }
+    assert!(keys > 45, "{keys} keys");
+    for absent in ["# init = ", "# backbone = ", "[model.mechanism]", "\nmicro_batch = 2\n", "TrivialAugment"] {
+        assert!(printed.contains(absent), "{absent} in {printed}");
+    }
+    assert_eq!(Config::parse(&printed).unwrap(), Config::parse(TINY).unwrap());
+
+    let place = Place::new(TINY);
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
+        command.arg("train").arg(place.path("recipe.toml")).arg("--print-config").args(arguments);
+        let output = command.output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run(&[]).0, printed);
+    let changed = run(&["--set", "train.lr=1e-2", "--lr", "1", "--epochs", "9", "--set", "augment.policy=rand"]).0;
+    let changed = Config::parse(&changed).unwrap();
+    assert_eq!((changed.train.lr, changed.train.epochs, changed.train.batch), (1.0, 9, 6));
+    let (out, error) = run(&["--set", "train.lrr=1"]);
+    assert!(out.is_empty() && error.contains("no key train.lrr; did you mean train.lr?"), "{error}");
+}
+
+#[test]
+fn a_named_backbone_fills_what_the_recipe_leaves_open() {
+    let named = TINY.replace("patch_size = 8\ndim = 24\ndepth = 2\nheads = 2", "backbone = \"deit-small\"\ndepth = 3");
+    assert_ne!(named, TINY);
+    let recipe = Config::parse(&named).unwrap();
+    let model = &recipe.model;
+    assert_eq!((model.patch_size, model.dim, model.depth, model.heads), (16, 384, 3, 6));
+    assert_eq!(recipe.pixels.std, [0.229, 0.224, 0.225]);
+    let own = Config::parse(&format!("{named}\n[pixels]\nstd = [0.5, 0.5, 0.5]\n")).unwrap();
+    assert_eq!((own.pixels.std, own.pixels.mean), ([0.5; 3], [0.485, 0.456, 0.406]));
+    let error = Config::parse(&named.replace("deit-small", "deit-huge")).unwrap_err().to_string();
+    assert!(error.contains("deit-huge") && error.contains("deit-base"), "{error}");
+}
+
+#[test]
+fn sgd_trains_too() {
+    let recipe = TINY.replace("epochs = 4", "epochs = 2\noptimizer = \"sgd\"").replace("lr = 3e-3", "lr = 3e-2");
+    let place = Place::new(&recipe);
+    train(&place.options("whole")).unwrap().unwrap();
+    let losses = epoch_losses(&place.path("whole"));
+    assert!(losses[1] < losses[0], "{losses:?}");
+    let state = TensorMap::read(&fs::read(place.path("whole/checkpoint/state.safetensors")).unwrap()).unwrap();
+    assert!(!state.under("sgd.velocity.").is_empty() && state.under("adamw.").is_empty());
+    let mut options = place.options("pieces");
+    options.stop = Arc::new(AtomicBool::new(true));
+    assert!(train(&options).unwrap().is_none());
+    (options.resume, options.stop) = (true, Arc::default());
+    train(&options).unwrap().unwrap();
+    assert!(place.weights("whole") == place.weights("pieces"), "bit for bit");
 }
 
 #[test]

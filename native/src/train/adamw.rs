@@ -11,18 +11,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use finegrain::model::Network;
 use finegrain::tensors::{self, TensorError, TensorMap};
 
+use super::optimizer::Rates;
+
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
-
-/// What one parameter is trained with in one step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Rates {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decoupled weight decay.
-    pub decay: f64,
-}
 
 /// The optimizer's state: first and second moment of each parameter, flat.
 #[derive(Debug, Default)]

@@ -9,9 +9,10 @@ use finegrain::model::Network;
 use finegrain::tensors::{Precision, TensorMap};
 use serde::{Deserialize, Serialize};
 
-use super::adamw::AdamW;
+use super::config::Train;
 use super::gradients::Outcome;
 use super::log::EpochLine;
+use super::optimizer::Optimizer;
 use super::record::{Best, Training};
 
 /// Raised whenever an older program could misread a checkpoint.
@@ -80,14 +81,14 @@ pub(super) struct Init {
 pub(super) fn save(
     run: &Path,
     network: &Network,
-    optimizer: &AdamW,
+    optimizer: &Optimizer,
     average: Option<&Network>,
     position: &Position,
     init: Option<&Init>,
 ) -> Result<()> {
     let mut map = TensorMap::default();
     let average = average.map(Network::weights).unwrap_or_default();
-    for (prefix, tensors) in [("model.", network.weights()), ("adamw.", optimizer.tensors()), ("ema.", average)] {
+    for (prefix, tensors) in [("model.", network.weights()), ("", optimizer.tensors()), ("ema.", average)] {
         for (name, tensor) in tensors.iter() {
             map.insert(format!("{prefix}{name}"), tensor.clone());
         }
@@ -103,7 +104,7 @@ pub(super) struct Saved {
     /// The network with its weights.
     pub network: Network,
     /// The optimizer with its state.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// The network with the average weights, where an average is kept.
     pub average: Option<Network>,
     /// How far the run has come.
@@ -116,7 +117,7 @@ pub(super) struct Saved {
 ///
 /// # Errors
 /// When there is none, or it is of another version or network.
-pub(super) fn load(run: &Path, network: Network, device: &Device) -> Result<Saved> {
+pub(super) fn load(run: &Path, train: &Train, network: Network, device: &Device) -> Result<Saved> {
     let path = path(run);
     let bytes = std::fs::read(&path)
         .with_context(|| format!("there is no checkpoint to resume from (\"{}\")", path.display()))?;
@@ -131,7 +132,7 @@ pub(super) fn load(run: &Path, network: Network, device: &Device) -> Result<Save
         let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
         Ok(Saved {
             network: network.load(&map.under("model."))?,
-            optimizer: AdamW::restore(&map.under("adamw."), device)?,
+            optimizer: Optimizer::restore(train, &map, device)?,
             average,
             position: serde_json::from_str(text("position"))?,
             init: serde_json::from_str(text("init"))?,

@@ -2,9 +2,11 @@
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
 
 /// The choices of `--device`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
     /// A CUDA GPU when this build supports it and one is there, else the CPU.
     Auto,

@@ -10,13 +10,14 @@ use burn::tensor::Device;
 use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 
-use super::adamw::{AdamW, clip_scale};
+use super::adamw::clip_scale;
 use super::checkpoint::{self, Init, Position};
 use super::config::{Choice, Config};
 use super::ema::Ema;
 use super::gradients::Workers;
 use super::loader::{Batch, Loader};
 use super::log::{EpochLine, Log, StepLine};
+use super::optimizer::Optimizer;
 use super::rates::rates;
 use super::record::Best;
 use super::schedule::Schedule;
@@ -31,7 +32,7 @@ pub(super) struct Session<'a> {
     pub workers: Workers,
     pub log: Log,
     pub network: Network,
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     pub ema: Option<Ema>,
     pub position: Position,
     pub init: Option<Init>,

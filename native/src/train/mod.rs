@@ -1,6 +1,7 @@
 //! `finegrain train`: fine-tunes a network on a data set after a recipe.
 
 mod adamw;
+mod arguments;
 mod augment;
 mod checkpoint;
 mod config;
@@ -13,44 +14,44 @@ mod log;
 mod measure;
 mod memory;
 mod noise;
+mod optimizer;
 mod rates;
+mod recipes;
 mod record;
 mod schedule;
 mod session;
+mod sgd;
 mod start;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-pub use config::{Config, ConfigError};
+pub use arguments::Arguments;
+pub use config::{Augment, Backbone, Choice, Config, ConfigError, Data, Model, OptimizerKind, Pixels, Policy, Train};
 pub use device::DeviceChoice;
+pub use recipes::{RECIPES, recipe};
 pub use record::{Best, RunRecord, TestAccuracy, Training};
 pub use schedule::Schedule;
 pub use session::train;
 
-/// What `finegrain train` is told on the command line.
-#[derive(Debug, Clone, clap::Args)]
+/// What a training run is told beside its recipe.
+#[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// The recipe (TOML); recipes/ has those of the bundles we ship
-    #[arg(value_name = "CONFIG.toml")]
+    /// The recipe (TOML), or the name of one that comes with the program ([`RECIPES`]).
     pub config: PathBuf,
-    /// Folder of the data set, in its official layout
-    #[arg(long, value_name = "DIR")]
+    /// `TABLE.KEY=VALUE` that override the recipe, later ones last.
+    pub set: Vec<String>,
+    /// Folder of the data set, in its official layout.
     pub data: PathBuf,
-    /// Folder for the result: model.safetensors, run.json, config.toml, log.jsonl, checkpoint/
-    #[arg(long, value_name = "RUN")]
+    /// Folder for the result: model.safetensors, run.json, config.toml, log.jsonl, checkpoint/.
     pub out: PathBuf,
-    /// Continue where the run in --out stopped
-    #[arg(long)]
+    /// Continue where the run in `out` stopped.
     pub resume: bool,
-    /// Where to compute; auto takes a GPU that this build supports, else the CPU
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    /// Where to compute; auto takes a GPU that this build supports, else the CPU.
     pub device: DeviceChoice,
-    /// Pretrained weights (safetensors, timm's names); overrides the recipe's train.init
-    #[arg(long, value_name = "FILE")]
+    /// Pretrained weights; overrides the recipe's `train.init`.
     pub init: Option<PathBuf>,
-    /// Raised from outside (Ctrl-C) to save a checkpoint and stop
-    #[arg(skip)]
+    /// Raised from outside (Ctrl-C) to save a checkpoint and stop.
     pub stop: Arc<AtomicBool>,
 }

@@ -1,7 +1,7 @@
 //! Which learning rate and weight decay each parameter gets.
 
-use super::adamw::Rates;
 use super::config::Train;
+use super::optimizer::Rates;
 
 /// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
 /// blocks.

@@ -10,12 +10,12 @@ use finegrain::photo::Preprocessing;
 use finegrain::tensors::TensorMap;
 use sha2::{Digest, Sha256};
 
-use super::adamw::AdamW;
 use super::checkpoint::{self, Init, Position, Saved};
 use super::config::Config;
+use super::optimizer::Optimizer;
 use super::record::RunRecord;
 use super::schedule::Schedule;
-use super::{TrainOptions, noise};
+use super::{Arguments, TrainOptions, noise, recipe};
 
 /// Photos per forward and backward pass on the CPU unless the recipe says otherwise.
 const CPU_PART: usize = 8;
@@ -25,10 +25,7 @@ const CPU_PART: usize = 8;
 /// # Errors
 /// When the recipe cannot be read or followed.
 pub(super) fn resolve(options: &TrainOptions, cpu: bool, cores: usize) -> Result<Config> {
-    let path = &options.config;
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read the recipe \"{}\"", path.display()))?;
-    let mut config = Config::parse(&text).with_context(|| format!("\"{}\"", path.display()))?;
+    let mut config = recipe(&options.config, &options.set)?;
     let train = &mut config.train;
     if let Some(init) = &options.init {
         train.init = Some(init.clone());
@@ -76,19 +73,19 @@ pub(super) fn start(
     device: &Device,
 ) -> Result<Saved> {
     let run = &options.out;
-    let recipe = run.join("config.toml");
+    let written = run.join("config.toml");
     let network = Network::new(architecture, device);
     let mut saved = if options.resume {
-        let former = std::fs::read_to_string(&recipe)
+        let former = std::fs::read_to_string(&written)
             .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
         if !same_run(&Config::parse(&former)?, config) {
             bail!(
-                "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one",
+                "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one, or leave the recipe out",
                 options.config.display(),
-                recipe.display()
+                written.display()
             );
         }
-        checkpoint::load(run, network, device)?
+        checkpoint::load(run, &config.train, network, device)?
     } else {
         if checkpoint::path(run).exists() || run.join("run.json").exists() {
             bail!("\"{}\" already holds a run; continue it with --resume or choose another folder", run.display());
@@ -101,8 +98,9 @@ pub(super) fn start(
             }
         };
         std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
-        checkpoint::replace(&recipe, toml::to_string(config)?.as_bytes())?;
-        Saved { network, optimizer: AdamW::default(), average: None, position: Position::default(), init }
+        Arguments::write(options)?;
+        checkpoint::replace(&written, config.to_toml()?.as_bytes())?;
+        Saved { network, optimizer: Optimizer::new(&config.train), average: None, position: Position::default(), init }
     };
     if config.train.freeze > 0 {
         saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);

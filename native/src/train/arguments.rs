@@ -1,0 +1,40 @@
+//! What a run was told on the command line, so that `--resume` needs nothing but the run's folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{DeviceChoice, TrainOptions, checkpoint};
+
+/// `arguments.json` of a run; the recipe lies beside it as `config.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arguments {
+    /// Folder of the data set, absolute.
+    pub data: PathBuf,
+    /// Where to compute.
+    pub device: DeviceChoice,
+}
+
+impl Arguments {
+    /// Reads those of the run in `run`.
+    ///
+    /// # Errors
+    /// When there is no run.
+    pub fn read(run: &Path) -> Result<Self> {
+        let path = run.join("arguments.json");
+        let text =
+            std::fs::read(&path).with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("\"{}\" is damaged", path.display()))
+    }
+
+    /// Writes those of a new run.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn write(options: &TrainOptions) -> Result<()> {
+        let data = std::path::absolute(&options.data).unwrap_or_else(|_| options.data.clone());
+        let arguments = Self { data, device: options.device };
+        checkpoint::replace(&options.out.join("arguments.json"), &serde_json::to_vec_pretty(&arguments)?)
+    }
+}

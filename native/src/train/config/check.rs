@@ -1,0 +1,98 @@
+//! Values that cannot be, each named with what it may be.
+
+use std::fmt::Debug;
+
+use super::{Choice, Config, ConfigError};
+use crate::train::augment::STRONGEST;
+
+/// An error unless `fine`. Conditions are written so that NaN fails every one.
+fn need(fine: bool, key: &'static str, value: &dyn Debug, must: &'static str) -> Result<(), ConfigError> {
+    if fine { Ok(()) } else { Err(ConfigError::Value { key, value: format!("{value:?}"), must }) }
+}
+
+impl Config {
+    /// Checks every value that the type alone does not.
+    ///
+    /// # Errors
+    /// The first value that cannot be.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let id_ok = !self.id.is_empty()
+            && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+        need(id_ok, "id", &self.id, "made of lower-case letters, digits, - and _")?;
+        need((0.0..=0.9).contains(&self.data.held_out), "data.held_out", &self.data.held_out, "from 0 to 0.9")?;
+        self.check_train()?;
+        self.check_augment()?;
+        self.check_pixels()?;
+        Ok(self.architecture(2).check()?)
+    }
+
+    fn check_train(&self) -> Result<(), ConfigError> {
+        let t = &self.train;
+        let above = |value: f64, most: f64| value > 0.0 && value <= most;
+        let held_out = self.data.held_out > 0.0;
+        need((1..=100_000).contains(&t.epochs), "train.epochs", &t.epochs, "from 1 to 100000")?;
+        need((1..=65_536).contains(&t.batch), "train.batch", &t.batch, "from 1 to 65536")?;
+        need(t.micro_batch <= t.batch, "train.micro_batch", &t.micro_batch, "at most train.batch")?;
+        need(t.workers <= 1024, "train.workers", &t.workers, "at most 1024")?;
+        need((0.0..1.0).contains(&t.momentum), "train.momentum", &t.momentum, "at least 0 and below 1")?;
+        need(above(t.lr, 1.0), "train.lr", &t.lr, "above 0 and at most 1")?;
+        need((0.0..=t.lr).contains(&t.min_lr), "train.min_lr", &t.min_lr, "from 0 to train.lr")?;
+        let factor = t.head_lr_factor;
+        need(above(factor, 1e4), "train.head_lr_factor", &factor, "above 0 and at most 10000")?;
+        need(above(t.layer_decay, 1.0), "train.layer_decay", &t.layer_decay, "above 0 and at most 1")?;
+        let warmup = t.warmup_epochs;
+        need((0.0..=t.epochs as f64).contains(&warmup), "train.warmup_epochs", &warmup, "from 0 to train.epochs")?;
+        need((0.0..=10.0).contains(&t.weight_decay), "train.weight_decay", &t.weight_decay, "from 0 to 10")?;
+        need(t.clip_norm >= 0.0, "train.clip_norm", &t.clip_norm, "0 or more")?;
+        let smoothing = t.label_smoothing;
+        need((0.0..1.0).contains(&smoothing), "train.label_smoothing", &smoothing, "at least 0 and below 1")?;
+        need((0.0..1.0).contains(&t.drop_path), "train.drop_path", &t.drop_path, "at least 0 and below 1")?;
+        need((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "at least 0 and below 1")?;
+        need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
+        let must = "0 without held-out photos (data.held_out)";
+        need(t.early_stopping == 0 || held_out, "train.early_stopping", &t.early_stopping, must)?;
+        let must = "\"last\" without held-out photos (data.held_out)";
+        need(t.result == Choice::Last || held_out, "train.result", &"best", must)?;
+        need((1..=10_000).contains(&t.keep), "train.keep", &t.keep, "from 1 to 10000")?;
+        let minutes = t.checkpoint_minutes;
+        need(above(minutes, 1e6), "train.checkpoint_minutes", &minutes, "above 0 and at most 1000000")
+    }
+
+    fn check_augment(&self) -> Result<(), ConfigError> {
+        let a = &self.augment;
+        let range = |[low, high]: [f64; 2], most: f64| low > 0.0 && low <= high && high <= most;
+        let must = "two rising values above 0 and at most 1";
+        need(range(a.crop_scale, 1.0), "augment.crop_scale", &a.crop_scale, must)?;
+        let must = "two rising values above 0 and at most 10";
+        need(range(a.crop_aspect, 10.0), "augment.crop_aspect", &a.crop_aspect, must)?;
+        let colours = [
+            ("augment.brightness", a.brightness),
+            ("augment.contrast", a.contrast),
+            ("augment.saturation", a.saturation),
+        ];
+        for (key, value) in colours {
+            need((0.0..=1.0).contains(&value), key, &value, "from 0 to 1")?;
+        }
+        need(a.rand_operations <= 20, "augment.rand_operations", &a.rand_operations, "at most 20")?;
+        need(a.rand_magnitude <= STRONGEST, "augment.rand_magnitude", &a.rand_magnitude, "at most 30")?;
+        let probabilities =
+            [("augment.flip", a.flip), ("augment.erase", a.erase), ("augment.mix_probability", a.mix_probability)];
+        for (key, value) in probabilities {
+            need((0.0..=1.0).contains(&value), key, &value, "from 0 to 1")?;
+        }
+        for (key, value) in [("augment.mixup", a.mixup), ("augment.cutmix", a.cutmix)] {
+            need((0.0..=100.0).contains(&value), key, &value, "from 0 to 100")?;
+        }
+        Ok(())
+    }
+
+    fn check_pixels(&self) -> Result<(), ConfigError> {
+        let p = &self.pixels;
+        let [height, width] = self.model.image_size;
+        need(p.mean.iter().all(|m| m.is_finite()), "pixels.mean", &p.mean, "three finite numbers")?;
+        let positive = p.std.iter().all(|s| *s > 0.0 && s.is_finite());
+        need(positive, "pixels.std", &p.std, "three finite numbers above 0")?;
+        let must = "at least the short side of model.image_size and at most 65536";
+        need((height.min(width)..=65_536).contains(&p.resize), "pixels.resize", &p.resize, must)
+    }
+}

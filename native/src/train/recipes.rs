@@ -1,0 +1,33 @@
+//! The recipes that come with the program, by name.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::config::Config;
+
+/// Names and texts of the recipes in `native/recipes`.
+pub const RECIPES: [(&str, &str); 4] = [
+    ("birds", include_str!("../../recipes/birds.toml")),
+    ("cars", include_str!("../../recipes/cars.toml")),
+    ("cars-160", include_str!("../../recipes/cars-160.toml")),
+    ("paper-categorisation", include_str!("../../recipes/paper-categorisation.toml")),
+];
+
+/// Reads the recipe at `path`, or the one of that name that comes with the program, with some keys overridden
+/// (`TABLE.KEY=VALUE`).
+///
+/// # Errors
+/// When there is no such recipe, or it cannot be followed.
+pub fn recipe(path: &Path, overrides: &[String]) -> Result<Config> {
+    let name = path.to_string_lossy();
+    let text = match (std::fs::read_to_string(path), RECIPES.iter().find(|(own, _)| *own == name)) {
+        (Ok(text), _) => text,
+        (Err(_), Some((_, text))) => (*text).to_owned(),
+        (Err(error), None) => {
+            let names = RECIPES.map(|(name, _)| name).join(", ");
+            bail!("cannot read the recipe \"{name}\" ({error}); give a TOML file or one of: {names}");
+        }
+    };
+    Config::parse_with(&text, overrides).with_context(|| format!("\"{name}\""))
+}
