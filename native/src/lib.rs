@@ -24,3 +24,5 @@ pub mod traces;
 pub mod train;
 #[cfg(feature = "full")]
 pub mod verify;
+#[cfg(feature = "full")]
+pub mod weights;

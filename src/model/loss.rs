@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use super::pwca::pwca;
-use super::{Forward, Network};
+use super::{DropPath, Forward, Network};
 
 /// The loss and what it is made of.
 #[derive(Debug, Clone)]
@@ -30,30 +30,26 @@ impl Network {
         partners: Option<Tensor<1, Int>>,
         label_smoothing: f32,
     ) -> Losses {
-        self.losses_with(images, partners, |logits| cross_entropy(logits, labels.clone(), label_smoothing))
+        self.losses_with(images, &Target::Classes { labels, label_smoothing }, partners, None)
     }
 
-    /// The training loss where each photo shows several classes: `shares` `[B, classes]`, each row sums to 1 (mixup,
-    /// cutmix; label smoothing is in them). All branches have the same target; PWCA's is that of the first image.
-    pub fn losses_of_shares(&self, images: Tensor<4>, shares: Tensor<2>, partners: Option<Tensor<1, Int>>) -> Losses {
-        self.losses_with(images, partners, |logits| -(log_softmax(logits, 1) * shares.clone()).sum_dim(1).mean())
-    }
-
-    fn losses_with(
+    /// The training loss with any target, and with stochastic depth where `drop_path` is given.
+    pub fn losses_with(
         &self,
         images: Tensor<4>,
+        target: &Target,
         partners: Option<Tensor<1, Int>>,
-        cross_entropy: impl Fn(Tensor<2>) -> Tensor<1>,
+        drop_path: Option<&DropPath>,
     ) -> Losses {
-        let forward = self.forward(images);
-        let ce = |logits: &Tensor<2>| cross_entropy(logits.clone());
+        let forward = self.forward_after(images, drop_path);
+        let ce = |logits: &Tensor<2>| target.cross_entropy(logits.clone());
         let sa = ce(&forward.logits_sa);
         let Some(dcal) = &self.dcal else {
             return Losses { total: sa.clone(), parts: [Some(sa), None, None], forward, logits_pwca: None };
         };
         let logits_pwca = partners
             .filter(|_| dcal.has_pwca())
-            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners));
+            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners, drop_path));
         let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
         let log_var = dcal.loss_log_var.val();
         let weighted = parts.iter().enumerate().filter_map(|(k, part)| {
@@ -66,12 +62,34 @@ impl Network {
     }
 }
 
-/// Mean cross-entropy `[1]` of logits `[B, classes]` and labels `[B]`.
-fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f32) -> Tensor<1> {
-    let log_probability = log_softmax(logits, 1);
-    let hard = -log_probability.clone().gather(1, labels.unsqueeze_dim(1)).mean();
-    if smoothing == 0.0 {
-        return hard;
+/// What the photos of a training step show.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// One class each.
+    Classes {
+        /// `[B]`.
+        labels: Tensor<1, Int>,
+        /// Share of the label spread evenly over all classes, in `[0, 1)`.
+        label_smoothing: f32,
+    },
+    /// Several classes each (mixup, cutmix): shares `[B, classes]`, each row sums to 1; label smoothing is in them. All
+    /// branches have the same target; PWCA's is that of the first image.
+    Shares(Tensor<2>),
+}
+
+impl Target {
+    /// Mean cross-entropy `[1]` of logits `[B, classes]`.
+    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
+        let log_probability = log_softmax(logits, 1);
+        match self {
+            Self::Shares(shares) => -(log_probability * shares.clone()).sum_dim(1).mean(),
+            Self::Classes { labels, label_smoothing } => {
+                let hard = -log_probability.clone().gather(1, labels.clone().unsqueeze_dim(1)).mean();
+                if *label_smoothing == 0.0 {
+                    return hard;
+                }
+                hard * (1.0 - label_smoothing) - log_probability.mean() * *label_smoothing
+            }
+        }
     }
-    hard * (1.0 - smoothing) - log_probability.mean() * smoothing
 }

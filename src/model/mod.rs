@@ -6,6 +6,7 @@
 mod adapt;
 mod attention;
 mod dcal;
+mod drop_path;
 mod fused;
 mod glca;
 mod layer_norm;
@@ -22,8 +23,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
 pub use adapt::{adapt, resample_position_embedding};
 pub use dcal::Dcal;
+pub use drop_path::DropPath;
 pub use glca::Glca;
-pub use loss::Losses;
+pub use loss::{Losses, Target};
 pub use rollout::rollout;
 pub use vit::{Block, Tokens, VisionTransformer};
 
@@ -77,7 +79,12 @@ impl Network {
     ///
     /// `images` is `[B, 3, H, W]`, normalised.
     pub fn forward(&self, images: Tensor<4>) -> Forward {
-        let tokens = self.vit.tokens(images);
+        self.forward_after(images, None)
+    }
+
+    /// The forward pass in training, where photos may skip branches.
+    fn forward_after(&self, images: Tensor<4>, drop_path: Option<&DropPath>) -> Forward {
+        let tokens = self.vit.tokens_after(images, drop_path);
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));

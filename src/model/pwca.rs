@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
+use super::drop_path::{DropPath, kept};
 use super::vit::VisionTransformer;
 
 /// Runs the PWCA stream from the embedded tokens `x` `[B, N + 1, D]` and returns its logits `[B, classes]`.
@@ -9,11 +10,17 @@ use super::vit::VisionTransformer;
 /// Each image's queries attend to its own keys and values and to those of its partner, one softmax over 2N + 2
 /// scores. Every weight is the backbone's own. The partner's keys and values come from the partner's PWCA stream;
 /// `partners` `[B]` is a permutation of the batch.
-pub(super) fn pwca(vit: &VisionTransformer, x: Tensor<3>, partners: Tensor<1, Int>) -> Tensor<2> {
+pub(super) fn pwca(
+    vit: &VisionTransformer,
+    x: Tensor<3>,
+    partners: Tensor<1, Int>,
+    drop_path: Option<&DropPath>,
+) -> Tensor<2> {
     let mut x = x;
-    for block in &vit.blocks {
+    for (i, block) in vit.blocks.iter().enumerate() {
+        let keep = drop_path.and_then(|drop| drop.pwca(i));
         let mixed = block.attn.over_pairs(block.norm1.forward(x.clone()), partners.clone());
-        x = block.feed_forward(x + mixed);
+        x = block.feed_forward_kept(x + kept(mixed, keep.map(|[attention, _]| attention)), keep);
     }
     vit.classify(x).1
 }

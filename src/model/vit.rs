@@ -5,6 +5,7 @@ use burn::nn::{Initializer, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::attention::{Attention, projection};
+use super::drop_path::{DropPath, kept};
 use super::fused;
 use super::layer_norm::LayerNorm;
 use super::patch_embed::PatchEmbed;
@@ -92,11 +93,16 @@ impl VisionTransformer {
 
     /// Runs every block on images `[B, 3, H, W]`.
     pub fn tokens(&self, images: Tensor<4>) -> Tokens {
+        self.tokens_after(images, None)
+    }
+
+    /// The same in training, where photos may skip branches.
+    pub(super) fn tokens_after(&self, images: Tensor<4>, drop_path: Option<&DropPath>) -> Tokens {
         let embed = self.embed(images);
         let mut x = embed.clone();
         let (mut blocks, mut attention_means) = (Vec::new(), Vec::new());
-        for block in &self.blocks {
-            let (tokens, map) = block.forward(x);
+        for (i, block) in self.blocks.iter().enumerate() {
+            let (tokens, map) = block.forward_kept(x, drop_path.and_then(|drop| drop.sa(i)));
             attention_means.push(map);
             blocks.push(tokens.clone());
             x = tokens;
@@ -139,14 +145,24 @@ impl Block {
 
     /// Self-attention (SA) and MLP on `x` `[B, T, D]`; also the head-averaged map `[B, T, T]`, without gradient.
     pub fn forward(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        self.forward_kept(x, None)
+    }
+
+    /// [`Block::forward`] with the factors of attention and MLP in training.
+    pub(super) fn forward_kept(&self, x: Tensor<3>, keep: Option<&[Tensor<3>; 2]>) -> (Tensor<3>, Tensor<3>) {
         let (mixed, map) = self.attn.over_itself(self.norm1.forward(x.clone()));
-        (self.feed_forward(x + mixed), map)
+        (self.feed_forward_kept(x + kept(mixed, keep.map(|[attention, _]| attention)), keep), map)
     }
 
     /// The second half of a block: `x + MLP(LN(x))`, `[B, T, D]`.
     pub fn feed_forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.feed_forward_kept(x, None)
+    }
+
+    /// [`Block::feed_forward`] with the factors of attention and MLP in training.
+    pub(super) fn feed_forward_kept(&self, x: Tensor<3>, keep: Option<&[Tensor<3>; 2]>) -> Tensor<3> {
         let hidden = fused::gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
-        x + self.mlp.fc2.forward(hidden)
+        x + kept(self.mlp.fc2.forward(hidden), keep.map(|[_, mlp]| mlp))
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use finegrain::model::Network;
+use finegrain::model::{Network, Target};
 
 use super::loader::Batch;
 
@@ -30,6 +30,7 @@ pub(super) struct Workers {
     pools: Vec<rayon::ThreadPool>,
     part: usize,
     label_smoothing: f32,
+    drop_path: f64,
 }
 
 impl Workers {
@@ -42,7 +43,12 @@ impl Workers {
             .map(|i| rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| format!("worker {i}")).build())
             .collect::<std::result::Result<_, _>>()
             .context("cannot start the workers' threads")?;
-        Ok(Self { device: device.clone(), pools, part, label_smoothing })
+        Ok(Self { device: device.clone(), pools, part, label_smoothing, drop_path: 0.0 })
+    }
+
+    /// The same with stochastic depth of rate `rate`.
+    pub(super) fn with_drop_path(self, rate: f64) -> Self {
+        Self { drop_path: rate, ..self }
     }
 
     /// How many workers there are.
@@ -103,13 +109,13 @@ impl Workers {
         let partners = twin.dcal.as_ref().filter(|dcal| dcal.has_pwca()).map(|_| labels(part.partners()));
         let images = twin.images(&part.images, &device);
         let classes = twin.architecture().classes;
-        let losses = match part.shares(classes, self.label_smoothing) {
-            Some(shares) => {
-                let shares = Tensor::from_data(TensorData::new(shares, [count, classes]), &device);
-                twin.losses_of_shares(images, shares, partners)
-            }
-            None => twin.losses(images, labels(part.labels.clone()), partners, self.label_smoothing),
+        let target = match part.shares(classes, self.label_smoothing) {
+            Some(shares) => Target::Shares(Tensor::from_data(TensorData::new(shares, [count, classes]), &device)),
+            None => Target::Classes { labels: labels(part.labels.clone()), label_smoothing: self.label_smoothing },
         };
+        let depth = twin.architecture().depth;
+        let drop_path = (self.drop_path > 0.0).then(|| part.drop_path(self.drop_path, depth, &device));
+        let losses = twin.losses_with(images, &target, partners, drop_path.as_ref());
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
         let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
@@ -270,6 +276,21 @@ mod tests {
             assert!((m - (0.7 * a + 0.3 * b)).abs() < 1e-5 * norm, "{m} {a} {b}");
         }
         assert!(first != second);
+    }
+
+    #[test]
+    fn stochastic_depth_follows_the_photos_and_not_the_parts() {
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let run = |part, rate| {
+            let workers = Workers::new(&device, 0, part, 0.1).unwrap().with_drop_path(rate);
+            flat(&network, &workers.run(&network, &batch(7)).unwrap().0)
+        };
+        let (whole, parts, none) = (run(7, 0.5), run(2, 0.5), run(7, 0.0));
+        let norm = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let length = norm(&none, &vec![0.0; none.len()]);
+        assert!(norm(&whole, &parts) < 1e-5 * length);
+        assert!(norm(&whole, &none) > 0.01 * length, "{} of {length}", norm(&whole, &none));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
+use burn::tensor::Device;
+use finegrain::model::DropPath;
 use finegrain::photo::Photo;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -151,6 +153,12 @@ impl Batch {
             row[second.class as usize] += (1.0 - smoothing) * second.share;
         }
         Some(shares)
+    }
+
+    /// Stochastic depth of `rate` over `depth` blocks; what a photo skips follows from its own random number.
+    pub(super) fn drop_path(&self, rate: f64, depth: usize, device: &Device) -> DropPath {
+        let mut sources: Vec<_> = self.pair_keys.iter().map(|&key| augment::source(key, 0, 3)).collect();
+        DropPath::draw(rate, depth, self.len(), device, &mut |photo| rand::Rng::random(&mut sources[photo]))
     }
 
     /// A random permutation `[B]` that pairs photos for PWCA.

@@ -1,4 +1,4 @@
-//! What a run says while it runs: `log.jsonl`, a bar on a terminal, plain lines elsewhere.
+//! What a run says while it runs: `log.jsonl` and the same as CSV, a bar on a terminal, plain lines elsewhere.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::Position;
+use super::csv_log::CsvLog;
 
 /// Plain lines come this often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
 /// One optimizer step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StepLine {
     /// Optimizer steps so far.
     pub step: usize,
@@ -67,6 +68,7 @@ pub(super) struct EpochLine {
 /// The log of a run.
 pub(super) struct Log {
     file: File,
+    csv: CsvLog,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
     total_steps: usize,
@@ -100,7 +102,11 @@ impl Log {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Ok(Self { file, bar, last_line: None, total_steps, rate: None })
+        let lines = kept.lines();
+        let steps: Vec<StepLine> = lines.clone().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let epochs: Vec<EpochLine> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let csv = CsvLog::open(run, &steps, &epochs)?;
+        Ok(Self { file, csv, bar, last_line: None, total_steps, rate: None })
     }
 
     /// Notes a step.
@@ -109,6 +115,7 @@ impl Log {
     /// When the disk refuses.
     pub(super) fn step(&mut self, line: &StepLine, batch: usize) -> Result<()> {
         self.write(line)?;
+        self.csv.step(line)?;
         let seconds = batch as f64 / line.images_per_second;
         let rate = self.rate.map_or(seconds, |r| 0.9 * r + 0.1 * seconds);
         self.rate = Some(rate);
@@ -136,6 +143,7 @@ impl Log {
     /// When the disk refuses.
     pub(super) fn epoch(&mut self, line: &EpochLine) -> Result<()> {
         self.write(line)?;
+        self.csv.epoch(line)?;
         let held_out = line
             .held_out_top1
             .zip(line.held_out_loss)

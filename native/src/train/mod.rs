@@ -5,6 +5,7 @@ mod arguments;
 mod augment;
 mod checkpoint;
 mod config;
+mod csv_log;
 mod device;
 mod ema;
 mod epochs;

@@ -29,7 +29,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     dataset.check_trainable()?;
     dataset.hold_out(config.data.held_out, config.train.seed);
     let architecture = config.architecture(dataset.labels.len());
-    let start = start(options, &config, &architecture, &device)?;
+    let (start, import) = start(options, &config, &architecture, &device)?;
 
     let loader = Loader::new(dataset.train.clone(), &config, cores.div_ceil(2))?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
@@ -38,7 +38,8 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let mut session = Session {
         run: &options.out,
         schedule: schedule(&config, loader.batches()),
-        workers: Workers::new(&device, workers, config.train.micro_batch, config.train.label_smoothing)?,
+        workers: Workers::new(&device, workers, config.train.micro_batch, config.train.label_smoothing)?
+            .with_drop_path(config.train.drop_path),
         log: Log::open(&options.out, &start.position, config.train.epochs * loader.batches())?,
         device,
         preprocessing: preprocessing(&config),
@@ -58,6 +59,9 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         dataset.train.len(),
         session.held_out.len(),
     ));
+    for line in import.iter().flat_map(|import| import.lines()) {
+        session.log.say(&line);
+    }
     let Some(last) = session.epochs(&loader, options)? else { return Ok(None) };
 
     let network = session.result()?;

@@ -7,7 +7,6 @@ use burn::tensor::Device;
 use finegrain::architecture::Architecture;
 use finegrain::model::{Network, adapt};
 use finegrain::photo::Preprocessing;
-use finegrain::tensors::TensorMap;
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::{self, Init, Position, Saved};
@@ -16,6 +15,7 @@ use super::optimizer::Optimizer;
 use super::record::RunRecord;
 use super::schedule::Schedule;
 use super::{Arguments, TrainOptions, noise, recipe};
+use crate::weights::{self, Import};
 
 /// Photos per forward and backward pass on the CPU unless the recipe says otherwise.
 const CPU_PART: usize = 8;
@@ -71,10 +71,11 @@ pub(super) fn start(
     config: &Config,
     architecture: &Architecture,
     device: &Device,
-) -> Result<Saved> {
+) -> Result<(Saved, Option<Import>)> {
     let run = &options.out;
     let written = run.join("config.toml");
     let network = Network::new(architecture, device);
+    let mut report = None;
     let mut saved = if options.resume {
         let former = std::fs::read_to_string(&written)
             .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
@@ -91,7 +92,11 @@ pub(super) fn start(
             bail!("\"{}\" already holds a run; continue it with --resume or choose another folder", run.display());
         }
         let (network, init) = match &config.train.init {
-            Some(path) => pretrained(path, network).map(|(network, init)| (network, Some(init)))?,
+            Some(path) => {
+                let (network, init, import) = pretrained(path, network)?;
+                report = Some(import);
+                (network, Some(init))
+            }
             None => {
                 let weights = adapt(&noise::reseed(&network.weights(), config.train.seed), architecture)?;
                 (network.load(&weights)?, None)
@@ -99,13 +104,16 @@ pub(super) fn start(
         };
         std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
         Arguments::write(options)?;
+        if let Some(import) = &report {
+            checkpoint::replace(&run.join("import.json"), &serde_json::to_vec_pretty(import)?)?;
+        }
         checkpoint::replace(&written, config.to_toml()?.as_bytes())?;
         Saved { network, optimizer: Optimizer::new(&config.train), average: None, position: Position::default(), init }
     };
     if config.train.freeze > 0 {
         saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);
     }
-    Ok(saved)
+    Ok((saved, report))
 }
 
 /// True when two recipes give the same weights.
@@ -123,14 +131,14 @@ fn same_run(a: &Config, b: &Config) -> bool {
 }
 
 /// `network` with the pretrained weights in `path`.
-fn pretrained(path: &Path, network: Network) -> Result<(Network, Init)> {
+fn pretrained(path: &Path, network: Network) -> Result<(Network, Init, Import)> {
     let shown = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read the pretrained weights \"{shown}\""))?;
-    let weights = TensorMap::read(&bytes).with_context(|| format!("\"{shown}\""))?;
-    let fitted = adapt(&weights, &network.architecture().clone()).and_then(|weights| network.load(&weights));
-    let network = fitted.with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
+    let file = weights::read(path)?;
+    let fitted = weights::import(&file, network);
+    let (network, import) = fitted.with_context(|| format!("\"{shown}\" does not fit the recipe's [model]"))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read the weights \"{shown}\""))?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let run = path.parent().and_then(|folder| RunRecord::read(folder).ok()).map(|record| Box::new(record.training));
-    Ok((network, Init { name, sha256, run }))
+    Ok((network, Init { name, sha256, run }, import))
 }

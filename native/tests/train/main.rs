@@ -1,0 +1,11 @@
+//! Whole training runs on generated photos: the loss falls, a killed run ends where the other one does, errors are
+//! one sentence.
+#![cfg(feature = "full")]
+#![allow(missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod faults;
+mod place;
+mod recipes;
+mod resume;
+mod runs;
