@@ -14,7 +14,9 @@ pub mod decode;
 #[cfg(feature = "full")]
 pub mod golden;
 #[cfg(feature = "full")]
-pub mod score;
+pub mod measure;
+#[cfg(feature = "full")]
+pub mod report;
 pub mod serve;
 #[cfg(feature = "full")]
 pub mod store;

@@ -115,7 +115,7 @@ pub fn list(index: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
 }
 
 /// Writes a whole file or leaves the old one.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = NamedTempFile::new_in(parent(path))?;
     file.write_all(content)?;
     #[cfg(unix)]

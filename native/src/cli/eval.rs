@@ -16,7 +16,7 @@ use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::score::{Score, Scores};
+use crate::measure::{Score, Scores};
 use crate::store;
 
 /// Photos that are ready before the network asks for them.

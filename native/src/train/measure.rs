@@ -1,16 +1,24 @@
-//! Top-1 on held-out photos after an epoch, and on the test photos after training: information for the record, nothing
-//! is chosen by the test photos.
+//! What is measured of a run's network: held-out photos after an epoch, everything once at the end; nothing is chosen
+//! by the test photos.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
 use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 
 use super::record::TestAccuracy;
+<<<<<<< HEAD
 use crate::data::Sample;
 use burn::tensor::Device;
 
 /// Photos per forward pass.
 const BATCH: usize = 8;
+=======
+use crate::data::{Dataset, Sample};
+use crate::measure::{Measured, Pass, Tally, Views, of_run};
+>>>>>>> adab400 (Measures: calibration, confusion, reliability, views, the pass over photos, re-identification)
 
 /// What the held-out photos say.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,10 +29,10 @@ pub(super) struct HeldOut {
     pub loss: f64,
 }
 
-/// Runs `network` over the held-out `samples`.
+/// Runs `network` over the held-out `samples`; photos that cannot be used are left out.
 ///
 /// # Errors
-/// When a photo cannot be read.
+/// When none of the photos can be used.
 pub(super) fn held_out(
     network: &Network,
     device: &Device,
@@ -32,27 +40,40 @@ pub(super) fn held_out(
     preprocessing: &Preprocessing,
     samples: &[Sample],
 ) -> Result<HeldOut> {
-    let (hits, loss) = pass(network, device, workers, preprocessing, samples)?;
-    let photos = samples.len().max(1) as f64;
-    Ok(HeldOut { top1: hits[0] as f64 / photos, loss: loss / photos })
+    let mut tally = Tally::new(network.architecture().classes, None);
+    for named in (Pass { network, device, workers, preprocessing, views: Views::Single }).answers(samples)? {
+        match named.answer {
+            Ok(answer) => tally.add(named.place, &answer, named.class),
+            Err(reason) => tally.skip(named.place, reason),
+        }
+    }
+    let measured = tally.measured();
+    match measured.skipped.first() {
+        Some(skipped) if measured.photos == 0 => bail!("no held-out photo can be used: {}", skipped.reason),
+        _ => Ok(HeldOut { top1: measured.answer.top1, loss: measured.nll }),
+    }
 }
 
-/// Runs `network` over `samples` on `device`, with one single-threaded pass per worker on the CPU.
+/// Measures a finished network, writes `measures.json` into `run`, and returns top-1 on the test photos, where there are
+/// any.
 ///
 /// # Errors
-/// When a photo cannot be read.
-pub(super) fn top1(
+/// When the pass fails or the disk refuses.
+pub(super) fn at_end(
+    run: &Path,
     network: &Network,
     device: &Device,
     workers: usize,
     preprocessing: &Preprocessing,
-    samples: &[Sample],
-) -> Result<TestAccuracy> {
-    let (hits, _) = pass(network, device, workers, preprocessing, samples)?;
-    let [answer, sa, glca] = hits.map(|hits| hits as f64 / samples.len().max(1) as f64);
-    Ok(TestAccuracy { answer, sa, glca: network.architecture().glca().map(|_| glca) })
+    dataset: &Dataset,
+) -> Result<Option<TestAccuracy>> {
+    let pass = Pass { network, device, workers, preprocessing, views: Views::Single };
+    let measures = of_run(&pass, &dataset.held_out, &dataset.test)?;
+    measures.write(run)?;
+    Ok(measures.test.as_ref().filter(|test| test.photos > 0).map(TestAccuracy::of))
 }
 
+<<<<<<< HEAD
 /// Hits of the answer, SA and GLCA, and the sum of the negative log-likelihoods.
 fn pass(
     network: &Network,
@@ -106,11 +127,10 @@ fn pass(
         let (hits, loss) = found?;
         total.iter_mut().zip(hits).for_each(|(sum, hit)| *sum += hit);
         total_loss += loss;
+=======
+impl TestAccuracy {
+    fn of(measured: &Measured) -> Self {
+        Self { answer: measured.answer.top1, sa: measured.sa.top1, glca: measured.glca.map(|glca| glca.top1) }
+>>>>>>> adab400 (Measures: calibration, confusion, reliability, views, the pass over photos, re-identification)
     }
-    Ok((total, total_loss))
-}
-
-fn first(probability: &[f32]) -> Option<usize> {
-    let best = probability.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    probability.iter().position(|p| *p == best)
 }

@@ -65,7 +65,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         None
     } else {
         session.log.say("training has ended; naming the test photos once");
-        Some(measure::top1(&network, &session.device, workers, &session.preprocessing, &dataset.test)?)
+        measure::at_end(&options.out, &network, &session.device, workers, &session.preprocessing, &dataset)?
     };
     let mut recipe = session.config;
     recipe.train.init = None;

@@ -91,6 +91,7 @@ pub(crate) fn write_bundle(dir: &Path) {
         labels: labels(),
         precision: Precision::F16,
         files: Vec::new(),
+        calibration: None,
         training: json!({ "weights": "random" }),
     };
     store::write(&Bundle { manifest, weights, trace }, dir).unwrap();
