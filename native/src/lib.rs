@@ -6,6 +6,8 @@
 #[cfg(feature = "full")]
 pub mod backend;
 #[cfg(feature = "full")]
+pub mod card;
+#[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]
 pub mod data;

@@ -9,7 +9,7 @@ use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 use rayon::prelude::*;
 
-use super::{Views, views};
+use super::{Views};
 use crate::data::Sample;
 use crate::decode::decode;
 
@@ -72,11 +72,11 @@ impl Pass<'_> {
             own.map(|chunk| self.chunk(chunk.iter().map(|sample| self.input(sample)).collect())).collect()
         };
         let mut by_worker = std::thread::scope(|scope| -> Result<Vec<_>> {
-            let start = |(worker, pool): (usize, &_)| {
-                let (work, pool): (_, &rayon::ThreadPool) = (&work, pool);
-                scope.spawn(move || pool.install(|| work(worker)).into_iter())
-            };
-            let handles: Vec<_> = pools.iter().enumerate().map(start).collect();
+            let work = &work;
+            let mut handles = Vec::new();
+            for (worker, pool) in pools.iter().enumerate() {
+                handles.push(scope.spawn(move || pool.install(|| work(worker)).into_iter()));
+            }
             handles.into_iter().map(|handle| handle.join().map_err(|_| anyhow!("a worker stopped"))).collect()
         })?;
         let in_order = (0..chunks.len()).filter_map(|chunk| by_worker[chunk % workers].next());
@@ -111,7 +111,7 @@ impl Pass<'_> {
         let answers =
             if images.is_empty() { Vec::new() } else { self.network.classify(self.network.images(&images, self.device)) };
         let mut photos = answers.chunks(self.views.count());
-        let mut next = || photos.next().and_then(views::mean).ok_or_else(|| "the network gave no answer".to_owned());
+        let mut next = || photos.next().and_then(Views::mean).ok_or_else(|| "the network gave no answer".to_owned());
         inputs.into_iter().map(|input| input.and_then(|_| next())).collect()
     }
 }

@@ -44,6 +44,20 @@ impl Views {
         }
         Ok(views)
     }
+
+    /// The mean of the probabilities of several views' answers; logits, rollout and selection stay those of the first.
+    ///
+    /// `None` without answers.
+    pub fn mean(answers: &[Answer]) -> Option<Answer> {
+        let mut answer = answers.first()?.clone();
+        let mean = |pick: fn(&Answer) -> &Vec<f32>| -> Vec<f32> {
+            let classes = pick(&answers[0]).len();
+            let sum = |class| answers.iter().map(|answer| f64::from(pick(answer)[class])).sum::<f64>();
+            (0..classes).map(|class| (sum(class) / answers.len() as f64) as f32).collect()
+        };
+        (answer.sa, answer.glca, answer.probability) = (mean(|a| &a.sa), mean(|a| &a.glca), mean(|a| &a.probability));
+        Some(answer)
+    }
 }
 
 /// Seven eighths of both sides of a photo, at 0, 1 or 2 halves of what is left over, from the left and from the top.
@@ -54,20 +68,6 @@ fn part(photo: &Photo, [x, y]: [usize; 2]) -> Result<Photo, PhotoError> {
     let rows = photo.rgb().chunks_exact(3 * width).skip(top).take(h);
     let rgb = rows.flat_map(|row| &row[3 * left..3 * (left + w)]).copied().collect();
     Photo::from_rgb(w as u32, h as u32, rgb)
-}
-
-/// The mean of the probabilities of several views' answers; logits, rollout and selection stay those of the first.
-///
-/// `None` without answers.
-pub(super) fn mean(answers: &[Answer]) -> Option<Answer> {
-    let mut answer = answers.first()?.clone();
-    let mean = |pick: fn(&Answer) -> &Vec<f32>| -> Vec<f32> {
-        let classes = pick(&answers[0]).len();
-        let sum = |class| answers.iter().map(|answer| f64::from(pick(answer)[class])).sum::<f64>();
-        (0..classes).map(|class| (sum(class) / answers.len() as f64) as f32).collect()
-    };
-    (answer.sa, answer.glca, answer.probability) = (mean(|a| &a.sa), mean(|a| &a.glca), mean(|a| &a.probability));
-    Some(answer)
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     fn probabilities_are_averaged() {
         let answer = |sa: [f32; 2], glca: [f32; 2]| crate::measure::calibration::tests::answer(&sa, &glca);
         let (a, b) = (answer([9f32.ln(), 0.0], [0.0, 0.0]), answer([0.0, 0.0], [0.0, 9f32.ln()]));
-        let mean = mean(&[a.clone(), b]).unwrap();
+        let mean = Views::mean(&[a.clone(), b]).unwrap();
         // SA: 0.9 and 0.5; GLCA: 0.5 and 0.1; the answer: 0.7 and 0.3.
         assert!((mean.sa[0] - 0.7).abs() < 1e-6 && (mean.glca[0] - 0.3).abs() < 1e-6);
         assert!((mean.probability[0] - 0.5).abs() < 1e-6);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Distances, FeaturesError};
 
 /// The identity of photos that are left out of every list.
-pub const JUNK: i32 = -1;
+const JUNK: i32 = -1;
 
 /// Who is on a list of photos, and which camera saw it.
 #[derive(Debug, Clone, Copy)]
