@@ -70,9 +70,8 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
 
 fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) {
     let _ = writeln!(text, "## Measures\n");
-    let row = |name: &str, score: Score| {
-        format!("| {name} | {:.2} % | {:.2} % |\n", 100.0 * score.top1, 100.0 * score.top5)
-    };
+    let row =
+        |name: &str, score: Score| format!("| {name} | {:.2} % | {:.2} % |\n", 100.0 * score.top1, 100.0 * score.top5);
     match (measures.and_then(|m| m.test.as_ref()), record.training.test_top1) {
         (Some(test), _) => {
             let _ = write!(text, "On {} test photos, which had no say in training:\n\n", test.photos);

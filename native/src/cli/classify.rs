@@ -64,7 +64,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         };
         let answer = backend.classify(&image)?;
         let calibrated = bundle.manifest.calibration.map(|c| (top(&answer.calibrated(c.temperature), labels, k), c));
-        let reaches = |(list, c): &(Vec<Prediction>, Calibration)| list.first().is_some_and(|p| p.probability >= c.threshold);
+        let reaches =
+            |(list, c): &(Vec<Prediction>, Calibration)| list.first().is_some_and(|p| p.probability >= c.threshold);
         results.push(Named {
             image: path.clone(),
             predictions: top(&answer.probability, labels, k),

@@ -144,8 +144,7 @@ pub(super) mod tests {
     fn both_branches_share_one_temperature() {
         // SA says [l, 0], GLCA [0, 0] (1/2 at every temperature): the mean is 5/8 where softmax(SA) is 3/4. Five of
         // eight right ask for exactly that: T = l / ln 3 again.
-        let answers: Vec<_> =
-            (0..8).map(|i| (answer(&[5.0, 0.0], &[0.0, 0.0]), usize::from(i >= 5))).collect();
+        let answers: Vec<_> = (0..8).map(|i| (answer(&[5.0, 0.0], &[0.0, 0.0]), usize::from(i >= 5))).collect();
         let found = temperature(&borrowed(&answers)).unwrap();
         assert!((found * 3f64.ln() / 5.0 - 1.0).abs() < 1e-5, "{found}");
     }
@@ -165,7 +164,9 @@ pub(super) mod tests {
     fn the_fitted_temperature_is_the_least_of_all() {
         let answers: Vec<_> = (0..40)
             .map(|i| {
-                let at = |k: usize| ((i * 7 + k * 13) % 11) as f32 - 3.0;
+                // Three of four lean towards the right class.
+                let lean = |k: usize| if i % 4 > 0 && k % 3 == i % 3 { 8.0 } else { 0.0 };
+                let at = |k: usize| lean(k) + ((i * 7 + k * 13) % 11) as f32 - 3.0;
                 (answer(&[at(0), at(1), at(2)], &[at(3), at(4), at(5)]), i % 3)
             })
             .collect();

@@ -86,7 +86,8 @@ mod tests {
         assert_eq!(confusion.photos(0, 2), 5);
         assert_eq!(confusion.photos(3, 3), 0);
         assert_eq!(confusion.per_class(), [[2, 7], [1, 1], [0, 3], [0, 0]]);
-        let pair = |right, named, photos, examples: &[usize]| Confused { right, named, photos, examples: examples.into() };
+        let pair =
+            |right, named, photos, examples: &[usize]| Confused { right, named, photos, examples: examples.into() };
         let all = [pair(0, 2, 5, &[1, 3, 8]), pair(2, 0, 2, &[4, 5]), pair(2, 1, 1, &[7])];
         assert_eq!(confusion.most_confused(30), all);
         assert_eq!(confusion.most_confused(1), all[..1]);

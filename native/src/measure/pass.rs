@@ -9,7 +9,7 @@ use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 use rayon::prelude::*;
 
-use super::{Views};
+use super::Views;
 use crate::data::Sample;
 use crate::decode::decode;
 
@@ -108,8 +108,11 @@ impl Pass<'_> {
     /// The answers to the photos of one forward pass.
     fn chunk(&self, inputs: Inputs) -> Vec<Result<Answer, String>> {
         let images: Vec<f32> = inputs.iter().flatten().flatten().copied().collect();
-        let answers =
-            if images.is_empty() { Vec::new() } else { self.network.classify(self.network.images(&images, self.device)) };
+        let answers = if images.is_empty() {
+            Vec::new()
+        } else {
+            self.network.classify(self.network.images(&images, self.device))
+        };
         let mut photos = answers.chunks(self.views.count());
         let mut next = || photos.next().and_then(Views::mean).ok_or_else(|| "the network gave no answer".to_owned());
         inputs.into_iter().map(|input| input.and_then(|_| next())).collect()

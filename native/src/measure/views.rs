@@ -72,10 +72,12 @@ fn part(photo: &Photo, [x, y]: [usize; 2]) -> Result<Photo, PhotoError> {
 
 #[cfg(test)]
 mod tests {
+    use finegrain::photo::Fit;
+
     use super::*;
 
     fn preprocessing() -> Preprocessing {
-        Preprocessing { resize: 8, crop: [8, 8], mean: [0.0; 3], std: [1.0; 3] }
+        Preprocessing { resize: 8, fit: Fit::Crop, crop: [8, 8], mean: [0.0; 3], std: [1.0; 3] }
     }
 
     /// 8 x 8 pixels whose red is 10 x + y.

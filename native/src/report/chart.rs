@@ -76,7 +76,10 @@ pub(super) fn reliability(bins: &[Bin], colour: usize) -> Result<String> {
     draw(0.0..1.0, 0.0..1.0, "confidence", &percent, Scale::Share, |chart| {
         let bars = bins.iter().enumerate().filter(|(_, bin)| bin.photos > 0).map(|(m, bin)| {
             let (left, right) = (m as f64 * width, (m + 1) as f64 * width);
-            Rectangle::new([(left + 0.08 * width, 0.0), (right - 0.08 * width, bin.accuracy)], COLOURS[colour].0.filled())
+            Rectangle::new(
+                [(left + 0.08 * width, 0.0), (right - 0.08 * width, bin.accuracy)],
+                COLOURS[colour].0.filled(),
+            )
         });
         chart.draw_series(bars)?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.stroke_width(1)))?;
@@ -131,7 +134,6 @@ fn draw(
         area.present()?;
         Ok(())
     };
-    let mut drawn = drawn;
     drawn().map_err(|error| anyhow!("a chart cannot be drawn: {error}"))?;
     Ok(svg.replace("#000000", "currentColor"))
 }

@@ -104,7 +104,10 @@ impl Looker {
     }
 
     fn check(&self, dataset: &Dataset) -> Result<()> {
-        ensure!(dataset.labels == self.labels, "the data set has other classes: give the one that the run was trained on");
+        ensure!(
+            dataset.labels == self.labels,
+            "the data set has other classes: give the one that the run was trained on"
+        );
         Ok(())
     }
 

@@ -40,7 +40,7 @@ impl History {
         let mut waits = Vec::new();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let Some(step) = line["step"].as_f64() else { continue };
-            let mut note = |list: &mut Vec<(f64, f64)>, value: &Value| {
+            let note = |list: &mut Vec<(f64, f64)>, value: &Value| {
                 if let Some(value) = value.as_f64().filter(|value| value.is_finite()) {
                     list.push((step, value));
                 }
@@ -72,7 +72,8 @@ fn held_out(line: &Value) -> &Value {
 /// Means of neighbours, so that at most [`POINTS`] are left.
 fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let part = points.len().div_ceil(POINTS).max(1);
-    let mean = |part: &[(f64, f64)], pick: fn(&(f64, f64)) -> f64| part.iter().map(pick).sum::<f64>() / part.len() as f64;
+    let mean =
+        |part: &[(f64, f64)], pick: fn(&(f64, f64)) -> f64| part.iter().map(pick).sum::<f64>() / part.len() as f64;
     points.chunks(part).map(|part| (mean(part, |p| p.0), mean(part, |p| p.1))).collect()
 }
 

@@ -20,7 +20,7 @@ pub(super) fn address(photo: &RgbImage) -> Result<String> {
         (longest > SIDE).then(|| resize(photo, shrunk(photo.width()), shrunk(photo.height()), FilterType::CatmullRom));
     let photo = small.as_ref().unwrap_or(photo);
     let mut jpeg = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+    let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     encoder.encode(photo.as_raw(), photo.width(), photo.height(), ExtendedColorType::Rgb8)?;
     Ok(format!("data:image/jpeg;base64,{}", base64(&jpeg)))
 }

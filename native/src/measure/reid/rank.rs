@@ -88,9 +88,8 @@ pub fn rank(distances: &Distances, query: Photos<'_>, gallery: Photos<'_>) -> Re
     };
     let found: Vec<Option<One>> = (0..queries).into_par_iter().map(one).collect();
     let counted: Vec<&One> = found.iter().flatten().collect();
-    let mean = |value: &dyn Fn(&One) -> f64| {
-        counted.iter().map(|one| value(one)).sum::<f64>() / counted.len().max(1) as f64
-    };
+    let mean =
+        |value: &dyn Fn(&One) -> f64| counted.iter().map(|one| value(one)).sum::<f64>() / counted.len().max(1) as f64;
     let within = |place: usize| mean(&|one| f64::from(u8::from(one.first <= place)));
     Ok(Ranking {
         map: mean(&|one| one.average_precision),
