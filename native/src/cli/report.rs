@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let about = |run: &PathBuf| About { run: run.clone(), finished: run.join("run.json").exists() };
     let reported = Reported { bytes: page.len(), runs: args.runs.iter().map(about).collect(), report: out };
     output.print(&reported, |reported| {
-        format!("{}: {:.1} MB, open it in a browser", reported.report.display(), reported.bytes as f64 / 1e6)
+        format!("{}: {} kB, open it in a browser", reported.report.display(), reported.bytes.div_ceil(1000))
     })?;
     Ok(Outcome::Good)
 }

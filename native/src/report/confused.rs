@@ -68,10 +68,10 @@ impl Looker {
         Ok(Self { network, device, workers, preprocessing, labels })
     }
 
-    /// Measures the test photos.
+    /// Measures the held-out and the test photos, as the trainer does at the end of a run.
     pub(super) fn measure(&self, dataset: &Dataset) -> Result<Measures> {
         self.check(dataset)?;
-        of_run(&self.pass(), &[], &dataset.test)
+        of_run(&self.pass(), &dataset.held_out, &dataset.test)
     }
 
     /// Looks at the most confused pairs of the test photos.

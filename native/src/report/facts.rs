@@ -64,18 +64,27 @@ pub(super) fn facts(run: &Run) -> Vec<(&'static str, String)> {
                 "Network",
                 format!("{} blocks, width {}, {} heads", architecture.depth, architecture.dim, architecture.heads),
             ),
-            ("Parameters", architecture.parameters().unwrap_or_default().to_string()),
+            ("Parameters", format!("{:.2} million", architecture.parameters().unwrap_or_default() as f64 / 1e6)),
             ("Training photos", training.train_photos.to_string()),
+            ("Held-out photos", training.held_out_photos.to_string()),
             ("Test photos", training.test_photos.to_string()),
             ("Epochs, steps", format!("{}, {}", training.epochs, training.steps)),
             ("Time of training", format!("{} on {}", duration(training.seconds), training.device)),
             ("Last epoch's loss", format!("{:.4}", training.final_train_loss)),
             ("Trained with", format!("finegrain {}", training.finegrain)),
         ]);
+        if let Some(best) = training.best {
+            let what =
+                format!("epoch {}: {} of the held-out photos, loss {:.4}", best.epoch, percent(best.top1), best.loss);
+            facts.push(("Best epoch", what));
+        }
         history(training, &mut facts);
     }
     if let Some(waiting) = run.history.waiting {
         facts.push(("Waiting for photos", format!("{} of each step", percent(waiting))));
+    }
+    if let Some(peak) = run.history.peak_mib {
+        facts.push(("Peak memory", format!("{peak:.0} MiB")));
     }
     if let Some(sha256) = &run.sha256 {
         facts.push(("SHA-256 of the weights", sha256.clone()));

@@ -21,6 +21,10 @@ pub(super) struct History {
     pub(super) epoch_accuracy: Vec<(f64, f64)>,
     /// Accuracy on the held-out photos after each epoch.
     pub(super) held_out: Vec<(f64, f64)>,
+    /// Mean negative log-likelihood of their classes.
+    pub(super) held_out_loss: Vec<(f64, f64)>,
+    /// The most memory that the process has held, in MiB.
+    pub(super) peak_mib: Option<f64>,
     /// Mean share of the steps spent waiting for photos.
     pub(super) waiting: Option<f64>,
     /// Epoch of the last line, from 1; 0 before the first.
@@ -37,7 +41,7 @@ impl History {
 
     fn parse(text: &str) -> Self {
         let mut history = Self::default();
-        let mut waits = Vec::new();
+        let (mut waits, mut peaks) = (Vec::new(), Vec::new());
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let Some(step) = line["step"].as_f64() else { continue };
             let note = |list: &mut Vec<(f64, f64)>, value: &Value| {
@@ -50,23 +54,20 @@ impl History {
             note(&mut waits, &line["waiting"]);
             note(&mut history.epoch_loss, &line["epoch_loss"]);
             note(&mut history.epoch_accuracy, &line["epoch_accuracy"]);
-            note(&mut history.held_out, held_out(&line));
+            note(&mut history.held_out, &line["held_out_top1"]);
+            note(&mut history.held_out_loss, &line["held_out_loss"]);
+            note(&mut peaks, &line["peak_mib"]);
             history.step = history.step.max(step as u64);
             history.epoch = history.epoch.max(line["epoch"].as_u64().unwrap_or(0));
         }
         history.loss = thinned(&history.loss);
         history.rate = thinned(&history.rate);
+        history.peak_mib = peaks.last().map(|peak| peak.1);
         if !waits.is_empty() {
             history.waiting = Some(waits.iter().map(|wait| wait.1).sum::<f64>() / waits.len() as f64);
         }
         history
     }
-}
-
-/// Accuracy of the answer on the held-out photos, as one number or among others.
-fn held_out(line: &Value) -> &Value {
-    let held_out = &line["held_out"];
-    if held_out.is_object() { &held_out["answer"] } else { held_out }
 }
 
 /// Means of neighbours, so that at most [`POINTS`] are left.
@@ -88,9 +89,9 @@ mod tests {
             "\nno json\n",
             r#"{"step":2,"epoch":1,"loss":1.0,"lr":0.2,"waiting":0.75}"#,
             "\n",
-            r#"{"step":2,"epoch":1,"epoch_loss":1.5,"epoch_accuracy":0.5,"held_out":{"answer":0.25,"sa":0.5}}"#,
+            r#"{"step":2,"epoch":1,"epoch_loss":1.5,"epoch_accuracy":0.5,"held_out_top1":0.25,"held_out_loss":3.0,"peak_mib":512.0}"#,
             "\n",
-            r#"{"step":3,"epoch":2,"epoch_loss":0.5,"held_out":0.75}"#,
+            r#"{"step":3,"epoch":2,"epoch_loss":0.5,"held_out_top1":0.75}"#,
             "\n",
             r#"{"step":4,"epoch":2,"loss":0."#,
         ));
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(history.epoch_loss, [(2.0, 1.5), (3.0, 0.5)]);
         assert_eq!(history.epoch_accuracy, [(2.0, 0.5)]);
         assert_eq!(history.held_out, [(2.0, 0.25), (3.0, 0.75)]);
+        assert_eq!((history.held_out_loss, history.peak_mib), (vec![(2.0, 3.0)], Some(512.0)));
         assert_eq!((history.waiting, history.epoch, history.step), (Some(0.5), 2, 3));
         assert_eq!(History::parse(""), History::default());
     }

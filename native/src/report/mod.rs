@@ -42,10 +42,13 @@ pub fn report(folders: &[&Path], data: Option<&Path>, say: &dyn Fn(&str)) -> Res
 /// Photos of the most confused pairs; measures a finished run that has no measures first.
 fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
     let Some(record) = &run.record else { return Ok(Shown::default()) };
-    let dataset = Dataset::open(record.training.recipe.data.kind, data)?;
+    let recipe = &record.training.recipe;
+    let mut dataset = Dataset::open(recipe.data.kind, data)?;
+    dataset.hold_out(recipe.data.held_out, recipe.train.seed);
     let network = confused::Looker::open(&run.folder, record)?;
-    if run.measures.is_none() && !dataset.test.is_empty() {
-        say(&format!("\"{}\" has no measures yet: naming its {} test photos", run.name, dataset.test.len()));
+    if run.measures.is_none() && !(dataset.test.is_empty() && dataset.held_out.is_empty()) {
+        let photos = dataset.test.len() + dataset.held_out.len();
+        say(&format!("\"{}\" has no measures.json: naming its {photos} test and held-out photos", run.name));
         run.measures = Some(network.measure(&dataset)?);
     }
     match run.measures.as_ref().and_then(|measures| measures.test.as_ref()) {

@@ -25,9 +25,13 @@ pub(super) fn address(photo: &RgbImage) -> Result<String> {
     Ok(format!("data:image/jpeg;base64,{}", base64(&jpeg)))
 }
 
-/// A photo with the rollout of its patches over it, from unseen (dark) to what mattered most (bright and yellow).
+/// Colours of a rollout from where the network did not look to where it looked most.
+const HEAT: [[f32; 3]; 4] = [[20.0, 11.0, 53.0], [130.0, 37.0, 103.0], [229.0, 92.0, 48.0], [252.0, 230.0, 120.0]];
+
+/// A photo in grey under the rollout of its patches, from dark violet to yellow.
 ///
-/// `rollout` is `[N + 1]`, class token first; `patch` the side of a patch in pixels.
+/// `rollout` is `[N + 1]`, class token first; `patch` the side of a patch in pixels. A few patches far above the others
+/// would leave those dark: the scale goes from the 10th to the 98th hundredth.
 ///
 /// # Errors
 /// A rollout that is not that of this photo.
@@ -37,22 +41,27 @@ pub(super) fn heat(photo: &Photo, rollout: &[f32], patch: usize) -> Result<RgbIm
     let [columns, rows] = [width, height].map(|side| side / patch.max(1) as u32);
     let patches = rollout.get(1..).unwrap_or_default();
     ensure!(patches.len() == (columns * rows) as usize && !patches.is_empty(), "the rollout does not cover the photo");
-    let low = patches.iter().copied().fold(f32::INFINITY, f32::min);
-    let high = patches.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let share = |value: f32| if high > low { (value - low) / (high - low) } else { 0.0 };
+    let mut sorted = patches.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let [low, high] = [0.1, 0.98].map(|part: f64| sorted[(part * (sorted.len() - 1) as f64).round() as usize]);
+    let share = |value: f32| if high > low { ((value - low) / (high - low)).clamp(0.0, 1.0) } else { 0.0 };
     let grid: ImageBuffer<Rgb<f32>, Vec<f32>> =
         ImageBuffer::from_fn(columns, rows, |x, y| Rgb([share(patches[(y * columns + x) as usize]); 3]));
     let smooth = resize(&grid, width, height, FilterType::Triangle);
     Ok(RgbImage::from_fn(width, height, |x, y| {
-        // The square root lifts what lies in the middle: a rollout has few high values.
-        let heat = smooth.get_pixel(x, y).0[0].clamp(0.0, 1.0).sqrt();
-        let pixel = plain.get_pixel(x, y).0;
-        let bright = [255.0, 214.0, 60.0];
-        Rgb([0, 1, 2].map(|c| {
-            let lit = f32::from(pixel[c]) * (0.25 + 0.75 * heat);
-            (lit + (bright[c] - lit) * 0.35 * heat).round().clamp(0.0, 255.0) as u8
-        }))
+        let [red, green, blue] = plain.get_pixel(x, y).0.map(f32::from);
+        let grey = 0.299 * red + 0.587 * green + 0.114 * blue;
+        let colour = colour(smooth.get_pixel(x, y).0[0].clamp(0.0, 1.0));
+        Rgb(colour.map(|value| (0.5 * grey + 0.5 * value).round().clamp(0.0, 255.0) as u8))
     }))
+}
+
+/// The colour of a share from 0 to 1.
+fn colour(share: f32) -> [f32; 3] {
+    let place = share * (HEAT.len() - 1) as f32;
+    let stop = (place as usize).min(HEAT.len() - 2);
+    let part = place - stop as f32;
+    [0, 1, 2].map(|c| HEAT[stop][c] + (HEAT[stop + 1][c] - HEAT[stop][c]) * part)
 }
 
 /// A photo as the crate `image` has it.
@@ -102,11 +111,15 @@ mod tests {
     fn the_brightest_patch_is_where_the_rollout_is_highest() {
         let photo = Photo::from_rgb(32, 16, vec![100; 3 * 32 * 16]).unwrap();
         // Two rows of four patches; the third of the second row counts most. The class token's own value does not.
-        let rollout = [9.0, 0.0, 0.1, 0.1, 0.0, 0.1, 0.1, 0.9, 0.1];
+        let rollout = [9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0];
         let heat = heat(&photo, &rollout, 8).unwrap();
         let at = |x, y| heat.get_pixel(x, y).0;
-        assert!(at(20, 12)[0] > 140 && at(20, 12)[0] > at(20, 12)[2], "{:?}", at(20, 12));
-        assert_eq!(at(2, 2), [25, 25, 25], "a quarter of the photo's own");
+        // Half of the grey 100 and half of the first and of the last colour.
+        let near = |a: [u8; 3], b: [u8; 3], by: u8| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= by);
+        assert!(near(at(1, 1), [60, 56, 77], 1), "{:?}", at(1, 1));
+        // Not quite the patch's middle.
+        assert!(near(at(20, 12), [176, 165, 110], 20), "{:?}", at(20, 12));
+        assert!(at(20, 12)[0] > at(12, 12)[0] && at(20, 12)[0] > at(20, 4)[0]);
         assert!(super::heat(&photo, &rollout[..5], 8).is_err());
     }
 

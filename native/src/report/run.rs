@@ -20,6 +20,8 @@ pub struct Run {
     pub(super) name: String,
     /// The resolved recipe, without folders of this machine.
     pub(super) recipe: Value,
+    /// The same as the run's own file has it, in its order.
+    pub(super) recipe_text: String,
     /// Its log.
     pub(super) history: History,
     /// `run.json`, once it has finished.
@@ -38,23 +40,26 @@ impl Run {
     pub fn read(folder: &Path) -> Result<Self> {
         let record = if folder.join("run.json").exists() { Some(RunRecord::read(folder)?) } else { None };
         let config = folder.join("config.toml");
-        let mut recipe = match (fs::read_to_string(&config), &record) {
-            (Ok(text), _) => {
-                let table: toml::Table =
-                    toml::from_str(&text).with_context(|| format!("\"{}\" is damaged", config.display()))?;
-                serde_json::to_value(table)?
-            }
-            (Err(_), Some(record)) => serde_json::to_value(&record.training.recipe)?,
+        let text = match (fs::read_to_string(&config), &record) {
+            (Ok(text), _) => text,
+            (Err(_), Some(record)) => toml::to_string(&record.training.recipe)?,
             (Err(_), None) => bail!(
                 "\"{}\" is not the folder of a training run: it holds neither run.json nor config.toml",
                 folder.display()
             ),
         };
-        if let Some(init) = recipe.pointer_mut("/train/init")
-            && let Some(name) = init.as_str().and_then(|path| Path::new(path).file_name())
+        let mut recipe: toml::Table =
+            toml::from_str(&text).with_context(|| format!("\"{}\" is damaged", config.display()))?;
+        let mut recipe_text = text;
+        let init = recipe.get_mut("train").and_then(|train| train.get_mut("init"));
+        if let Some(init) = init
+            && let Some(path) = init.as_str().map(str::to_owned)
+            && let Some(name) = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned())
         {
-            *init = name.to_string_lossy().into();
+            recipe_text = recipe_text.replace(&path, &name);
+            *init = name.into();
         }
+        let recipe = serde_json::to_value(recipe)?;
         let weights = folder.join("model.safetensors");
         let sha256 = match (&record, fs::read(&weights)) {
             (None, _) => None,
@@ -65,7 +70,7 @@ impl Run {
         let name = absolute.file_name().map_or_else(|| "run".into(), |name| name.to_string_lossy().into_owned());
         let history = History::read(&folder.join("log.jsonl"));
         let measures = Measures::read(folder)?;
-        Ok(Self { folder: folder.to_owned(), name, recipe, history, record, measures, sha256 })
+        Ok(Self { folder: folder.to_owned(), name, recipe, recipe_text, history, record, measures, sha256 })
     }
 
     /// The name for people.

@@ -88,12 +88,13 @@ fn training(run: &Run) -> Result<Markup> {
     let loss = [
         Series { name: "batches", points: &history.loss, colour: 0 },
         Series { name: "mean of each epoch", points: &history.epoch_loss, colour: 1 },
+        Series { name: "held-out photos", points: &history.held_out_loss, colour: 2 },
     ];
     let accuracy = [
         Series { name: "augmented training photos", points: &history.epoch_accuracy, colour: 0 },
-        Series { name: "held-out photos", points: &history.held_out, colour: 1 },
+        Series { name: "held-out photos", points: &history.held_out, colour: 2 },
     ];
-    let rate = [Series { name: "learning rate", points: &history.rate, colour: 2 }];
+    let rate = [Series { name: "learning rate", points: &history.rate, colour: 0 }];
     let charts = [
         ("Loss", &loss[..], Scale::Plain),
         ("Accuracy", &accuracy[..], Scale::Share),
@@ -181,8 +182,8 @@ fn confused(run: &Run, measured: &Measured, of: &str, shown: &Shown) -> Markup {
                 h2 { "Most confused" }
                 @if !shown.pairs.is_empty() {
                     p.note { "Each photo as the network saw it, and where it looked (attention rollout, bright where it looked "
-                        "most). The photos are those of the data set: its terms apply to this page, which may not be for "
-                        "passing on." }
+                        "most). The photos are those of the data set, whose terms then apply to this page too: read "
+                        "them before you pass it on." }
                 }
                 ol.pairs {
                     @for (place, pair) in measured.confused.iter().enumerate() {
@@ -194,10 +195,9 @@ fn confused(run: &Run, measured: &Measured, of: &str, shown: &Shown) -> Markup {
                             }
                             @if let Some(photos) = shown.pairs.get(place) {
                                 div.photos {
-                                    (look(&photos.misnamed, &format!("{} named as {}", run.label(pair.right), run.label(pair.named)),
-                                        "misnamed"))
+                                    (look(&photos.misnamed, &format!("{} named as {}", run.label(pair.right), run.label(pair.named))))
                                     @if let Some(other) = &photos.other {
-                                        (look(other, &format!("A training photo of {}", run.label(pair.named)), "training photo"))
+                                        (look(other, &format!("A training photo of {}", run.label(pair.named))))
                                     }
                                 }
                             }
@@ -209,12 +209,12 @@ fn confused(run: &Run, measured: &Measured, of: &str, shown: &Shown) -> Markup {
     }
 }
 
-fn look(look: &Look, title: &str, kind: &str) -> Markup {
+fn look(look: &Look, title: &str) -> Markup {
     html! {
         figure.look {
             img src=(look.photo) alt=(title);
             img src=(look.heat) alt=(format!("{title}: where the network looked"));
-            figcaption { (title) " (" (kind) ", " (format!("{:.0} %", 100.0 * look.probability)) " sure)" }
+            figcaption { (title) ", " (format!("{:.0} %", 100.0 * look.probability)) " sure" }
         }
     }
 }
@@ -247,7 +247,6 @@ fn classes(run: &Run, measured: &Measured, of: &str) -> Markup {
 }
 
 fn origin(run: &Run) -> Markup {
-    let recipe = toml::to_string(&run.recipe).unwrap_or_else(|error| format!("cannot be written: {error}"));
     html! {
         section {
             h2 { "How it was made" }
@@ -257,7 +256,7 @@ fn origin(run: &Run) -> Markup {
                 }
             }
             h3 { "The whole recipe" }
-            pre { (recipe) }
+            pre { (run.recipe_text) }
         }
     }
 }

@@ -32,7 +32,10 @@ fn place() -> &'static Path {
                 }
             }
         }
-        fs::write(folder.path().join("tiny.toml"), TINY.replace("epochs = 4", "epochs = 2")).unwrap();
+        let held_out = TINY.replace("kind = \"folder\"", "kind = \"folder\"\nheld_out = 0.25");
+        assert_ne!(held_out, TINY);
+        let recipe = held_out.replace("epochs = 4", "epochs = 2");
+        fs::write(folder.path().join("tiny.toml"), recipe).unwrap();
         json(
             finegrain(["train", "--device", "cpu"])
                 .arg(folder.path().join("tiny.toml"))
@@ -91,7 +94,7 @@ fn a_run_measures_itself() {
     assert_eq!((test.photos, test.per_class.len()), (9, 3));
     assert_eq!(test.answer.top1, record.training.test_top1.unwrap().answer);
     assert_eq!(test.glca.unwrap().top1, record.training.test_top1.unwrap().glca.unwrap());
-    assert!(measures.calibration.is_none() && measures.held_out.is_none(), "nothing was held out");
+    assert_eq!((measures.calibration.unwrap().photos, measures.held_out.unwrap().photos), (6, 6), "a quarter of 24");
 }
 
 #[test]
