@@ -4,9 +4,9 @@ use super::Run;
 use super::ablation::Spread;
 use crate::train::Training;
 
-/// A share as a percentage.
+/// A share as a percentage, not to be broken between number and sign.
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+    format!("{:.2}\u{a0}%", 100.0 * share)
 }
 
 /// A mean with its standard deviation, in percent.
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!(percent(0.12345), "12.35 %");
+        assert_eq!(percent(0.12344), "12.34\u{a0}%");
         assert_eq!([90.0, 600.0, 9000.0].map(duration), ["90 s", "10 min", "2.5 h"]);
         assert_eq!(spread(Some(Spread { mean: 0.5, deviation: Some(0.0123) })), "50.00 ± 1.23");
         assert_eq!(spread(Some(Spread { mean: 0.5, deviation: None })), "50.00");

@@ -214,7 +214,7 @@ fn look(look: &Look, title: &str) -> Markup {
         figure.look {
             img src=(look.photo) alt=(title);
             img src=(look.heat) alt=(format!("{title}: where the network looked"));
-            figcaption { (title) ", " (format!("{:.0} %", 100.0 * look.probability)) " sure" }
+            figcaption { (title) ", " (format!("{:.0}\u{a0}%", 100.0 * look.probability)) " sure" }
         }
     }
 }
