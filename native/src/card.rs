@@ -7,6 +7,7 @@ use finegrain::architecture::Mechanism;
 use finegrain::bundle::Manifest;
 use finegrain::tensors::Precision;
 
+use crate::data::DatasetKind;
 use crate::measure::{Measured, Measures, Score};
 use crate::train::{RunRecord, Training};
 
@@ -31,12 +32,12 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
     let _ = writeln!(
         text,
         "Names what a photo shows: one of {} classes, from \"{}\" to \"{}\" (all of them are in `manifest.json`). \
-         Trained with finegrain on {} photos in the layout `{}`.\n",
+         Trained with finegrain on {} photos of {}.\n",
         architecture.classes,
         plain(first.map_or("", String::as_str)),
         plain(last.map_or("", String::as_str)),
         record.training.train_photos,
-        layout(record),
+        source(record),
     );
     let mechanism = match &architecture.mechanism {
         Mechanism::None => "no further mechanism".to_owned(),
@@ -96,7 +97,7 @@ fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) 
         text,
         "\nMeasured by the trainer's network, before the weights were rounded for this bundle. This measures the bundle \
          itself:\n\n```\nfinegrain eval --bundle THIS_FOLDER --data DATA_SET --dataset {}\n```\n",
-        layout(record)
+        record.training.recipe.data.kind.key()
     );
 }
 
@@ -181,10 +182,12 @@ fn limits(text: &mut String, manifest: &Manifest) {
     );
 }
 
-/// The name of the data set's layout, as `--dataset` takes it.
-fn layout(record: &RunRecord) -> String {
-    let kind = serde_json::to_value(record.training.recipe.data.kind).ok();
-    kind.as_ref().and_then(|kind| kind.as_str()).unwrap_or("folder").to_owned()
+/// The data set, for people.
+fn source(record: &RunRecord) -> String {
+    match record.training.recipe.data.kind {
+        DatasetKind::Folder => "a folder of classes".into(),
+        kind => format!("{} or a subset of it", kind.name()),
+    }
 }
 
 /// A name on one line, without what Markdown takes for markup.

@@ -17,7 +17,7 @@ pub use calibration::{KEPT, calibrate, log_likelihood, temperature, threshold};
 pub use confusion::{Confused, Confusion};
 pub use measured::{Calibrated, Measured, Skipped, Tally};
 pub use pass::{Named, Pass};
-pub use reid::{Distances, Features, FeaturesError, Metric, Photos, Ranking, Rerank, distances, rank, rerank};
+pub use reid::{Distances, Features, FeaturesError, Metric, Photos, Ranking, Rerank, distances, numbers, rank, rerank};
 pub use reliability::{BINS, Bin, Reliability};
 pub use run::{Measures, of_run};
 pub use score::{Score, Scores};

@@ -11,7 +11,6 @@ use rayon::prelude::*;
 
 use super::Views;
 use crate::data::Sample;
-use crate::decode::decode;
 
 /// Inputs per forward pass.
 const BATCH: usize = 8;
@@ -100,7 +99,7 @@ impl Pass<'_> {
     }
 
     fn input(&self, sample: &Sample) -> Result<Vec<f32>, String> {
-        let photo = decode(&sample.path).map_err(|error| error.to_string())?;
+        let photo = sample.photo().map_err(|error| error.to_string())?;
         let unusable = |error| format!("\"{}\" cannot be used: {error}", sample.path.display());
         self.views.of(&photo, self.preprocessing).map_err(unusable)
     }

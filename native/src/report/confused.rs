@@ -11,7 +11,6 @@ use finegrain::tensors::TensorMap;
 
 use super::picture;
 use crate::data::{Dataset, Sample};
-use crate::decode::decode;
 use crate::measure::{Measured, Measures, Pass, Views, of_run};
 use crate::train::{DeviceChoice, RunRecord};
 
@@ -112,7 +111,7 @@ impl Looker {
     }
 
     fn at(&self, sample: &Sample) -> Result<Look> {
-        let cropped = self.preprocessing.crop(&decode(&sample.path)?)?;
+        let cropped = self.preprocessing.crop(&sample.photo()?)?;
         let named = self.pass().answers(std::slice::from_ref(sample))?.pop();
         let answer = named.context("the network gave no answer")?.answer.map_err(|reason| anyhow!(reason))?;
         let heat = picture::heat(&cropped, &answer.rollout, self.network.architecture().patch_size)?;

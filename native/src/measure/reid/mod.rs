@@ -5,7 +5,7 @@ mod rank;
 mod rerank;
 
 pub use features::{Distances, Features, FeaturesError, Metric, distances};
-pub use rank::{Photos, Ranking, rank};
+pub use rank::{Photos, Ranking, numbers, rank};
 pub use rerank::{Rerank, rerank};
 
 #[cfg(test)]

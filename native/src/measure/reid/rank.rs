@@ -3,7 +3,7 @@
 //! Rules of the Market-1501 protocol (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015), which
 //! DukeMTMC-reID, MSMT17, CUHK03-NP and VeRi-776 share: gallery photos of the query's identity from the query's own
 //! camera are left out of its list, and so are photos of identity -1 ("junk": parts of people, double detections).
-//! Identity 0 ("distractors") is nobody's match and stays. A query without any match in its list is not counted.
+//! Distractors (0000) are nobody's match and stay. A query without any match in its list is not counted.
 //!
 //! Average precision is the mean of the precisions at the matches, as torchreid and fast-reid compute it and papers
 //! since print it; the MATLAB code of 2015 averages neighbouring precisions, which gives slightly other values. mINP is
@@ -13,9 +13,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Distances, FeaturesError};
+use crate::data::reid::ReidSample;
 
 /// The identity of photos that are left out of every list.
 const JUNK: i32 = -1;
+
+/// The identity of distractors; 0 is somebody in MSMT17.
+const NOBODY: i32 = i32::MAX;
 
 /// Who is on a list of photos, and which camera saw it.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +28,14 @@ pub struct Photos<'a> {
     pub identities: &'a [i32],
     /// Camera of each photo.
     pub cameras: &'a [i32],
+}
+
+/// Identities and cameras of a data set's photos, as [`Photos`] borrows them. A distractor gets a number of its own,
+/// which nobody who is searched for has.
+pub fn numbers(samples: &[ReidSample]) -> (Vec<i32>, Vec<i32>) {
+    let small = |number: usize| i32::try_from(number).unwrap_or(NOBODY);
+    let identity = |sample: &ReidSample| sample.identity.known().map_or(NOBODY, small);
+    (samples.iter().map(identity).collect(), samples.iter().map(|sample| small(sample.camera)).collect())
 }
 
 /// The measures of a ranking, shares from 0 to 1.
@@ -105,6 +117,7 @@ pub fn rank(distances: &Distances, query: Photos<'_>, gallery: Photos<'_>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::reid::Identity;
 
     fn near(found: f64, expected: f64) {
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");
@@ -154,6 +167,13 @@ mod tests {
             let gallery = Photos { identities: &identities, cameras: &[2, 2] };
             near(rank(&distances, query, gallery).unwrap().map, 0.5);
         }
+    }
+
+    #[test]
+    fn a_distractor_is_nobody() {
+        let sample = |identity, camera| ReidSample { path: "x".into(), identity, camera };
+        let samples = [sample(Identity::Known(0), 2), sample(Identity::Distractor, 3), sample(Identity::Known(7), 1)];
+        assert_eq!(numbers(&samples), (vec![0, NOBODY, 7], vec![2, 3, 1]));
     }
 
     #[test]
