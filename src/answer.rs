@@ -21,6 +21,30 @@ pub struct Answer {
     pub selected: Vec<u32>,
 }
 
+impl Answer {
+    /// The answer at a temperature: the mean of `softmax(logits_sa / temperature)` and `softmax(logits_glca /
+    /// temperature)`, or SA's alone without GLCA, `[classes]`; 1 gives [`Answer::probability`].
+    ///
+    /// Where both branches disagree another class may come first than without a temperature. Temperature scaling is
+    /// that of Guo et al. 2017, applied to each branch before the mean. `temperature` is above 0.
+    pub fn calibrated(&self, temperature: f32) -> Vec<f32> {
+        let sa = softmax(&self.logits_sa, f64::from(temperature));
+        if self.logits_glca.len() != sa.len() {
+            return sa.into_iter().map(|p| p as f32).collect();
+        }
+        let glca = softmax(&self.logits_glca, f64::from(temperature));
+        sa.into_iter().zip(glca).map(|(sa, glca)| (0.5 * (sa + glca)) as f32).collect()
+    }
+}
+
+/// Softmax of `logits / temperature`, in f64, as long as `logits`.
+pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.iter().map(|&l| ((f64::from(l) - f64::from(highest)) / temperature).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
 /// One class and its probability.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
@@ -46,6 +70,30 @@ pub fn top(probability: &[f32], labels: &[String], k: usize) -> Vec<Prediction> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn answer(logits_sa: Vec<f32>, logits_glca: Vec<f32>) -> Answer {
+        let empty = Vec::new;
+        let (sa, glca, probability, rollout) = (empty(), empty(), empty(), empty());
+        Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected: Vec::new() }
+    }
+
+    #[test]
+    fn a_temperature_flattens_each_branch_before_the_mean() {
+        // softmax([ln 9, 0]) is [9, 1] / 10, at temperature 2 [3, 1] / 4; softmax([0, 0]) is even at every temperature.
+        let both = answer(vec![9f32.ln(), 0.0], vec![0.0, 0.0]);
+        for (temperature, expected) in [(1.0, [0.7, 0.3]), (2.0, [0.625, 0.375])] {
+            for (found, expected) in both.calibrated(temperature).iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+        let alone = answer(vec![9f32.ln(), 0.0], Vec::new()).calibrated(2.0);
+        assert!((alone[0] - 0.75).abs() < 1e-6 && (alone[1] - 0.25).abs() < 1e-6, "{alone:?}");
+    }
+
+    #[test]
+    fn large_logits_stay_finite() {
+        assert_eq!(answer(vec![3e38, -3e38, 0.0], Vec::new()).calibrated(0.01), [1.0, 0.0, 0.0]);
+    }
 
     #[test]
     fn top_orders_by_probability_then_by_class() {

@@ -31,6 +31,7 @@ fn bundle() -> Bundle {
             labels: (0..5).map(|class| format!("class {class}")).collect(),
             precision: Precision::F32,
             files: Vec::new(),
+            calibration: None,
             training: json!({ "seed": 1 }),
         },
         weights,

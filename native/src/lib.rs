@@ -6,6 +6,8 @@
 #[cfg(feature = "full")]
 pub mod backend;
 #[cfg(feature = "full")]
+pub mod card;
+#[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]
 pub mod data;
@@ -14,7 +16,9 @@ pub mod decode;
 #[cfg(feature = "full")]
 pub mod golden;
 #[cfg(feature = "full")]
-pub mod score;
+pub mod measure;
+#[cfg(feature = "full")]
+pub mod report;
 pub mod serve;
 #[cfg(feature = "full")]
 pub mod store;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use finegrain::bundle::{Bundle, BundleError, MANIFEST, Manifest};
+use finegrain::bundle::{Bundle, BundleError, CARD, MANIFEST, Manifest};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -38,6 +38,18 @@ fn check_sizes(dir: &Path, manifest: &[u8]) -> Result<(), BundleError> {
 /// # Errors
 /// A folder that holds something else, a full disk, or a bundle that does not pass its own checks.
 pub fn write(bundle: &Bundle, dir: &Path) -> Result<()> {
+    write_with_card(bundle, dir, |_| Ok(None))
+}
+
+/// [`write`], with the model card that `card` makes of the written manifest beside the files.
+///
+/// # Errors
+/// Those of [`write`] and of `card`.
+pub fn write_with_card(
+    bundle: &Bundle,
+    dir: &Path,
+    card: impl FnOnce(&Manifest) -> Result<Option<String>>,
+) -> Result<()> {
     let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if occupied && !dir.join(MANIFEST).is_file() || dir.is_file() {
         bail!("\"{}\" exists and is not a bundle: choose another folder for --out", dir.display());
@@ -50,7 +62,10 @@ pub fn write(bundle: &Bundle, dir: &Path) -> Result<()> {
     for (name, content) in files {
         fs::write(new.path().join(name), content).with_context(cannot)?;
     }
-    open(new.path())?;
+    let written = open(new.path())?;
+    if let Some(card) = card(&written.manifest)? {
+        fs::write(new.path().join(CARD), card).with_context(cannot)?;
+    }
     readable(new.path()).with_context(cannot)?;
     // A folder cannot be replaced in one step: the old one is moved aside, and back if the new one cannot take its place.
     let old = TempDir::with_prefix_in(".old-", &parent).with_context(cannot)?;
@@ -115,7 +130,7 @@ pub fn list(index: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
 }
 
 /// Writes a whole file or leaves the old one.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = NamedTempFile::new_in(parent(path))?;
     file.write_all(content)?;
     #[cfg(unix)]

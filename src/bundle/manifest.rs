@@ -37,10 +37,43 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// How the weights are stored.
     pub precision: Precision,
-    /// The other files.
+    /// The files that are loaded. What else lies in the folder (the model card `README.md`) is for people, is never
+    /// read by a program and is not listed.
     pub files: Vec<FileEntry>,
+    /// What the probabilities are worth, where it was measured; bundles of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Where the weights come from: recipe, data, versions, measures.
     pub training: serde_json::Value,
+}
+
+/// What was fitted on held-out training photos so that probabilities can be taken at their word.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Logits of both branches are divided by it before softmax ([`crate::answer::Answer::calibrated`]); above 0.
+    pub temperature: f32,
+    /// A photo whose highest calibrated probability is below this is "not recognised"; from 0 to 1.
+    pub threshold: f32,
+    /// Held-out photos that both were chosen on.
+    pub photos: usize,
+}
+
+impl Calibration {
+    /// Checks that probabilities can be computed with it.
+    ///
+    /// # Errors
+    /// [`BundleError::Field`].
+    pub fn check(&self) -> Result<(), BundleError> {
+        let Self { temperature, threshold, .. } = *self;
+        if !temperature.is_finite() || temperature <= 0.0 {
+            return Err(BundleError::Field(format!("the temperature is {temperature}, it must be finite and above 0")));
+        }
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(BundleError::Field(format!("the threshold is {threshold}, it must be from 0 to 1")));
+        }
+        Ok(())
+    }
 }
 
 /// One file of a bundle.
@@ -111,6 +144,9 @@ impl Manifest {
         if self.preprocessing.crop != [height, width] {
             let [h, w] = self.preprocessing.crop;
             return fail(format!("the crop is {h} x {w} pixels, the network takes {height} x {width}"));
+        }
+        if let Some(calibration) = &self.calibration {
+            calibration.check()?;
         }
         self.check_labels()?;
         self.check_files()

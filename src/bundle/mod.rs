@@ -1,8 +1,9 @@
 //! The web bundle: a trained network as the page and the command line load it.
 //!
 //! Three files: `manifest.json` (what it is, what it consists of), `model.safetensors` (weights under timm's names) and
-//! `trace.safetensors` (a golden trace, to test a device with). Everything here works in memory; whoever calls fetches
-//! the files. A bundle is hostile until it is checked: sizes are bounded before anything is allocated.
+//! `trace.safetensors` (a golden trace, to test a device with). `README.md`, the model card, may lie beside them; no
+//! program reads it. Everything here works in memory; whoever calls fetches the files. A bundle is hostile until it is
+//! checked: sizes are bounded before anything is allocated.
 
 mod check;
 mod error;
@@ -13,7 +14,7 @@ use std::fmt::Display;
 
 pub use check::{check_trace, check_weights};
 pub use error::BundleError;
-pub use manifest::{FORMAT, FileEntry, MAX_BYTES, Manifest};
+pub use manifest::{Calibration, FORMAT, FileEntry, MAX_BYTES, Manifest};
 pub use seed::seeded_image;
 
 use crate::tensors::{Precision, TensorMap};
@@ -24,6 +25,9 @@ pub const MANIFEST: &str = "manifest.json";
 pub const WEIGHTS: &str = "model.safetensors";
 /// Name of the file with the golden trace.
 pub const TRACE: &str = "trace.safetensors";
+
+/// Name of the model card, which is for people and not listed in the manifest.
+pub const CARD: &str = "README.md";
 
 /// A bundle that has passed every check.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,11 +1,14 @@
 //! `finegrain classify`: `[{"image", "predictions": [{"label", "probability"}], "sa": [...], "glca": [...]}]`, in the
-//! order of the photos; `predictions` is the mean of both branches, `glca` is empty without GLCA.
+//! order of the photos; `predictions` is the mean of both branches, `glca` is empty without GLCA. Where the bundle has a
+//! calibration each photo also has `calibrated` (the list of `predictions` at the bundle's temperature, which is what
+//! people are shown) and `recognised`; elsewhere both are null.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use finegrain::answer::{Prediction, top};
+use finegrain::bundle::Calibration;
 use serde::Serialize;
 
 use super::Outcome;
@@ -36,6 +39,8 @@ struct Named {
     predictions: Vec<Prediction>,
     sa: Vec<Prediction>,
     glca: Vec<Prediction>,
+    calibrated: Option<Vec<Prediction>>,
+    recognised: Option<bool>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
@@ -58,11 +63,16 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
             None => input(path)?,
         };
         let answer = backend.classify(&image)?;
+        let calibrated = bundle.manifest.calibration.map(|c| (top(&answer.calibrated(c.temperature), labels, k), c));
+        let reaches =
+            |(list, c): &(Vec<Prediction>, Calibration)| list.first().is_some_and(|p| p.probability >= c.threshold);
         results.push(Named {
             image: path.clone(),
             predictions: top(&answer.probability, labels, k),
             sa: top(&answer.sa, labels, k),
             glca: top(&answer.glca, labels, k),
+            recognised: calibrated.as_ref().map(reaches),
+            calibrated: calibrated.map(|(list, _)| list),
         });
     }
     output.print(&results, |results| text(results))?;
@@ -72,8 +82,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
 fn text(results: &[Named]) -> String {
     let mut text = String::new();
     for named in results {
-        let _ = writeln!(text, "{}", named.image.display());
-        for prediction in &named.predictions {
+        let unsure = if named.recognised == Some(false) { "  (not recognised: none is likely enough)" } else { "" };
+        let _ = writeln!(text, "{}{unsure}", named.image.display());
+        for prediction in named.calibrated.as_ref().unwrap_or(&named.predictions) {
             let _ = writeln!(text, "  {:5.1} %  {}", 100.0 * prediction.probability, prediction.label);
         }
     }

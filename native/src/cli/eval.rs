@@ -1,4 +1,5 @@
-//! `finegrain eval`: top-1 and top-5 as shares from 0 to 1, of the answer and of both branches apart.
+//! `finegrain eval`: top-1 and top-5 as shares from 0 to 1, of the answer and of both branches apart; in `measures`
+//! everything else ([`Measured`]), in `tta` what several views of each photo give, apart from the single view.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use finegrain::bundle::Calibration;
 use finegrain::photo::Preprocessing;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -16,7 +18,7 @@ use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::score::{Score, Scores};
+use crate::measure::{Measured, Score, Scores, Tally, Views};
 use crate::store;
 
 /// Photos that are ready before the network asks for them.
@@ -42,6 +44,17 @@ pub(super) struct Args {
     /// Only N photos, spread evenly over the list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Also measure the mean over several views of each photo: it and its mirror image, or twelve views with crops
+    #[arg(long, value_enum, value_name = "VIEWS", num_args = 0..=1, default_missing_value = "flip")]
+    tta: Option<Tta>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Tta {
+    /// The photo and its mirror image: 2 views
+    Flip,
+    /// The photo, its corners and its middle, and their mirror images: 12 views
+    Crops,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -52,7 +65,7 @@ enum Split {
 }
 
 #[derive(Serialize)]
-struct Measured {
+struct Evaluated {
     bundle: String,
     dataset: DatasetKind,
     split: Split,
@@ -66,12 +79,29 @@ struct Measured {
     glca: Option<Score>,
     backend: &'static str,
     adapter: String,
-    /// Mean time of the network for one photo, decoding and the first photo left out.
+    /// Mean time of the network for one view of a photo, decoding and the first view left out.
     ms_per_image: f64,
     /// Wall time of everything, loading included.
     seconds: f64,
     /// Photos that could not be used.
     skipped: Vec<Skipped>,
+    /// Temperature and threshold of the bundle, where it has them.
+    calibration: Option<Calibration>,
+    /// Calibration error, classes, confusion; places count the photos that were measured or skipped.
+    measures: Measured,
+    /// Test-time augmentation, where it was asked for.
+    tta: Option<Augmented>,
+}
+
+/// Accuracy of the mean over several views.
+#[derive(Serialize)]
+struct Augmented {
+    /// Views of each photo.
+    views: usize,
+    top1: f64,
+    top5: f64,
+    sa: Score,
+    glca: Option<Score>,
 }
 
 #[derive(Serialize)]
@@ -100,24 +130,32 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     interrupt::raise(&stop)?;
     let bar = progress(samples.len() as u64);
     let total = samples.len();
-    let inputs = decode_ahead(samples, bundle.manifest.preprocessing.clone(), Arc::clone(&stop));
-    let (mut scores, mut skipped, mut times) = (Scores::default(), Vec::new(), Vec::new());
-    for (sample, image) in inputs {
+    let views = args.tta.map_or(Views::Single, Views::from);
+    let inputs = decode_ahead(samples, bundle.manifest.preprocessing.clone(), views, Arc::clone(&stop));
+    let calibration = bundle.manifest.calibration;
+    let mut tally = Tally::new(bundle.manifest.architecture.classes, calibration);
+    let (mut augmented, mut skipped, mut times) = (Scores::default(), Vec::new(), Vec::new());
+    for (place, (sample, images)) in inputs.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
-            bar.finish_and_clear();
-            eprintln!("interrupted after {} of {total} photos: nothing was measured", scores.images());
-            return Ok(Outcome::Interrupted);
+            break;
         }
-        match image {
-            Ok(image) => {
-                let begun = Instant::now();
-                let answer = backend.classify(&image)?;
-                times.push(begun.elapsed());
-                scores.add(&answer, sample.class);
-                bar.set_message(format!("top-1 {:.2} %", 100.0 * scores.answer().top1));
+        match images {
+            Ok(images) => {
+                let mut answers = Vec::with_capacity(views.count());
+                for view in images.chunks(images.len() / views.count()) {
+                    let begun = Instant::now();
+                    answers.push(backend.classify(view)?);
+                    times.push(begun.elapsed());
+                }
+                tally.add(place, &answers[0], sample.class);
+                if let Some(mean) = Views::mean(&answers) {
+                    augmented.add(&mean, sample.class);
+                }
+                bar.set_message(format!("top-1 {:.2} %", 100.0 * tally.score().top1));
             }
             Err(reason) => {
                 bar.suspend(|| eprintln!("skipped: {reason}"));
+                tally.skip(place, reason.clone());
                 skipped.push(Skipped { image: sample.path, reason });
             }
         }
@@ -125,27 +163,36 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     }
     bar.finish_and_clear();
     if stop.load(Ordering::Relaxed) {
-        eprintln!("interrupted after {} of {total} photos: nothing was measured", scores.images());
+        eprintln!("interrupted after {} of {total} photos: nothing was measured", tally.photos());
         return Ok(Outcome::Interrupted);
     }
-    if scores.images() == 0 {
+    if tally.photos() == 0 {
         bail!("none of the {total} photos could be used");
     }
-    let answer = scores.answer();
-    let measured = Measured {
+    let measures = tally.measured();
+    let measured = Evaluated {
         bundle: bundle.manifest.id,
         dataset: kind,
         split: args.split,
-        images: scores.images(),
-        top1: answer.top1,
-        top5: answer.top5,
-        sa: scores.sa(),
-        glca: scores.glca(),
+        images: measures.photos,
+        top1: measures.answer.top1,
+        top5: measures.answer.top5,
+        sa: measures.sa,
+        glca: measures.glca,
         backend: backend.name(),
         adapter: backend.adapter().to_owned(),
         ms_per_image: mean_ms(&times),
         seconds: start.elapsed().as_secs_f64(),
         skipped,
+        calibration,
+        measures,
+        tta: args.tta.map(|_| Augmented {
+            views: views.count(),
+            top1: augmented.answer().top1,
+            top5: augmented.answer().top5,
+            sa: augmented.sa(),
+            glca: augmented.glca(),
+        }),
     };
     output.print(&measured, text)?;
     Ok(Outcome::Good)
@@ -173,14 +220,19 @@ fn spread(samples: Vec<Sample>, limit: Option<usize>) -> Vec<Sample> {
 
 type Input = (Sample, Result<Vec<f32>, String>);
 
-/// Decodes and preprocesses on another thread while the network works.
-fn decode_ahead(samples: Vec<Sample>, preprocessing: Preprocessing, stop: Arc<AtomicBool>) -> Receiver<Input> {
+/// Decodes and preprocesses on another thread while the network works; all views of a photo together.
+fn decode_ahead(
+    samples: Vec<Sample>,
+    preprocessing: Preprocessing,
+    views: Views,
+    stop: Arc<AtomicBool>,
+) -> Receiver<Input> {
     let (sender, receiver) = sync_channel(READY);
     thread::spawn(move || {
         for sample in samples {
             let image = sample.photo().map_err(|error| error.to_string()).and_then(|photo| {
                 let unusable = |error| format!("\"{}\" cannot be used: {error}", sample.path.display());
-                preprocessing.apply(&photo).map_err(unusable)
+                views.of(&photo, &preprocessing).map_err(unusable)
             });
             // The receiver is gone when the measurement failed.
             if stop.load(Ordering::Relaxed) || sender.send((sample, image)).is_err() {
@@ -205,20 +257,45 @@ fn mean_ms(times: &[Duration]) -> f64 {
     1e3 * warm.iter().sum::<Duration>().as_secs_f64() / warm.len() as f64
 }
 
-fn text(measured: &Measured) -> String {
+fn text(evaluated: &Evaluated) -> String {
     let apart = |score: &Score| format!("{:.2} / {:.2} %", 100.0 * score.top1, 100.0 * score.top5);
     let mut text = format!(
         "{}: top-1 {:.2} %, top-5 {:.2} % of {} photos\nSA alone {}",
-        measured.bundle,
-        100.0 * measured.top1,
-        100.0 * measured.top5,
-        measured.images,
-        apart(&measured.sa),
+        evaluated.bundle,
+        100.0 * evaluated.top1,
+        100.0 * evaluated.top5,
+        evaluated.images,
+        apart(&evaluated.sa),
     );
-    if let Some(glca) = &measured.glca {
+    if let Some(glca) = &evaluated.glca {
         text += &format!(", GLCA alone {}", apart(glca));
     }
-    text + &format!("\n{:.2} ms a photo on {} ({})", measured.ms_per_image, measured.adapter, measured.backend)
+    if let Some(tta) = &evaluated.tta {
+        let score = Score { top1: tta.top1, top5: tta.top5 };
+        text += &format!("\nmean over {} views of each photo {}", tta.views, apart(&score));
+    }
+    text += &format!("\ncalibration error {:.2} %", 100.0 * evaluated.measures.ece);
+    if let (Some(calibration), Some(calibrated)) = (evaluated.calibration, &evaluated.measures.calibrated) {
+        text += &format!(
+            ", {:.2} % at the bundle's temperature {:.3}\n{:.2} % of the photos are recognised (at least {:.1} %), \
+             {:.2} % of those are named rightly",
+            100.0 * calibrated.ece,
+            calibration.temperature,
+            100.0 * calibrated.recognised,
+            100.0 * calibration.threshold,
+            100.0 * calibrated.recognised_right,
+        );
+    }
+    text + &format!("\n{:.2} ms a photo on {} ({})", evaluated.ms_per_image, evaluated.adapter, evaluated.backend)
+}
+
+impl From<Tta> for Views {
+    fn from(tta: Tta) -> Self {
+        match tta {
+            Tta::Flip => Self::Flip,
+            Tta::Crops => Self::Crops,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::Outcome;
 use super::output::Output;
+use crate::measure::Measures;
 use crate::train::RunRecord;
-use crate::{golden, store};
+use crate::{card, golden, store};
 
 /// Weights of training alone.
 const TRAINING_ONLY: [&str; 1] = ["loss_log_var"];
@@ -53,9 +54,12 @@ struct Exported {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
-    let bundle = make(&args.run, args.precision.into())
-        .with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?;
-    store::write(&bundle, &args.out)?;
+    let made = make(&args.run, args.precision.into());
+    let Made { bundle, record, measures, sha256 } =
+        made.with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?;
+    store::write_with_card(&bundle, &args.out, |manifest| {
+        card::card(&record, manifest, measures.as_ref(), &sha256).map(Some)
+    })?;
     let manifest = store::open(&args.out)?.manifest;
     let index = args.index.clone().or_else(|| {
         let beside = args.out.with_file_name("index.json");
@@ -86,11 +90,22 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     Ok(Outcome::Good)
 }
 
-/// Makes a bundle of a run's record and weights.
-fn make(run: &Path, precision: Precision) -> Result<Bundle> {
+/// A bundle, and what its card is written from.
+struct Made {
+    bundle: Bundle,
+    record: RunRecord,
+    measures: Option<Measures>,
+    /// Of the run's weights.
+    sha256: String,
+}
+
+/// Makes a bundle of a run's record, measures and weights.
+fn make(run: &Path, precision: Precision) -> Result<Made> {
     let record = RunRecord::read(run)?;
+    let measures = Measures::read(run)?;
     let path = run.join("model.safetensors");
     let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
+    let sha256 = FileEntry::of("", &bytes).sha256;
     let mut weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
     for name in TRAINING_ONLY {
         weights.remove(name);
@@ -99,19 +114,21 @@ fn make(run: &Path, precision: Precision) -> Result<Bundle> {
     let weights = round(&weights, precision)?;
     let manifest = Manifest {
         format: FORMAT,
-        id: record.id,
-        title: record.title,
-        architecture: record.architecture,
-        preprocessing: record.preprocessing,
-        labels: record.labels,
+        id: record.id.clone(),
+        title: record.title.clone(),
+        architecture: record.architecture.clone(),
+        preprocessing: record.preprocessing.clone(),
+        labels: record.labels.clone(),
         precision,
         files: Vec::new(),
+        calibration: measures.as_ref().and_then(|measures| measures.calibration),
         training: without_folders(serde_json::to_value(&record.training)?),
     };
     manifest.architecture.check()?;
     // The reference sees the weights as every reader of the bundle will.
     let trace = golden::trace(&manifest.architecture, &weights)?;
-    Ok(Bundle { manifest, weights, trace })
+    let bundle = Bundle { manifest, weights, trace };
+    Ok(Made { bundle, record, measures, sha256 })
 }
 
 /// Cuts the folders off the paths in the provenance: they are of one machine, and nobody else's business.

@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod interrupt;
 mod output;
+mod report;
 mod serve;
 mod train;
 mod verify;
@@ -20,7 +21,7 @@ use clap::{Parser, Subcommand};
 
 use output::Output;
 
-/// Fine-grained photo recognition: train, export, classify, measure, verify, serve.
+/// Fine-grained photo recognition: train, report, export, classify, measure, verify, serve.
 #[derive(Debug, Parser)]
 #[command(name = "finegrain", version, arg_required_else_help = true)]
 struct Cli {
@@ -43,6 +44,8 @@ enum Command {
     Data(data::Args),
     /// Measure a bundle's accuracy on a data set
     Eval(eval::Args),
+    /// Write one HTML page about training runs
+    Report(report::Args),
     /// Compare the back ends with a trace computed in float64
     Verify(verify::Args),
     /// Serve the page on this machine
@@ -83,6 +86,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Classify(args) => classify::run(&args, &output),
         Command::Data(args) => data::run(&args, &output),
         Command::Eval(args) => eval::run(&args, &output),
+        Command::Report(args) => report::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Serve(args) => serve::run(&args, &output),
     }

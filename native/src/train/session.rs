@@ -65,11 +65,11 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let Some(last) = session.epochs(&loader, options)? else { return Ok(None) };
 
     let network = session.result()?;
-    let test_top1 = if dataset.test.is_empty() {
+    let test_top1 = if dataset.test.is_empty() && dataset.held_out.is_empty() {
         None
     } else {
-        session.log.say("training has ended; naming the test photos once");
-        Some(measure::top1(&network, &session.device, workers, &session.preprocessing, &dataset.test)?)
+        session.log.say("training has ended; measuring it, the test photos once");
+        measure::at_end(&options.out, &network, &session.device, workers, &session.preprocessing, &dataset)?
     };
     let mut recipe = session.config;
     recipe.train.init = None;

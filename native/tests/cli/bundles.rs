@@ -5,7 +5,7 @@ use std::path::Path;
 
 use finegrain::bundle::{FileEntry, MANIFEST, Manifest, TRACE, WEIGHTS};
 use finegrain::tensors::{Precision, Tensor, TensorMap};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::program::{finegrain, photo, refusal, write_bundle};
 
@@ -80,6 +80,23 @@ fn an_unknown_format_version_is_named() {
         fs::write(dir.join(MANIFEST), manifest.to_string()).unwrap();
     });
     assert!(text.contains("format version 99, this program reads 1"), "{text}");
+}
+
+#[test]
+fn an_impossible_calibration_is_named() {
+    for (key, value, words) in [
+        ("temperature", json!(0.0), "the temperature is 0, it must be finite and above 0"),
+        ("threshold", json!(1.5), "the threshold is 1.5, it must be from 0 to 1"),
+        ("surprise", json!(1), "unknown field `surprise`"),
+    ] {
+        let text = refusal_of(|dir| {
+            let mut manifest: Value = serde_json::from_slice(&fs::read(dir.join(MANIFEST)).unwrap()).unwrap();
+            manifest["calibration"] = json!({ "temperature": 1.0, "threshold": 0.5, "photos": 3 });
+            manifest["calibration"][key] = value;
+            fs::write(dir.join(MANIFEST), manifest.to_string()).unwrap();
+        });
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]

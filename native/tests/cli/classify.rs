@@ -1,10 +1,14 @@
 //! `finegrain classify`.
 
 use std::fs;
+use std::path::Path;
 
+use finegrain::bundle::Calibration;
 use serde_json::Value;
 
-use crate::program::{finegrain, has_adapter, json, labels, photo, refusal, stderr, without_adapter, write_bundle};
+use crate::program::{
+    finegrain, has_adapter, json, labels, photo, refusal, stderr, without_adapter, write_bundle, write_bundle_with,
+};
 
 fn probabilities(document: &Value, list: &str) -> Vec<(String, f64)> {
     let entries = document[list].as_array().unwrap();
@@ -69,6 +73,45 @@ fn people_get_lines() {
 }
 
 #[test]
+fn a_calibration_is_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, calibrated) = (dir.path().join("plain"), dir.path().join("calibrated"));
+    write_bundle(&plain);
+    let run = |bundle: &Path| {
+        let mut command = finegrain(["classify", "--backend", "cpu", "--bundle"]);
+        json(command.arg(bundle).arg(photo("plain.png")))[0].clone()
+    };
+    let without = run(&plain);
+    assert!(without["calibrated"].is_null() && without["recognised"].is_null());
+
+    // At so high a temperature five classes are all but even: 0.2 each.
+    for (threshold, recognised) in [(0.19, true), (0.9, false)] {
+        write_bundle_with(&calibrated, Some(Calibration { temperature: 1e4, threshold, photos: 9 }));
+        let with = run(&calibrated);
+        assert_eq!(with["predictions"], without["predictions"], "what was there stays as it was");
+        assert_eq!(with["recognised"], recognised);
+        for (_, probability) in probabilities(&with, "calibrated") {
+            assert!((probability - 0.2).abs() < 1e-3, "{probability}");
+        }
+    }
+    write_bundle_with(&calibrated, Some(Calibration { temperature: 1.0, threshold: 0.0, photos: 9 }));
+    let with = run(&calibrated);
+    for (a, b) in probabilities(&with, "calibrated").iter().zip(probabilities(&with, "predictions")) {
+        assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-6, "{a:?} {b:?}");
+    }
+}
+
+#[test]
+fn people_are_told_what_is_not_recognised() {
+    let dir = tempfile::tempdir().unwrap();
+    write_bundle_with(dir.path(), Some(Calibration { temperature: 1e4, threshold: 0.9, photos: 9 }));
+    let mut command = finegrain(["classify", "--backend", "cpu", "--bundle"]);
+    let output = command.arg(dir.path()).arg(photo("plain.png")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("not recognised") && text.matches("20.0 %").count() == 5, "{text}");
+}
+
+#[test]
 fn bad_photos_get_a_sentence_and_no_result() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("b");
@@ -120,7 +163,7 @@ fn a_build_without_cuda_says_so() {
 
 #[test]
 fn every_command_has_help() {
-    for command in ["train", "export", "classify", "eval", "verify", "serve"] {
+    for command in ["train", "export", "classify", "eval", "report", "verify", "serve"] {
         let output = finegrain([command, "--help"]).output().unwrap();
         assert!(output.status.success());
         let text = String::from_utf8(output.stdout).unwrap();

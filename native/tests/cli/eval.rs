@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use finegrain::bundle::Calibration;
 use serde_json::Value;
 
-use crate::program::{finegrain, has_adapter, json, labels, photo, refusal, write_bundle};
+use crate::program::{finegrain, has_adapter, json, labels, photo, refusal, write_bundle, write_bundle_with};
 
 /// A data set in CUB's layout whose test photos are the fixtures; one of them is broken.
 fn write_data(dir: &Path, names: &[&str]) {
@@ -62,6 +63,35 @@ fn accuracy_is_what_classify_says() {
     assert_eq!(skipped.len(), 1);
     assert!(skipped[0]["reason"].as_str().unwrap().contains("not a photo in a known format"));
     assert!(skipped[0]["image"].as_str().unwrap().ends_with("broken.jpg"));
+}
+
+#[test]
+fn everything_is_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    write_bundle_with(&bundle, Some(Calibration { temperature: 1e4, threshold: 0.0, photos: 9 }));
+    write_data(&data, &PHOTOS);
+    let measured = eval(&bundle, &data, &["--backend", "cpu", "--tta"]);
+    let measures = &measured["measures"];
+    let count = |value: &Value| value.as_u64().unwrap();
+    // The good photos are of classes 0, 1, 3, 4, 0.
+    let per_class: Vec<[u64; 2]> = serde_json::from_value(measures["per_class"].clone()).unwrap();
+    assert_eq!(per_class.iter().map(|class| class[1]).collect::<Vec<_>>(), [2, 1, 0, 1, 1]);
+    let right: u64 = per_class.iter().map(|class| class[0]).sum();
+    assert_eq!(measured["top1"].as_f64().unwrap(), right as f64 / 5.0);
+    let wrong: u64 = measures["confused"].as_array().unwrap().iter().map(|pair| count(&pair["photos"])).sum();
+    assert_eq!(wrong, 5 - right);
+    let bins = measures["reliability"].as_array().unwrap();
+    assert_eq!((bins.len(), bins.iter().map(|bin| count(&bin["photos"])).sum::<u64>()), (15, 5));
+    assert_eq!(count(&measures["skipped"][0]["place"]), 2);
+    // At this temperature all five classes are at 0.2, so the error is how far accuracy is from that.
+    let calibrated = &measures["calibrated"];
+    let top1 = calibrated["answer"]["top1"].as_f64().unwrap();
+    assert!((calibrated["ece"].as_f64().unwrap() - (top1 - 0.2).abs()).abs() < 1e-3, "{calibrated}");
+    assert_eq!(calibrated["recognised"], 1.0);
+    assert_eq!((&measured["tta"]["views"], &measured["tta"]["top5"]), (&2.into(), &1.0.into()));
+    assert_eq!(eval(&bundle, &data, &["--backend", "cpu", "--tta", "crops"])["tta"]["views"], 12);
+    assert!(eval(&bundle, &data, &["--backend", "cpu"])["tta"].is_null());
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use finegrain::bundle::{MANIFEST, Manifest};
+use finegrain::bundle::{Calibration, MANIFEST, Manifest};
 use finegrain::tensors::{Precision, Tensor, TensorMap};
+use finegrain_native::measure::{Measures, Score, Tally};
 use finegrain_native::store;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ fn a_run_becomes_a_bundle() {
         (&json!("small"), &json!(5), &json!("f16"))
     );
     assert_eq!(exported["index"], Value::Null);
-    assert_eq!(listing(&out), ["manifest.json", "model.safetensors", "trace.safetensors"]);
+    assert_eq!(listing(&out), ["README.md", "manifest.json", "model.safetensors", "trace.safetensors"]);
     assert_eq!(listing(&dir.path().join("models")), ["small"], "nothing else is left");
     let bundle = store::open(&out).unwrap();
     assert_eq!(exported["bytes"], bundle.manifest.bytes());
@@ -82,6 +83,53 @@ fn a_run_becomes_a_bundle() {
     weights.remove("loss_log_var");
     assert_eq!(store::open(&out).unwrap().weights, weights);
     assert_eq!(listing(&dir.path().join("models")), ["small"]);
+}
+
+#[test]
+fn the_card_tells_what_is_known_and_is_no_part_of_the_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out) = (dir.path().join("run"), dir.path().join("small"));
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    export(&run, &out, "f16");
+    let card = || fs::read_to_string(out.join("README.md")).unwrap();
+    for words in [
+        "# Small",
+        "one of 5 classes",
+        "10 photos",
+        "Not measured",
+        "--dataset cub",
+        "None: no photos were held out",
+        "epochs = 1",
+        "The photos of the data set are not included",
+    ] {
+        assert!(card().contains(words), "{words}: {}", card());
+    }
+    assert!(!card().contains("/home"), "folders of a machine are nobody's business");
+    assert!(store::open(&out).unwrap().manifest.calibration.is_none());
+
+    let score = Score { top1: 0.8, top5: 1.0 };
+    let mut tally = Tally::new(5, None).measured();
+    tally.photos = 5;
+    tally.answer = score;
+    let calibration = Calibration { temperature: 1.25, threshold: 0.5, photos: 7 };
+    let measures = Measures { format: 1, calibration: Some(calibration), held_out: None, test: Some(tally) };
+    measures.write(&run).unwrap();
+    export(&run, &out, "f16");
+    assert_eq!(store::open(&out).unwrap().manifest.calibration, Some(calibration));
+    for words in
+        ["On 5 test photos", "| answer (mean of both) | 80.00 % | 100.00 % |", "Temperature 1.2500", "7 photos"]
+    {
+        assert!(card().contains(words), "{words}: {}", card());
+    }
+    // Whatever is done to the card, the bundle stays what it is.
+    fs::write(out.join("README.md"), "notes").unwrap();
+    store::open(&out).unwrap();
+    fs::write(run.join("measures.json"), "{").unwrap();
+    assert!(
+        refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(&out))
+            .contains("measures.json\" is damaged")
+    );
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod decode;
 mod eval;
 mod export;
 mod program;
+mod report;
 mod serve;
 mod verify;

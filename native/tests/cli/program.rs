@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
-use finegrain::bundle::{Bundle, FORMAT, Manifest, round};
+use finegrain::bundle::{Bundle, Calibration, FORMAT, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::{golden, store};
@@ -78,6 +78,11 @@ pub(crate) fn preprocessing() -> Preprocessing {
 
 /// Writes a real bundle, small and with random weights.
 pub(crate) fn write_bundle(dir: &Path) {
+    write_bundle_with(dir, None);
+}
+
+/// [`write_bundle`], with a calibration.
+pub(crate) fn write_bundle_with(dir: &Path, calibration: Option<Calibration>) {
     let (architecture, mut weights) = small();
     weights.remove("loss_log_var");
     let weights = round(&weights, Precision::F16).unwrap();
@@ -91,6 +96,7 @@ pub(crate) fn write_bundle(dir: &Path) {
         labels: labels(),
         precision: Precision::F16,
         files: Vec::new(),
+        calibration,
         training: json!({ "weights": "random" }),
     };
     store::write(&Bundle { manifest, weights, trace }, dir).unwrap();

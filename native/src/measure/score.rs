@@ -1,10 +1,10 @@
 //! Top-1 and top-5 of the answer and of both branches.
 
 use finegrain::answer::Answer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Shares from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The right class had the highest probability.
     pub top1: f64,
@@ -33,6 +33,11 @@ impl Scores {
         self.answer.add(&answer.probability, class);
         self.sa.add(&answer.sa, class);
         self.glca.add(&answer.glca, class);
+    }
+
+    /// Counts one photo by its probabilities alone, without branches.
+    pub fn add_answer(&mut self, probability: &[f32], class: usize) {
+        self.answer.add(probability, class);
     }
 
     /// How many photos were counted.

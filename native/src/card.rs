@@ -1,0 +1,201 @@
+//! The model card of a bundle: `README.md`, for people, made of the same facts as the report.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use finegrain::architecture::Mechanism;
+use finegrain::bundle::Manifest;
+use finegrain::tensors::Precision;
+
+use crate::data::DatasetKind;
+use crate::measure::{Measured, Measures, Score};
+use crate::train::{RunRecord, Training};
+
+/// The card in Markdown. `manifest` is that of the written bundle, `sha256` the hash of the run's own weights.
+///
+/// # Errors
+/// When the recipe has no form in TOML.
+pub fn card(record: &RunRecord, manifest: &Manifest, measures: Option<&Measures>, sha256: &str) -> Result<String> {
+    let mut text = format!("# {}\n\n", plain(&record.title));
+    about(&mut text, record, manifest);
+    measured(&mut text, record, measures);
+    calibration(&mut text, manifest, measures);
+    training(&mut text, record, sha256)?;
+    limits(&mut text, manifest);
+    Ok(text)
+}
+
+fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
+    let architecture = &manifest.architecture;
+    let [height, width] = architecture.image_size;
+    let (first, last) = (manifest.labels.first(), manifest.labels.last());
+    let _ = writeln!(
+        text,
+        "Names what a photo shows: one of {} classes, from \"{}\" to \"{}\" (all of them are in `manifest.json`). \
+         Trained with finegrain on {} photos of {}.\n",
+        architecture.classes,
+        plain(first.map_or("", String::as_str)),
+        plain(last.map_or("", String::as_str)),
+        record.training.train_photos,
+        source(record),
+    );
+    let mechanism = match &architecture.mechanism {
+        Mechanism::None => "no further mechanism".to_owned(),
+        Mechanism::Dcal(dcal) => {
+            let parts = match (dcal.glca, dcal.pwca) {
+                (true, true) => "GLCA, PWCA in training",
+                (true, false) => "GLCA",
+                (false, true) => "PWCA in training",
+                (false, false) => "neither GLCA nor PWCA",
+            };
+            format!("dual cross-attention (DCAL, CVPR 2022): {parts}, R = {} %", round(100.0 * dcal.ratio))
+        }
+    };
+    let precision = match manifest.precision {
+        Precision::F32 => "32-bit",
+        Precision::F16 => "16-bit",
+    };
+    let _ = writeln!(
+        text,
+        "| | |\n|---|---|\n| Network | vision transformer, {} blocks, width {}, {} heads, patches of {} pixels |\n\
+         | Mechanism | {mechanism} |\n| Input | {height} x {width} pixels |\n\
+         | Weights | {} parameters, {precision} |\n| Files to load | {:.2} MB |\n",
+        architecture.depth,
+        architecture.dim,
+        architecture.heads,
+        architecture.patch_size,
+        architecture.parameters().unwrap_or_default(),
+        manifest.bytes() as f64 / 1e6,
+    );
+}
+
+fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) {
+    let _ = writeln!(text, "## Measures\n");
+    let row =
+        |name: &str, score: Score| format!("| {name} | {:.2} % | {:.2} % |\n", 100.0 * score.top1, 100.0 * score.top5);
+    match (measures.and_then(|m| m.test.as_ref()), record.training.test_top1) {
+        (Some(test), _) => {
+            let _ = write!(text, "On {} test photos, which had no say in training:\n\n", test.photos);
+            let _ = write!(text, "| | top-1 | top-5 |\n|---|---|---|\n{}", row("answer (mean of both)", test.answer));
+            text.push_str(&row("SA alone", test.sa));
+            text.push_str(&test.glca.map(|glca| row("GLCA alone", glca)).unwrap_or_default());
+            text.push_str(&skipped(test));
+        }
+        (None, Some(top1)) => {
+            let _ = writeln!(
+                text,
+                "Top-1 on {} test photos, which had no say in training: {:.2} % (SA alone {:.2} %{}).",
+                record.training.test_photos,
+                100.0 * top1.answer,
+                100.0 * top1.sa,
+                top1.glca.map(|glca| format!(", GLCA alone {:.2} %", 100.0 * glca)).unwrap_or_default(),
+            );
+        }
+        (None, None) => text.push_str("Not measured: the data set had no test photos.\n"),
+    }
+    let _ = writeln!(
+        text,
+        "\nMeasured by the trainer's network, before the weights were rounded for this bundle. This measures the bundle \
+         itself:\n\n```\nfinegrain eval --bundle THIS_FOLDER --data DATA_SET --dataset {}\n```\n",
+        record.training.recipe.data.kind.key()
+    );
+}
+
+fn skipped(test: &Measured) -> String {
+    match test.skipped.len() {
+        0 => String::new(),
+        count => format!("\n{count} photos of the list could not be used and are not counted.\n"),
+    }
+}
+
+fn calibration(text: &mut String, manifest: &Manifest, measures: Option<&Measures>) {
+    let _ = writeln!(text, "## Calibration\n");
+    let Some(calibration) = &manifest.calibration else {
+        text.push_str("None: no photos were held out of training. The probabilities are those of the softmax.\n\n");
+        return;
+    };
+    let _ = writeln!(
+        text,
+        "Temperature {:.4}, fitted on {} photos that were held out of training. A photo is \"not recognised\" when its \
+         highest calibrated probability is below {:.4}: 95 % of the right answers on the held-out photos reach that.",
+        calibration.temperature, calibration.photos, calibration.threshold
+    );
+    if let Some(test) = measures.and_then(|m| m.test.as_ref())
+        && let Some(calibrated) = &test.calibrated
+    {
+        let _ = writeln!(
+            text,
+            "On the test photos the expected calibration error (15 bins) is {:.2} % without and {:.2} % with the \
+             temperature; {:.2} % of the photos are recognised, {:.2} % of those are named rightly.",
+            100.0 * test.ece,
+            100.0 * calibrated.ece,
+            100.0 * calibrated.recognised,
+            100.0 * calibrated.recognised_right,
+        );
+    }
+    text.push('\n');
+}
+
+fn training(text: &mut String, record: &RunRecord, sha256: &str) -> Result<()> {
+    let training = &record.training;
+    let _ = writeln!(
+        text,
+        "## Training\n\nfinegrain {}, on {}, {} epochs, {} steps, {:.0} minutes.",
+        training.finegrain,
+        training.device,
+        training.epochs,
+        training.steps,
+        training.seconds / 60.0
+    );
+    let mut from: Option<&Training> = Some(training);
+    while let Some(run) = from {
+        if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
+            let _ = writeln!(text, "It started from `{}` (SHA-256 `{sha256}`).", plain(file));
+        }
+        from = run.init_run.as_deref();
+    }
+    // The folder of the pretrained weights is of one machine.
+    let mut recipe = training.recipe.clone();
+    recipe.train.init = None;
+    let _ = writeln!(
+        text,
+        "The trained weights, before rounding, have the SHA-256 `{sha256}`. The whole recipe:\n\n```toml\n{}```\n",
+        toml::to_string(&recipe)?
+    );
+    Ok(())
+}
+
+fn limits(text: &mut String, manifest: &Manifest) {
+    let _ = writeln!(
+        text,
+        "## Limits\n\n- It knows these {} classes and no others; {}\n- It was measured on photos like those it was \
+         trained on. Other cameras, distances, seasons or drawings will do worse.\n- Classes with few photos are the \
+         least certain; `finegrain report` lists accuracy and confusion class by class.\n\n## Licences\n\nThe photos of \
+         the data set are not included. Their own terms, and those of the pretrained weights, apply to what is made of \
+         them: read both before this bundle is used for more than research.",
+        manifest.labels.len(),
+        if manifest.calibration.is_some() {
+            "a photo of something else may still reach the threshold."
+        } else {
+            "a photo of something else gets one of these names."
+        },
+    );
+}
+
+/// The data set, for people.
+fn source(record: &RunRecord) -> String {
+    match record.training.recipe.data.kind {
+        DatasetKind::Folder => "a folder of classes".into(),
+        kind => format!("{} or a subset of it", kind.name()),
+    }
+}
+
+/// A name on one line, without what Markdown takes for markup.
+fn plain(name: &str) -> String {
+    let line = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !matches!(c, '`' | '|' | '<' | '>' | '[' | ']')).collect()
+}
+
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,142 @@
+//! Several runs as one table: mean and standard deviation over the runs (seeds) of each mechanism.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use finegrain::architecture::{Dcal, Mechanism};
+use serde_json::Value;
+
+use super::Run;
+use crate::train::TestAccuracy;
+
+/// Keys of a recipe in which the runs of a table may differ.
+const FREE: [&str; 4] = ["id", "title", "train.seed", "train.workers"];
+
+/// The runs of one mechanism.
+#[derive(Debug, PartialEq)]
+pub(super) struct Row {
+    /// What is switched on.
+    pub(super) mechanism: String,
+    /// Names and seeds of the runs that have finished.
+    pub(super) runs: Vec<(String, u64)>,
+    /// Runs that are not counted: unfinished, or without test photos.
+    pub(super) left_out: Vec<String>,
+    /// Test top-1 of the answer, of SA and of GLCA alone.
+    pub(super) answer: Option<Spread>,
+    pub(super) sa: Option<Spread>,
+    pub(super) glca: Option<Spread>,
+}
+
+/// Mean and standard deviation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spread {
+    pub(super) mean: f64,
+    /// Of the sample (divided by one less than the count); none for a single value.
+    pub(super) deviation: Option<f64>,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
+        (!values.is_empty()).then_some(Self { mean, deviation })
+    }
+}
+
+/// A row for each mechanism, from none to all of it.
+pub(super) fn rows(runs: &[&Run]) -> Vec<Row> {
+    let mut groups: BTreeMap<(bool, bool, String), Vec<&Run>> = BTreeMap::new();
+    for &run in runs {
+        groups.entry(mechanism(&run.recipe)).or_default().push(run);
+    }
+    groups.into_iter().map(|((.., mechanism), runs)| row(mechanism, &runs)).collect()
+}
+
+fn row(mechanism: String, runs: &[&Run]) -> Row {
+    let top1 = |run: &Run| run.record.as_ref().and_then(|record| record.training.test_top1);
+    let (finished, left_out): (Vec<&Run>, Vec<&Run>) = runs.iter().copied().partition(|run| top1(run).is_some());
+    let scores: Vec<TestAccuracy> = finished.iter().filter_map(|run| top1(run)).collect();
+    let spread =
+        |pick: &dyn Fn(&TestAccuracy) -> Option<f64>| Spread::of(&scores.iter().filter_map(pick).collect::<Vec<_>>());
+    let seed = |run: &Run| run.recipe.pointer("/train/seed").and_then(Value::as_u64).unwrap_or(0);
+    Row {
+        mechanism,
+        runs: finished.iter().map(|run| (run.name.clone(), seed(run))).collect(),
+        left_out: left_out.iter().map(|run| run.name.clone()).collect(),
+        answer: spread(&|top1| Some(top1.answer)),
+        sa: spread(&|top1| Some(top1.sa)),
+        glca: spread(&|top1| top1.glca),
+    }
+}
+
+/// GLCA, PWCA, and what they are called in the table.
+fn mechanism(recipe: &Value) -> (bool, bool, String) {
+    let found = serde_json::from_value(recipe.pointer("/model/mechanism").cloned().unwrap_or_default());
+    let Ok(Mechanism::Dcal(Dcal { ratio, glca, pwca })) = found else { return (false, false, "baseline".into()) };
+    let ratio = format!("R = {} %", (10_000.0 * ratio).round() / 100.0);
+    let name = match (glca, pwca) {
+        (false, false) => "baseline".to_owned(),
+        (true, false) => format!("+ GLCA ({ratio})"),
+        (false, true) => "+ PWCA".to_owned(),
+        (true, true) => format!("+ GLCA + PWCA ({ratio})"),
+    };
+    // Both first by PWCA: baseline, GLCA, PWCA, both.
+    (pwca, glca, name)
+}
+
+/// The keys, beside mechanism and seed, in which the recipes differ: such runs are no fair comparison.
+pub(super) fn differences(runs: &[&Run]) -> Vec<String> {
+    let flat: Vec<BTreeMap<String, String>> = runs
+        .iter()
+        .map(|run| {
+            let mut keys = BTreeMap::new();
+            flatten(&run.recipe, "", &mut keys);
+            keys
+        })
+        .collect();
+    let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    let compared = |key: &&&String| !FREE.contains(&key.as_str()) && !key.starts_with("model.mechanism");
+    let differs = |key: &&&String| flat.iter().any(|keys| keys.get(**key) != flat[0].get(**key));
+    keys.iter().filter(compared).filter(differs).map(|key| (*key).clone()).collect()
+}
+
+fn flatten(value: &Value, path: &str, keys: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                flatten(value, &path, keys);
+            }
+        }
+        other => drop(keys.insert(path.to_owned(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_are_worked_out_by_hand() {
+        // Mean 4, squared distances 4 + 0 + 4, divided by 2.
+        assert_eq!(Spread::of(&[2.0, 4.0, 6.0]), Some(Spread { mean: 4.0, deviation: Some(2.0) }));
+        assert_eq!(Spread::of(&[0.5]), Some(Spread { mean: 0.5, deviation: None }));
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn mechanisms_are_named_and_ordered() {
+        let of = |glca: bool, pwca: bool| {
+            let dcal = json!({ "name": "dcal", "ratio": 0.1, "glca": glca, "pwca": pwca });
+            mechanism(&json!({ "model": { "mechanism": dcal } }))
+        };
+        let mut all = [of(true, true), of(false, true), of(true, false), of(false, false)];
+        all.sort();
+        let names = all.map(|(.., name)| name);
+        assert_eq!(names, ["baseline", "+ GLCA (R = 10 %)", "+ PWCA", "+ GLCA + PWCA (R = 10 %)"]);
+        assert_eq!(mechanism(&json!({ "model": { "mechanism": { "name": "none" } } })).2, "baseline");
+    }
+}

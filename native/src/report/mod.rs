@@ -1,0 +1,58 @@
+//! `finegrain report`: one HTML page about one or several training runs, with everything in it.
+//!
+//! The page loads nothing: no script, no font, no style sheet, no picture from elsewhere. It can be opened from disk,
+//! sent as one file, and reads in light and dark and on a phone.
+
+mod ablation;
+mod chart;
+mod confused;
+mod facts;
+mod history;
+mod page;
+mod picture;
+mod run;
+mod sections;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+pub use run::Run;
+
+use crate::data::Dataset;
+use confused::Shown;
+
+/// A page about the runs in these folders, in their order; with the data set's folder also with photos.
+///
+/// # Errors
+/// A folder that is no run, files that are damaged, or a data set that is not the one of the run.
+pub fn report(folders: &[&Path], data: Option<&Path>, say: &dyn Fn(&str)) -> Result<String> {
+    let mut runs = folders.iter().map(|folder| Run::read(folder)).collect::<Result<Vec<_>>>()?;
+    let mut photos = Vec::new();
+    for run in &mut runs {
+        photos.push(match data {
+            Some(data) => shown(run, data, say).with_context(|| format!("the run \"{}\"", run.name))?,
+            None => Shown::default(),
+        });
+    }
+    let about: Vec<_> = runs.iter().zip(&photos).collect();
+    page::page(&about)
+}
+
+/// Photos of the most confused pairs; measures a finished run that has no measures first.
+fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
+    let Some(record) = &run.record else { return Ok(Shown::default()) };
+    let recipe = &record.training.recipe;
+    let mut dataset = Dataset::open(recipe.data.kind, data)?;
+    dataset.hold_out(recipe.data.held_out, recipe.train.seed);
+    let network = confused::Looker::open(&run.folder, record)?;
+    if run.measures.is_none() && !(dataset.test.is_empty() && dataset.held_out.is_empty()) {
+        let photos = dataset.test.len() + dataset.held_out.len();
+        say(&format!("\"{}\" has no measures.json: naming its {photos} test and held-out photos", run.name));
+        run.measures = Some(network.measure(&dataset)?);
+    }
+    match run.measures.as_ref().and_then(|measures| measures.test.as_ref()) {
+        Some(test) => network.look(&dataset, test),
+        None => Ok(Shown::default()),
+    }
+}
