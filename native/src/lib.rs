@@ -4,6 +4,8 @@
 //! page with it.
 
 #[cfg(feature = "full")]
+pub mod ablate;
+#[cfg(feature = "full")]
 pub mod backend;
 #[cfg(feature = "full")]
 pub mod card;

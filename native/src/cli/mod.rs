@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and errors to standard error. A command that fails prints one sentence and
 //! no result.
 
+mod ablate;
 mod classify;
 mod data;
 mod eval;
@@ -21,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use output::Output;
 
-/// Fine-grained photo recognition: train, report, export, classify, measure, verify, serve.
+/// Fine-grained photo recognition: train, ablate, report, export, classify, measure, verify, serve.
 #[derive(Debug, Parser)]
 #[command(name = "finegrain", version, arg_required_else_help = true)]
 struct Cli {
@@ -36,6 +37,8 @@ struct Cli {
 enum Command {
     /// Train a network on a data set after a recipe
     Train(train::Args),
+    /// Train a recipe without and with each branch of DCAL, over several seeds, and tabulate
+    Ablate(ablate::Args),
     /// Make a bundle for the page from a finished training run
     Export(export::Args),
     /// Name what photos show
@@ -82,6 +85,7 @@ fn run(cli: Cli) -> Result<Outcome> {
     let output = Output::new(cli.json);
     match cli.command {
         Command::Train(args) => train::run(args, &output),
+        Command::Ablate(args) => ablate::run(args, &output),
         Command::Export(args) => export::run(&args, &output),
         Command::Classify(args) => classify::run(&args, &output),
         Command::Data(args) => data::run(&args, &output),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use finegrain::architecture::{Dcal, Mechanism};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Run;
@@ -12,26 +13,26 @@ use crate::train::TestAccuracy;
 const FREE: [&str; 4] = ["id", "title", "train.seed", "train.workers"];
 
 /// The runs of one mechanism.
-#[derive(Debug, PartialEq)]
-pub(super) struct Row {
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct Row {
     /// What is switched on.
-    pub(super) mechanism: String,
+    pub(crate) mechanism: String,
     /// Names and seeds of the runs that have finished.
-    pub(super) runs: Vec<(String, u64)>,
+    pub(crate) runs: Vec<(String, u64)>,
     /// Runs that are not counted: unfinished, or without test photos.
-    pub(super) left_out: Vec<String>,
+    pub(crate) left_out: Vec<String>,
     /// Test top-1 of the answer, of SA and of GLCA alone.
-    pub(super) answer: Option<Spread>,
-    pub(super) sa: Option<Spread>,
-    pub(super) glca: Option<Spread>,
+    pub(crate) answer: Option<Spread>,
+    pub(crate) sa: Option<Spread>,
+    pub(crate) glca: Option<Spread>,
 }
 
 /// Mean and standard deviation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spread {
-    pub(super) mean: f64,
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) mean: f64,
     /// Of the sample (divided by one less than the count); none for a single value.
-    pub(super) deviation: Option<f64>,
+    pub(crate) deviation: Option<f64>,
 }
 
 impl Spread {
@@ -45,7 +46,7 @@ impl Spread {
 }
 
 /// A row for each mechanism, from none to all of it.
-pub(super) fn rows(runs: &[&Run]) -> Vec<Row> {
+pub(crate) fn rows(runs: &[&Run]) -> Vec<Row> {
     let mut groups: BTreeMap<(bool, bool, String), Vec<&Run>> = BTreeMap::new();
     for &run in runs {
         groups.entry(mechanism(&run.recipe)).or_default().push(run);
@@ -86,7 +87,7 @@ fn mechanism(recipe: &Value) -> (bool, bool, String) {
 }
 
 /// The keys, beside mechanism and seed, in which the recipes differ: such runs are no fair comparison.
-pub(super) fn differences(runs: &[&Run]) -> Vec<String> {
+pub(crate) fn differences(runs: &[&Run]) -> Vec<String> {
     let flat: Vec<BTreeMap<String, String>> = runs
         .iter()
         .map(|run| {

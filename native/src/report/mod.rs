@@ -3,7 +3,7 @@
 //! The page loads nothing: no script, no font, no style sheet, no picture from elsewhere. It can be opened from disk,
 //! sent as one file, and reads in light and dark and on a phone.
 
-mod ablation;
+pub(crate) mod ablation;
 mod chart;
 mod confused;
 mod facts;

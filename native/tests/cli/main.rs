@@ -1,6 +1,7 @@
 //! The command `finegrain` as a person or a script uses it: the real program, run on small files.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod ablate;
 mod bundles;
 mod classify;
 mod decode;

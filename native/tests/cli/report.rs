@@ -50,7 +50,7 @@ fn place() -> &'static Path {
 }
 
 /// Noise, tinted in the colour of the class.
-fn photo(class: u32, seed: u32) -> RgbImage {
+pub(crate) fn photo(class: u32, seed: u32) -> RgbImage {
     RgbImage::from_fn(40, 36, |x, y| {
         let noise = ((x * 31 + y * 17 + seed * 101) % 97) as u8;
         let mut pixel = [80 + noise; 3];

@@ -1,4 +1,5 @@
 //! Every kernel against its twin in plain tensors: values and gradients, over the shapes that break kernels.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 
@@ -65,8 +66,8 @@ fn layer_norm_agrees() {
         let (gamma, beta) = (random([shape[2]], &device), random([shape[2]], &device));
         let kernel = || super::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
         let twin = || plain::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
-        agree("layer norm of x", &[&x], kernel, twin, 3e-6);
-        agree("layer norm of gamma and beta", &[&gamma, &beta], kernel, twin, 3e-6);
+        agree("layer norm of x", &[&x], kernel, twin, 8e-6);
+        agree("layer norm of gamma and beta", &[&gamma, &beta], kernel, twin, 8e-6);
     }
 }
 
@@ -78,8 +79,8 @@ fn self_attention_agrees() {
         let what = format!("self-attention {batch} {tokens} {heads} {width}");
         let kernel = || super::self_attention(qkv.clone(), heads);
         let twin = || plain::self_attention(qkv.clone(), heads);
-        agree(&what, &[&qkv], || kernel().0, || twin().0, 3e-6);
-        assert!(distance(&kernel().1, &twin().1) < 3e-6, "{what}: map");
+        agree(&what, &[&qkv], || kernel().0, || twin().0, 8e-6);
+        assert!(distance(&kernel().1, &twin().1) < 8e-6, "{what}: map");
     }
 }
 
@@ -92,7 +93,7 @@ fn pair_attention_agrees() {
         let partners = Tensor::<1, Int>::from_data(TensorData::new(turned, [batch]), &device);
         let kernel = || super::pair_attention(qkv.clone(), partners.clone(), heads);
         let twin = || plain::pair_attention(qkv.clone(), partners.clone(), heads);
-        agree(&format!("pair attention {batch} {tokens} {heads} {width}"), &[&qkv], kernel, twin, 3e-6);
+        agree(&format!("pair attention {batch} {tokens} {heads} {width}"), &[&qkv], kernel, twin, 8e-6);
     }
 }
 
@@ -106,8 +107,8 @@ fn cross_attention_agrees() {
         let what = format!("cross-attention {batch} {count} of {tokens} {heads} {width}");
         let kernel = || super::cross_attention(q.clone(), kv.clone(), heads);
         let twin = || plain::cross_attention(q.clone(), kv.clone(), heads);
-        agree(&what, &[&q, &kv], || kernel().0, || twin().0, 3e-6);
-        assert!(distance(&kernel().1, &twin().1) < 3e-6, "{what}: map");
+        agree(&what, &[&q, &kv], || kernel().0, || twin().0, 8e-6);
+        assert!(distance(&kernel().1, &twin().1) < 8e-6, "{what}: map");
     }
 }
 
@@ -118,7 +119,7 @@ fn views_that_are_not_contiguous_are_read_rightly() {
     let turned = || x.clone().swap_dims(1, 2);
     agree("gelu of a view", &[&x], || super::gelu(turned()), || plain::gelu(turned()), 1e-6);
     let attention = |f: fn(Tensor<3>, usize) -> (Tensor<3>, Tensor<3>)| f(turned(), 2).0;
-    agree("attention of a view", &[&x], || attention(super::self_attention), || attention(plain::self_attention), 3e-6);
+    agree("attention of a view", &[&x], || attention(super::self_attention), || attention(plain::self_attention), 8e-6);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! `finegrain ablate`: `{"rows": [{"mechanism", "runs", "answer", "sa", "glca"}], "finished", "total"}`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::output::Output;
+use super::{Outcome, interrupt};
+use crate::ablate::{Ablation, ablate};
+use crate::train::{DeviceChoice, TrainOptions};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The recipe: a TOML file, or the name of one that comes with the program
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+    /// Folder of the data set, in its official layout
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for the runs and the table; called again, it goes on where it stopped
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Seeds, one run of each variant for each
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',', default_values_t = [1, 2, 3])]
+    seeds: Vec<u64>,
+    /// Where to compute; auto takes a GPU that this build supports, else the CPU
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+    /// Pretrained weights; overrides train.init
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Override a key of the recipe, such as --set train.epochs=5; may be repeated
+    #[arg(long, value_name = "TABLE.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
+    let Args { config, data, out, seeds, device, init, set } = args;
+    let options = TrainOptions { config, set, data, out, resume: false, device, init, stop: Default::default() };
+    interrupt::raise(&options.stop)?;
+    let Some(ablation) = ablate(&options, &seeds, &|text| eprintln!("{text}"))? else {
+        return Ok(Outcome::Interrupted);
+    };
+    output.print(&ablation, Ablation::markdown)?;
+    Ok(Outcome::Good)
+}
