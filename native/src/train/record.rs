@@ -39,6 +39,9 @@ pub struct Training {
     pub train_photos: usize,
     /// Test photos, which training never saw.
     pub test_photos: usize,
+    /// Photos that could not be decoded and were left out.
+    #[serde(default)]
+    pub skipped_photos: usize,
     /// Training photos that were held out: measured after each epoch, never trained on.
     #[serde(default)]
     pub held_out_photos: usize,

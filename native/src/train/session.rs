@@ -1,5 +1,6 @@
 //! A training run from recipe to weights.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -26,6 +27,14 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let (device, device_name) = options.device.open()?;
     let config = resolve(options, device_name == "cpu", cores)?;
     let mut dataset = Dataset::open(config.data.kind, &options.data)?;
+    let broken = match config.data.skip_broken {
+        true => dataset.without_broken(&options.stop, &|| ()),
+        false => Vec::new(),
+    };
+    if config.data.skip_broken && options.stop.load(Ordering::Relaxed) {
+        // The search was cut short, nothing has begun.
+        return Ok(None);
+    }
     dataset.check_trainable()?;
     dataset.hold_out(config.data.held_out, config.train.seed);
     let architecture = config.architecture(dataset.labels.len());
@@ -59,6 +68,9 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         dataset.train.len(),
         session.held_out.len(),
     ));
+    for photo in &broken {
+        session.log.say(&format!("left out: {}", photo.reason));
+    }
     for line in import.iter().flat_map(|import| import.lines()) {
         session.log.say(&line);
     }
@@ -88,6 +100,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
             init_file: session.init.as_ref().map(|init| init.name.clone()),
             init_run: session.init.and_then(|init| init.run),
+            skipped_photos: broken.len(),
             held_out_photos: session.held_out.len(),
             best: session.position.best,
             epochs: session.position.epoch,

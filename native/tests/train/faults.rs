@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use finegrain::tensors::{Precision, Tensor, TensorMap};
+use finegrain_native::train::train;
 
 use super::place::{Place, TINY};
 
@@ -24,6 +25,10 @@ fn what_cannot_be_trained_is_one_sentence() {
     fs::write(place.path("data/train/class_0/broken.jpg"), b"this is no photo").unwrap();
     let broken = place.error(|_| ());
     assert!(broken.contains("broken.jpg"), "{broken}");
+    let mut options = place.options("skipping");
+    options.set = vec!["data.skip_broken=true".into(), "train.epochs=1".into()];
+    let record = train(&options).unwrap().unwrap().training;
+    assert_eq!((record.skipped_photos, record.train_photos, record.test_photos), (1, 24, 6));
     fs::remove_file(place.path("data/train/class_0/broken.jpg")).unwrap();
     assert!(!place.path("failing/run.json").exists() && !place.path("failing/model.safetensors").exists());
 }

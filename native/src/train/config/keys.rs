@@ -20,6 +20,10 @@ table! {
         /// Test photos have no say in anything.
         #[serde(default)]
         held_out: f64,
+        /// Photos that cannot be decoded are left out (and named in the log) instead of ending the run; costs one decoding
+        /// of the whole data set at the start.
+        #[serde(default)]
+        skip_broken: bool,
         /// Decoded photos are kept in memory up to this many MiB; the rest is decoded each time.
         #[serde(default = "cache_mib")]
         cache_mib: usize,
