@@ -66,7 +66,7 @@ impl Confusion {
                 Confused { right, named, photos: places.len(), examples }
             })
             .collect();
-        pairs.sort_by(|a, b| b.photos.cmp(&a.photos));
+        pairs.sort_by_key(|pair| std::cmp::Reverse(pair.photos));
         pairs.truncate(most);
         pairs
     }

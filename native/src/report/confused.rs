@@ -69,13 +69,11 @@ impl Looker {
 
     /// Measures the held-out and the test photos, as the trainer does at the end of a run.
     pub(super) fn measure(&self, dataset: &Dataset) -> Result<Measures> {
-        self.check(dataset)?;
         of_run(&self.pass(), &dataset.held_out, &dataset.test)
     }
 
     /// Looks at the most confused pairs of the test photos.
     pub(super) fn look(&self, dataset: &Dataset, test: &Measured) -> Result<Shown> {
-        self.check(dataset)?;
         ensure!(
             dataset.test.len() == test.photos + test.skipped.len(),
             "the data set has {} test photos, the run was measured on {}: give the data set that it was trained on",
@@ -102,7 +100,8 @@ impl Looker {
         }
     }
 
-    fn check(&self, dataset: &Dataset) -> Result<()> {
+    /// Refuses a data set that is not the one of the run.
+    pub(super) fn check(&self, dataset: &Dataset) -> Result<()> {
         ensure!(
             dataset.labels == self.labels,
             "the data set has other classes: give the one that the run was trained on"

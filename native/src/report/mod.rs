@@ -46,6 +46,7 @@ fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
     let mut dataset = Dataset::open(recipe.data.kind, data)?;
     dataset.hold_out(recipe.data.held_out, recipe.train.seed);
     let network = confused::Looker::open(&run.folder, record)?;
+    network.check(&dataset)?;
     if run.measures.is_none() && !(dataset.test.is_empty() && dataset.held_out.is_empty()) {
         let photos = dataset.test.len() + dataset.held_out.len();
         say(&format!("\"{}\" has no measures.json: naming its {photos} test and held-out photos", run.name));
