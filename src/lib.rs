@@ -8,6 +8,7 @@ pub mod architecture;
 pub mod bundle;
 pub mod compare;
 pub mod photo;
+pub mod self_test;
 pub mod tensors;
 
 #[cfg(feature = "engine")]
