@@ -1,9 +1,10 @@
-//! The three ways to run a bundle natively.
+//! The ways to run a bundle natively.
 
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::architecture::Architecture;
+use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::Network;
 use finegrain::tensors::TensorMap;
@@ -15,7 +16,7 @@ use crate::train::DeviceChoice;
 pub enum BackendChoice {
     /// Our WGSL kernels through wgpu, as in the browser
     Webgpu,
-    /// The burn model on the CPU
+    /// Our forward pass on the processor, as in a browser without WebGPU
     Cpu,
     /// The burn model on an NVIDIA GPU (a build with --features cuda)
     Cuda,
@@ -30,6 +31,7 @@ pub struct Backend {
 
 enum Runner {
     Engine(Box<Engine>),
+    Cpu(Box<Cpu>),
     Burn { network: Box<Network>, device: Device },
 }
 
@@ -41,7 +43,7 @@ impl Backend {
     pub fn open(choice: BackendChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
         match choice {
             BackendChoice::Webgpu => Self::webgpu(architecture, weights),
-            BackendChoice::Cpu => Self::burn(DeviceChoice::Cpu, architecture, weights),
+            BackendChoice::Cpu => Self::cpu(architecture, weights),
             BackendChoice::Cuda if cfg!(not(feature = "cuda")) => {
                 bail!("this build has no CUDA: build it with --features cuda, or use --backend webgpu or cpu")
             }
@@ -58,10 +60,15 @@ impl Backend {
         Ok(Self { runner: Runner::Engine(Box::new(engine)), name: "webgpu", adapter })
     }
 
+    fn cpu(architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+        let runner = Runner::Cpu(Box::new(Cpu::load(architecture, weights)?));
+        Ok(Self { runner, name: "cpu", adapter: "one thread of the processor".into() })
+    }
+
     fn burn(choice: DeviceChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
         let (device, name) = choice.open()?;
         let network = Box::new(Network::new(architecture, &device).load(weights)?);
-        let adapter = format!("burn {}", if name == "cpu" { "flex" } else { name });
+        let adapter = format!("burn {name}");
         Ok(Self { runner: Runner::Burn { network, device }, name, adapter })
     }
 
@@ -82,6 +89,7 @@ impl Backend {
     pub fn classify(&self, image: &[f32]) -> Result<Answer> {
         match &self.runner {
             Runner::Engine(engine) => Ok(pollster::block_on(engine.classify(image))?),
+            Runner::Cpu(cpu) => Ok(cpu.classify(image)?),
             Runner::Burn { network, device } => {
                 let answers = network.classify(network.images(image, device));
                 answers.into_iter().next().context("the network gave no answer")

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use finegrain::compare::{Difference, compare};
+use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::Network;
 use finegrain::tensors::{self, TensorMap, Values};
@@ -82,6 +83,17 @@ pub fn webgpu(trace: &Trace) -> Result<(Verdict, String)> {
     }
     let verdict = judge(stack(&found)?, &trace.tensors, &["out."], &TRAINING);
     Ok((verdict, gpu.adapter().name.clone()))
+}
+
+/// Runs the forward pass on the processor, image by image; training is left out as in [`webgpu`].
+///
+/// # Errors
+/// A trace whose tensors are not those of its network.
+pub fn cpu(trace: &Trace) -> Result<Verdict> {
+    let cpu = Cpu::load(&trace.architecture, &trace.weights)?;
+    let (images, batch) = trace.images()?;
+    let found = images.chunks(images.len() / batch).map(|image| cpu.trace(image)).collect::<Result<Vec<_>, _>>()?;
+    Ok(judge(stack(&found)?, &trace.tensors, &["out."], &TRAINING))
 }
 
 /// Compares what was found with the truth.

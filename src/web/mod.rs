@@ -1,7 +1,7 @@
 //! The two modules of the page, as seen from JavaScript.
 //!
-//! One source gives both: with feature `engine` the classes below run on WebGPU, with feature `model` alone they run
-//! the burn model on one thread of the CPU with wasm SIMD. The shape is the same, so `src/web/js/runtime.js` loads
+//! One source gives both: with feature `engine` the classes below run on WebGPU, with feature `cpu` they run on one thread of
+//! the processor with wasm SIMD. The shape is the same, so `src/web/js/session.js` loads
 //! either and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
 
 mod executor;

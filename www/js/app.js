@@ -1,10 +1,12 @@
 // The page: choose a model, take photos, show what the network says.
 
-import { Classifier, decodeImage } from "../pkg/finegrain.js";
+import { Classifier, preview } from "../pkg/finegrain.js";
 import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { fillList, percent, plainName } from "./lists.js";
 import { buildSwitch, fetchModels } from "./models.js";
+import { classifierNotice, settled } from "./notices.js";
+import { keepPage, persist, showKept } from "./offline.js";
 import { Stage } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
@@ -14,7 +16,7 @@ const stage = new Stage(find("stage"), find("attention"));
 
 let model = null; // the entry of index.json that is chosen
 let loading = null; // {controller, classifier: Promise<Classifier>} of that model
-let photo = null; // the ImageBitmap on the stage (the stage owns it)
+let photo = null; // the file on the stage
 let turn = 0; // the latest photo or model wins; what comes late is dropped
 
 /** The one place that tells people and tests how things are. `spoken` is for who cannot see the list of classes. */
@@ -61,11 +63,15 @@ function classifier() {
     const progress = (event) => {
       if (loading === current) onProgress(event);
     };
+    const onNotice = (said) => {
+      if (loading === current) classifierNotice(said);
+    };
     say("loading", "Fetching the network.");
-    current.classifier = Classifier.load(model.path, { backend, onProgress: progress, signal: controller.signal });
+    current.classifier = Classifier.load(model.path, { backend, onProgress: progress, onNotice, signal: controller.signal });
     current.classifier.catch(() => {
       if (loading === current) loading = null;
     });
+    current.classifier.catch(() => {}).then(() => ["connection", "waiting"].forEach(settled));
     loading = current;
   }
   return loading.classifier;
@@ -103,12 +109,12 @@ async function take(arriving) {
   try {
     try {
       const blob = await arriving;
-      const bitmap = await decodeImage(blob);
-      if (mine === turn) place(bitmap, blob.name ?? "pasted");
-      else bitmap.close();
+      const shown = await preview(blob);
+      if (mine === turn) place(blob, shown);
+      else shown.bitmap.close();
     } catch (error) {
       // No answer to an earlier photo stands beside an error about this one.
-      if (mine === turn) place(null);
+      if (mine === turn) place(null, null);
       throw error;
     }
     if (mine === turn) await run(mine);
@@ -124,11 +130,7 @@ async function run(mine) {
   if (mine !== turn) return;
   say("running", "Looking.");
   await painted();
-  const result = await ready.classify(photo, { topK: 5 }).catch((error) => {
-    // The device may be gone: the next photo loads the network again.
-    if (mine === turn) release();
-    throw error;
-  });
+  const result = await ready.classify(photo, { topK: 5 });
   if (mine !== turn) return;
   stage.explain(result);
   fillList(find("predictions"), result.predictions);
@@ -141,11 +143,11 @@ async function run(mine) {
   say("ready", `Took ${took} ${device(ready)}`, `${plainName(best.label)}, ${percent(best.probability)}.`);
 }
 
-function place(bitmap, name) {
+function place(blob, shown) {
   clear();
-  photo = bitmap;
-  stage.show(bitmap, name);
-  find("invitation").hidden = bitmap !== null;
+  photo = blob;
+  stage.show(shown, blob?.name ?? "pasted");
+  find("invitation").hidden = blob !== null;
 }
 
 function clear() {
@@ -186,6 +188,8 @@ try {
   buildSwitch(find("models"), models, first, choose);
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
+  await persist();
+  await Promise.all([showKept(), keepPage()]);
 } catch (error) {
   fail(error);
 }

@@ -1,4 +1,4 @@
-//! `finegrain verify`: `{"burn": {"<output>": {"max_abs", "rel_norm"}}, "webgpu": {...}, "backend": {...}, "pass",
+//! `finegrain verify`: `{"burn": {"<output>": {"max_abs", "rel_norm"}}, "webgpu": {...}, "cpu": {...}, "backend": {...}, "pass",
 //! "failed", "missing", "adapter"}`. `backend` holds, for each output, the worst of the back ends that ran; a distance
 //! that is not finite is null. Exit status 1 unless `pass`.
 
@@ -20,7 +20,7 @@ pub(super) struct Args {
     /// A trace: safetensors with input, weights and results
     #[arg(value_name = "TRACE.safetensors")]
     trace: PathBuf,
-    /// What to compare with it: the burn model (gradients too), our shaders, or both
+    /// What to compare with it: the burn model (gradients too), our shaders, our pass on the processor, or all
     #[arg(long, value_enum, default_value_t = Which::All)]
     backend: Which,
     /// Weights for a trace that holds none (timm's names); GLCA becomes a copy of the last block
@@ -32,6 +32,7 @@ pub(super) struct Args {
 enum Which {
     Burn,
     Webgpu,
+    Cpu,
     All,
 }
 
@@ -50,10 +51,14 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let trace = Trace::read(&args.trace, args.weights.as_deref())?;
     let mut verdicts: BTreeMap<&'static str, Verdict> = BTreeMap::new();
     let mut adapter = None;
-    if args.backend != Which::Webgpu {
+    let wanted = |which| [which, Which::All].contains(&args.backend);
+    if wanted(Which::Burn) {
         verdicts.insert("burn", verify::burn(&trace)?);
     }
-    if args.backend != Which::Burn {
+    if wanted(Which::Cpu) {
+        verdicts.insert("cpu", verify::cpu(&trace)?);
+    }
+    if wanted(Which::Webgpu) {
         let (verdict, name) = verify::webgpu(&trace)?;
         verdicts.insert("webgpu", verdict);
         adapter = Some(name);

@@ -46,7 +46,7 @@ fn the_shaders_pass() {
     for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
         let found = json(finegrain(["verify"]).arg(fixture(name)));
         assert_eq!(found["pass"], true, "{found}");
-        for backend in ["burn", "webgpu"] {
+        for backend in ["burn", "cpu", "webgpu"] {
             assert!(found[backend]["out.logits.glca"]["rel_norm"].as_f64().unwrap() < 1e-5, "{backend}: {found}");
             assert!(found[backend]["out.selected"]["max_abs"] == 0.0);
         }
