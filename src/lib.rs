@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod compare;
 pub mod photo;
 pub mod select;
+pub mod self_test;
 pub mod tensors;
 
 #[cfg(feature = "cpu")]

@@ -1,16 +1,57 @@
 //! What runs the network: the only part in which the two modules differ.
 //!
-//! Both executors have the same two functions: `load` (weights in, calling `stage` with what it is at, how many steps of it
-//! are done and how many there are) and `classify`
-//! (an image `[3, H, W]`, normalised, to an [`Answer`](crate::answer::Answer)). Which device that is, the page knows:
-//! it chose the module by it.
+//! Both executors have the same functions: `load` (weights in, calling `stage` with what it is at, how many steps of it
+//! are done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an
+//! [`Answer`](crate::answer::Answer)) and `device_bytes`. Which device that is, the page knows: it chose the module by it.
 
 #[cfg(not(feature = "engine"))]
 mod cpu;
 #[cfg(feature = "engine")]
 mod gpu;
 
+use std::fmt::Display;
+
+use wasm_bindgen::JsValue;
+
 #[cfg(not(feature = "engine"))]
 pub(super) use cpu::Executor;
 #[cfg(feature = "engine")]
 pub(super) use gpu::Executor;
+
+/// Why an executor gave nothing. JavaScript tells the kinds apart by the error's `name`: each has its own way out.
+pub(super) struct Failed {
+    kind: Kind,
+    message: String,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Another attempt would fail as well.
+    Plain,
+    /// The device is gone or no longer works: another one may.
+    #[cfg(feature = "engine")]
+    Device,
+    /// The device computes what is no number.
+    #[cfg(feature = "engine")]
+    Wrong,
+}
+
+impl Failed {
+    pub(super) fn plain(error: impl Display) -> Self {
+        Self { kind: Kind::Plain, message: error.to_string() }
+    }
+}
+
+impl From<Failed> for JsValue {
+    fn from(Failed { kind, message }: Failed) -> Self {
+        let error = js_sys::Error::new(&message);
+        match kind {
+            Kind::Plain => {}
+            #[cfg(feature = "engine")]
+            Kind::Device => error.set_name("DeviceError"),
+            #[cfg(feature = "engine")]
+            Kind::Wrong => error.set_name("WrongResultError"),
+        }
+        error.into()
+    }
+}

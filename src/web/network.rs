@@ -3,51 +3,60 @@
 use js_sys::{Function, Map, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::executor::Executor;
+use super::executor::{Executor, Failed};
 use super::outcome::{Crop, Outcome, Timings};
 use super::pixels::Pixels;
 use super::{failure, milliseconds};
+use crate::architecture::Architecture;
 use crate::bundle::{Bundle, Manifest};
+use crate::self_test::{SelfTest, TOLERANCE};
+use crate::tensors::TensorMap;
+
+/// The most bytes that loading and running a network may take: half of what wasm can address, and far more than a phone
+/// gives to a tab. Where more is asked for, a sentence is better than a module that aborts.
+const MAX_MEMORY: u64 = 2 << 30;
 
 /// A network that classifies photos.
 #[wasm_bindgen]
 pub struct Network {
     manifest: Manifest,
     executor: Executor,
+    trace: TensorMap,
 }
 
 #[wasm_bindgen]
 impl Network {
     /// Checks a bundle and loads its weights.
     ///
-    /// `files` maps the names in the manifest to `Uint8Array`s; `on_stage` is called with `verify`, `upload`
-    /// and `compile`, how many steps of it are done, and how many there are (0 where nobody counts).
+    /// `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `on_stage` is called with
+    /// `verify`, `upload` and `compile`, how many steps of it are done, and how many there are (0 where nobody counts).
     ///
     /// # Errors
-    /// A bundle that does not pass its checks, or no device that could run it.
-    pub async fn load(manifest: Vec<u8>, files: Map, on_stage: Function) -> Result<Network, JsError> {
+    /// A bundle that does not pass its checks, or no device that could run it; a device that was lost meanwhile has the
+    /// name `DeviceError`.
+    pub async fn load(manifest: Vec<u8>, files: Map, on_stage: Function) -> Result<Network, JsValue> {
         let stage = |name: &str, done: f64, total: f64| {
             // A listener that throws must not stop the loading.
             let _ = on_stage.call3(&JsValue::NULL, &name.into(), &done.into(), &total.into());
         };
         stage("verify", 0.0, 0.0);
+        check_memory(&Manifest::read(&manifest).map_err(Failed::plain)?)?;
         let bundle = Bundle::read(&manifest, |name| {
-            files
-                .get(&name.into())
-                .dyn_into::<Uint8Array>()
-                .map(|bytes| bytes.to_vec())
-                .map_err(|_| std::io::Error::from(std::io::ErrorKind::NotFound))
+            let bytes = files.get(&name.into()).dyn_into::<Uint8Array>();
+            // The module has its copy now: what JavaScript holds can go.
+            files.delete(&name.into());
+            bytes.map(|bytes| bytes.to_vec()).map_err(|_| std::io::Error::from(std::io::ErrorKind::NotFound))
         })
-        .map_err(failure)?;
+        .map_err(Failed::plain)?;
         let executor = Executor::load(&bundle, &stage).await?;
-        Ok(Self { manifest: bundle.manifest, executor })
+        Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace })
     }
 
     /// Classifies a photo and frees its pixels.
     ///
     /// # Errors
-    /// Pixels that are not all there, or a device that failed.
-    pub async fn classify(&self, pixels: Pixels, top_k: usize) -> Result<JsValue, JsError> {
+    /// Pixels that are not all there; a device that failed (`DeviceError`) or computes no numbers (`WrongResultError`).
+    pub async fn classify(&self, pixels: Pixels, top_k: usize) -> Result<JsValue, JsValue> {
         let start = milliseconds();
         let photo = pixels.photo()?;
         let Manifest { preprocessing, architecture, labels, .. } = &self.manifest;
@@ -57,6 +66,45 @@ impl Network {
         let prepared = milliseconds();
         let answer = self.executor.classify(&image).await?;
         let timings = Timings { preprocess: prepared - start, run: milliseconds() - prepared };
-        Outcome::new(&answer, architecture, labels, top_k, crop, timings).into_js()
+        Ok(Outcome::new(&answer, architecture, labels, top_k, crop, timings).into_js()?)
     }
+
+    /// Runs the bundle's golden trace: `{passed, tolerance, results: [{name, difference}]}`, in the order of computation.
+    ///
+    /// # Errors
+    /// As [`Network::classify`].
+    pub async fn self_test(&self) -> Result<JsValue, JsValue> {
+        let image = self.trace.reals("input.images").map_err(failure)?;
+        let answer = self.executor.classify(image).await?;
+        let test = SelfTest::new(&answer, &self.trace, TOLERANCE).map_err(failure)?;
+        Ok(serde_wasm_bindgen::to_value(&test).map_err(failure)?)
+    }
+
+    /// Bytes of buffers on the graphics device.
+    #[wasm_bindgen(getter)]
+    pub fn device_bytes(&self) -> f64 {
+        self.executor.device_bytes() as f64
+    }
+}
+
+/// Refuses a network that would not fit, before anything is allocated for it.
+fn check_memory(manifest: &Manifest) -> Result<(), Failed> {
+    let needed = needed(&manifest.architecture).map(|bytes| bytes.saturating_add(manifest.bytes()));
+    match needed {
+        Some(bytes) if bytes <= MAX_MEMORY => Ok(()),
+        _ => Err(Failed::plain("this network needs more than the 2 GiB of memory that a page can give it: run it natively")),
+    }
+}
+
+/// The weights as they are read and as they are laid out for the device, and the widest activations of one block.
+fn needed(architecture: &Architecture) -> Option<u64> {
+    let words = |count: usize| u64::try_from(count).ok()?.checked_mul(4);
+    let weights = architecture.parameters()?.checked_mul(8)?;
+    let [height, width] = architecture.image_size;
+    let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
+    let tokens = architecture.tokens();
+    let activations = words(tokens.checked_mul(architecture.hidden().checked_add(8 * architecture.dim)?)?)?;
+    // The CPU path holds one block's map of attention.
+    let map = words(tokens.checked_mul(tokens)?.checked_mul(architecture.heads)?)?;
+    weights.checked_add(image)?.checked_add(activations)?.checked_add(map)
 }

@@ -5,6 +5,8 @@ import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { fillList, percent, plainName } from "./lists.js";
 import { buildSwitch, fetchModels } from "./models.js";
+import { classifierNotice, settled } from "./notices.js";
+import { keepPage, persist, showKept } from "./offline.js";
 import { Stage } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
@@ -61,11 +63,17 @@ function classifier() {
     const progress = (event) => {
       if (loading === current) onProgress(event);
     };
+    const onNotice = (said) => {
+      if (loading === current) classifierNotice(said);
+    };
     say("loading", "Fetching the network.");
-    current.classifier = Classifier.load(model.path, { backend, onProgress: progress, signal: controller.signal });
-    current.classifier.catch(() => {
-      if (loading === current) loading = null;
-    });
+    current.classifier = Classifier.load(model.path, { backend, onProgress: progress, onNotice, signal: controller.signal });
+    current.classifier.then(
+      () => ["connection", "waiting"].forEach(settled),
+      () => {
+        if (loading === current) loading = null;
+      },
+    );
     loading = current;
   }
   return loading.classifier;
@@ -124,11 +132,7 @@ async function run(mine) {
   if (mine !== turn) return;
   say("running", "Looking.");
   await painted();
-  const result = await ready.classify(photo, { topK: 5 }).catch((error) => {
-    // The device may be gone: the next photo loads the network again.
-    if (mine === turn) release();
-    throw error;
-  });
+  const result = await ready.classify(photo, { topK: 5 });
   if (mine !== turn) return;
   stage.explain(result);
   fillList(find("predictions"), result.predictions);
@@ -186,6 +190,8 @@ try {
   buildSwitch(find("models"), models, first, choose);
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
+  await persist();
+  await Promise.all([showKept(), keepPage()]);
 } catch (error) {
   fail(error);
 }

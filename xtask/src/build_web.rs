@@ -14,15 +14,18 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::shell;
 use crate::wasm_target::{TARGET, WasmTarget};
+use crate::{page_files, shell};
 
 /// Options of `cargo xtask build-web`.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Build one module only
-    #[arg(long)]
+    #[arg(long, conflicts_with = "js_only")]
     only: Option<Module>,
+    /// Build no module: copy the JavaScript and write the list of the page's files anew
+    #[arg(long)]
+    js_only: bool,
 }
 
 /// A wasm module of the page.
@@ -57,6 +60,9 @@ impl Module {
 
 /// `cargo xtask build-web`.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.js_only {
+        return finish();
+    }
     build(&options.only.map_or(Module::ALL.to_vec(), |module| vec![module]))
 }
 
@@ -68,11 +74,18 @@ pub(crate) fn build(modules: &[Module]) -> Result<()> {
         println!("building the wasm module {}", module.name());
         bind(module, &compile(&target, module)?.file, &out)?;
     }
-    copy_files(&shell::root().join("src/web/js"), &out)?;
+    finish()?;
     for module in modules {
         print_size(&out.join(format!("{}_bg.wasm", module.name())))?;
     }
     Ok(())
+}
+
+/// Copies the hand-written JavaScript, and writes what depends on every file of the page.
+fn finish() -> Result<()> {
+    let www = shell::root().join("www");
+    copy_files(&shell::root().join("src/web/js"), &www.join("pkg"))?;
+    page_files::write(&www)
 }
 
 /// Compiles the modules and gives the number of warnings.

@@ -1,20 +1,18 @@
 //! Our WGSL kernels on the browser's WebGPU.
 
-use wasm_bindgen::JsError;
-
+use super::{Failed, Kind};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
-use crate::engine::{Engine, Gpu, LoadOptions, Progress};
-use crate::web::failure;
+use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress};
 
 pub(in crate::web) struct Executor {
     engine: Engine,
 }
 
 impl Executor {
-    pub(in crate::web) async fn load(bundle: &Bundle, stage: &dyn Fn(&str, f64, f64)) -> Result<Self, JsError> {
+    pub(in crate::web) async fn load(bundle: &Bundle, stage: &dyn Fn(&str, f64, f64)) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
-        let gpu = Gpu::open().await.map_err(failure)?;
+        let gpu = Gpu::open().await?;
         let on_progress = |progress| {
             // The upload comes first and is one step; the pipelines are counted.
             if let Progress::Compiled { done, total } = progress {
@@ -22,12 +20,41 @@ impl Executor {
             }
         };
         let options = LoadOptions { on_progress: Some(Box::new(on_progress)) };
-        let engine =
-            Engine::load_with(&gpu, &bundle.manifest.architecture, &bundle.weights, options).await.map_err(failure)?;
-        Ok(Self { engine })
+        match Engine::load_with(&gpu, &bundle.manifest.architecture, &bundle.weights, options).await {
+            Ok(engine) => Ok(Self { engine }),
+            Err(error) => {
+                // What was uploaded until then is given back at once.
+                gpu.lose();
+                Err(error.into())
+            }
+        }
     }
 
-    pub(in crate::web) async fn classify(&self, image: &[f32]) -> Result<Answer, JsError> {
-        self.engine.classify(image).await.map_err(failure)
+    pub(in crate::web) async fn classify(&self, image: &[f32]) -> Result<Answer, Failed> {
+        Ok(self.engine.classify(image).await?)
+    }
+
+    /// Bytes of buffers on the device.
+    pub(in crate::web) fn device_bytes(&self) -> u64 {
+        self.engine.device_bytes()
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // In a browser, a buffer that is dropped waits for JavaScript's garbage collector, which does not see its size.
+        // The device is this network's own: destroying it gives everything back now.
+        self.engine.gpu().lose();
+    }
+}
+
+impl From<EngineError> for Failed {
+    fn from(error: EngineError) -> Self {
+        let kind = match error {
+            EngineError::Device(_) | EngineError::Lost(_) => Kind::Device,
+            EngineError::NotFinite(_) => Kind::Wrong,
+            _ => Kind::Plain,
+        };
+        Self { kind, message: error.to_string() }
     }
 }

@@ -1,93 +1,150 @@
-// Fetches a bundle, counting bytes. Hashes, tensors and values are checked by the module; here only what must be
-// known before memory is taken.
+// Fetches one file into a sink, and goes on where a broken connection stopped.
 
-const MAX_MANIFEST = 4 << 20;
-const MAX_BUNDLE = 2 ** 30;
+// In a row and without a byte in between.
+const ATTEMPTS = 5;
+const FIRST_PAUSE = 500;
+
+/** The connection, not the file: another attempt may get further. */
+class Broken extends Error {}
+
+/** Where no storage can be had: the file in memory. */
+export class MemorySink {
+  #chunks;
+
+  constructor(begun = new Uint8Array()) {
+    this.#chunks = [begun];
+    this.length = begun.length;
+  }
+
+  write(chunk) {
+    this.#chunks.push(chunk);
+    this.length += chunk.length;
+  }
+
+  clear() {
+    this.#chunks = [];
+    this.length = 0;
+  }
+
+  bytes() {
+    const bytes = new Uint8Array(this.length);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    this.#chunks = [bytes];
+    return bytes;
+  }
+
+  close() {}
+}
 
 /**
- * @param {string} url the bundle's folder, with a final slash
- * @param {(loaded: number, total: number) => void} onBytes
- * @param {AbortSignal | undefined} signal
- * @returns {Promise<{manifest: object, manifestBytes: Uint8Array, files: Map<string, Uint8Array>}>}
+ * @param {URL} url
+ * @param {number} size what the manifest promises; not a byte more is taken
+ * @param {{length: number, write(chunk: Uint8Array): void, clear(): void}} sink
+ * @param {(length: number) => void} onBytes how many bytes of the file there are
+ * @param {(text: string) => void} onTrouble a sentence while it goes on
  */
-export async function downloadBundle(url, onBytes, signal) {
-  const manifestBytes = await fetchBytes(new URL("manifest.json", url), MAX_MANIFEST, null, () => {}, signal);
-  const { manifest, entries } = readManifest(manifestBytes);
-
-  const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
-  let loaded = 0;
-  onBytes(loaded, total);
-  const contents = await Promise.all(
-    entries.map(({ name, bytes }) =>
-      fetchBytes(new URL(encodeURIComponent(name), url), bytes, bytes, (count) => onBytes((loaded += count), total), signal),
-    ),
-  );
-  return { manifest, manifestBytes, files: new Map(entries.map(({ name }, i) => [name, contents[i]])) };
-}
-
-function readManifest(bytes) {
-  let manifest;
-  try {
-    manifest = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new Error(`the bundle's manifest.json is not valid JSON (${error.message})`);
-  }
-  const entries = Array.isArray(manifest?.files) ? manifest.files : [];
-  for (const entry of entries) {
-    if (typeof entry?.name !== "string" || !/^[\w.-]{1,100}$/.test(entry.name) || entry.name.startsWith(".")) {
-      throw new Error("the bundle's manifest.json lists a file whose name is not allowed");
-    }
-    if (!Number.isSafeInteger(entry.bytes) || entry.bytes < 0) {
-      throw new Error(`the bundle's manifest.json gives no size for ${entry.name}`);
+export async function fill(url, size, sink, onBytes, onTrouble) {
+  const name = nameOf(url);
+  if (sink.length > size) sink.clear();
+  for (let failures = 0; sink.length < size; ) {
+    const before = sink.length;
+    try {
+      await fetchRest(url, size, sink, onBytes);
+    } catch (error) {
+      if (!(error instanceof Broken)) throw error;
+      failures = sink.length > before ? 1 : failures + 1;
+      if (failures >= ATTEMPTS) {
+        const kept = sink.length > 0 ? `${name} was cut off after ${sink.length} of ${size} bytes` : `${name} could not be fetched`;
+        throw new Error(`${kept}: ${error.message}; what has come is kept, so try again when the connection is back`);
+      }
+      onTrouble(`The connection broke (${sink.length} of ${size} bytes of ${name} are here); trying to go on.`);
+      await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE * 2 ** (failures - 1)));
     }
   }
-  if (entries.reduce((sum, { bytes }) => sum + bytes, 0) > MAX_BUNDLE) {
-    throw new Error("the bundle is larger than 1 GiB, which is more than this page accepts");
-  }
-  return { manifest, entries };
 }
 
-/** Fetches at most `limit` bytes; `exact` is the size that the manifest promises, or null. */
-async function fetchBytes(url, limit, exact, onBytes, signal) {
-  const name = decodeURIComponent(url.pathname.split("/").pop());
-  let response;
-  try {
-    response = await fetch(url, { signal });
-  } catch (error) {
-    if (signal?.aborted) throw signal.reason;
-    throw new Error(`${name} could not be fetched: the server cannot be reached (${error.message})`);
+async function fetchRest(url, size, sink, onBytes) {
+  const name = nameOf(url);
+  const from = sink.length;
+  const headers = from > 0 ? { Range: `bytes=${from}-` } : {};
+  // The browser's own cache would keep a second copy.
+  const response = await request(url, { headers, cache: "no-store" });
+  const short = (length) =>
+    new Error(`${name} has ${length} bytes, its bundle promises ${size}; it may be cut off or out of date`);
+  if (response.status === 416) {
+    sink.clear();
+    throw short(`fewer than ${from}`);
   }
-  if (!response.ok) {
-    throw new Error(`${name} could not be fetched: the server answered ${response.status} ${response.statusText}`.trim());
-  }
-  const chunks = [];
-  let length = 0;
+  // A server without ranges sends everything again. No `If-Range`: what was put together is hashed in the end.
+  if (from > 0 && (response.status !== 206 || !startsAt(response, from))) sink.clear();
   const reader = response.body.getReader();
   for (;;) {
     let step;
     try {
       step = await reader.read();
     } catch (error) {
-      if (signal?.aborted) throw signal.reason;
-      throw new Error(`${name} was cut off after ${length} bytes: the connection broke (${error.message})`);
+      throw new Broken(`the connection broke (${error.message})`);
     }
     if (step.done) break;
-    length += step.value.length;
-    if (length > limit) {
+    if (sink.length + step.value.length > size) {
       await reader.cancel();
-      throw new Error(`${name} is longer than the ${limit} bytes that are allowed for it`);
+      sink.clear();
+      throw new Error(`${name} is longer than the ${size} bytes that are allowed for it`);
     }
-    chunks.push(step.value);
-    onBytes(step.value.length);
+    sink.write(step.value);
+    onBytes(sink.length);
   }
-  if (exact !== null && length !== exact) {
-    throw new Error(`${name} has ${length} bytes, its bundle promises ${exact}; it may be cut off or out of date`);
+  if (sink.length < size) {
+    const { length } = sink;
+    sink.clear();
+    throw short(length);
   }
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
+}
+
+/** A small file at once, at most `limit` bytes. */
+export async function fetchSmall(url, limit, options) {
+  const response = await request(url, options);
+  const sink = new MemorySink();
+  const reader = response.body.getReader();
+  for (;;) {
+    const step = await reader.read().catch((error) => {
+      throw new Broken(`${nameOf(url)} was cut off after ${sink.length} bytes: the connection broke (${error.message})`);
+    });
+    if (step.done) return sink.bytes();
+    if (sink.length + step.value.length > limit) {
+      await reader.cancel();
+      throw new Error(`${nameOf(url)} is longer than the ${limit} bytes that are allowed for it`);
+    }
+    sink.write(step.value);
   }
-  return bytes;
+}
+
+async function request(url, options) {
+  let response;
+  try {
+    response = await fetch(url, options);
+  } catch (error) {
+    throw new Broken(`the server cannot be reached (${error.message})`);
+  }
+  if (response.ok || response.status === 416) return response;
+  const said = `the server answered ${response.status} ${response.statusText}`.trim();
+  if (response.status >= 500 || response.status === 429) throw new Broken(said);
+  throw new Error(`${nameOf(url)} could not be fetched: ${said}`);
+}
+
+/** Whether the server cannot be reached, as opposed to a server that says no. */
+export function isBroken(error) {
+  return error instanceof Broken;
+}
+
+function startsAt(response, from) {
+  return Number(/^bytes (\d+)-/.exec(response.headers.get("Content-Range") ?? "")?.[1]) === from;
+}
+
+function nameOf(url) {
+  return decodeURIComponent(url.pathname.split("/").pop());
 }

@@ -10,6 +10,7 @@
  * classifier.free();
  * ```
  *
+ * The network runs in a worker of its own; bundles are kept in the browser's storage, and nothing is sent anywhere.
  * Every promise that fails does so with an `Error` whose message is one sentence for people.
  */
 
@@ -47,9 +48,41 @@ export interface LoadOptions {
   /** Of the computation. */
   precision?: "auto" | "f32";
   onProgress?: (progress: Progress) => void;
-  /** Stops the download. */
+  /** Called while loading and while classifying, when something went wrong and the classifier goes on by itself. */
+  onNotice?: (notice: Notice) => void;
+  /** Stops loading at once. What has been downloaded is kept, and the next attempt goes on from there. */
   signal?: AbortSignal;
 }
+
+export interface Notice {
+  /**
+   * - `connection`: the connection broke, and the download goes on where it stopped
+   * - `waiting`: another tab is fetching the same bundle
+   * - `storage`: the bundle cannot be kept (storage full, or none), so it is in memory only
+   * - `device-lost`: the graphics device was lost; a new one is used, and the photo in hand is run again
+   * - `self-test`: the device does not compute what the bundle's golden trace says; the next lower one is used
+   * - `step-down`: the CPU is used from now on, after three losses in a row or a result that is no number
+   */
+  kind: "connection" | "waiting" | "storage" | "device-lost" | "self-test" | "step-down";
+  /** For people. */
+  text: string;
+  /** With `self-test`: what a developer needs to know, to be copied. */
+  report?: string;
+}
+
+export interface Stored {
+  /** Bytes of all bundles, also of downloads that were broken off. */
+  bytes: number;
+  bundles: { url: string | null; id: string | null; title: string | null; bytes: number }[];
+  /** Whether the browser promised not to clear it by itself (`navigator.storage.persist()` asks for that). */
+  persisted: boolean;
+}
+
+/** The bundles that the browser keeps for this site. */
+export function storage(): Promise<Stored>;
+
+/** Removes them, or the one of that folder. Classifiers that are loaded go on. */
+export function clearStorage(bundleUrl?: string | URL): Promise<void>;
 
 export interface Prediction {
   label: string;
@@ -90,11 +123,14 @@ export class Classifier implements Choice {
   readonly id: string;
   readonly title: string;
   readonly labels: readonly string[];
+  /** These three change when the device fails and another one takes over. */
   readonly backend: Backend;
   readonly adapter: string;
   readonly reason: string | null;
   /** Classifies one photo; calls made meanwhile wait for their turn. `topK` is 5 by default. */
   classify(source: Source, options?: { topK?: number }): Promise<Result>;
+  /** Bytes of the worker's wasm memory and of the buffers on the graphics device. */
+  memory(): Promise<{ wasm: number; gpu: number }>;
   /** Gives memory back, on the GPU too. */
   free(): void;
 }

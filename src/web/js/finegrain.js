@@ -1,52 +1,101 @@
 // finegrain's JavaScript API; the types and their documentation are in finegrain.d.ts.
 //
-// This file knows the page's objects (elements) and the order of calls. Everything that could live in a worker is in
-// runtime.js: what passes between the two can be cloned or transferred.
+// This file knows the page's objects (elements) and the order of calls. Everything else runs in a worker (session.js):
+// what passes between the two can be cloned or transferred.
 
-import { chooseBackend } from "./backend.js";
-import { openRuntime, prepare } from "./runtime.js";
-import { bitmapOf } from "./pixels.js";
+import { Link } from "./link.js";
+import { bitmapOf, imageDataOf } from "./pixels.js";
 
 export { decodeImage } from "./pixels.js";
+export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
 const PRECISIONS = ["auto", "f32"];
 
+/** A worker that `init` has prepared and no network uses yet. */
+let spare = null;
+
 /** Chooses the back end and compiles its module ahead of `Classifier.load`; calling it is optional. */
 export default async function init({ backend = "auto" } = {}) {
   oneOf("backend", backend, BACKENDS);
-  const choice = await chooseBackend(backend);
-  await prepare(choice.backend);
-  return { backend: choice.backend, adapter: choice.adapter, reason: choice.reason };
+  const link = spare ?? new Link();
+  spare = link;
+  try {
+    const { backend: chosen, adapter, reason } = await link.ask("prepare", { backend });
+    return { backend: chosen, adapter, reason };
+  } catch (error) {
+    if (spare === link) spare = null;
+    link.end(error);
+    throw error;
+  }
 }
 
 export class Classifier {
-  #runtime;
+  #open;
+  #link;
+  #facts;
   #last = Promise.resolve();
   #freed = false;
 
-  constructor(runtime) {
-    if (!runtime?.facts) throw new TypeError("a Classifier is made by Classifier.load");
-    this.#runtime = runtime;
-    Object.assign(this, runtime.facts);
+  constructor(open) {
+    if (typeof open !== "function") throw new TypeError("a Classifier is made by Classifier.load");
+    this.#open = open;
     Object.freeze(this);
   }
 
-  static async load(bundleUrl, { backend = "auto", precision = "auto", onProgress, signal } = {}) {
+  static async load(bundleUrl, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     let url = new URL(bundleUrl, base).href;
     if (!url.endsWith("/")) url += "/";
-    const progress = (event) => {
+    signal?.throwIfAborted();
+    const open = async (classifier) => {
+      const link = spare ?? new Link();
+      spare = null;
+      link.listeners = {
+        progress: ({ event }) => guarded(onProgress, event),
+        notice: ({ notice }) => guarded(onNotice, notice),
+        // Another device than before: the one that was asked for failed.
+        changed: ({ choice }) => Object.assign(classifier.#facts ?? {}, choice),
+      };
+      classifier.#link = link;
       try {
-        onProgress?.(event);
+        classifier.#facts = await link.ask("load", { url, options: { backend, precision } });
       } catch (error) {
-        console.error(error); // a listener's mistake is not a failed load
+        link.end(error);
+        throw error;
       }
     };
-    const runtime = await openRuntime(url, { backend, precision }, progress, signal);
-    return new Classifier(runtime);
+    const classifier = new Classifier(open);
+    // Ending the worker stops whatever it is at; what has been downloaded until then is kept for the next time.
+    const abort = () => classifier.#link.end(signal.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await open(classifier);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+    return classifier;
+  }
+
+  get id() {
+    return this.#facts.id;
+  }
+  get title() {
+    return this.#facts.title;
+  }
+  get labels() {
+    return this.#facts.labels;
+  }
+  get backend() {
+    return this.#facts.backend;
+  }
+  get adapter() {
+    return this.#facts.adapter;
+  }
+  get reason() {
+    return this.#facts.reason;
   }
 
   /** One photo after the other: calls made meanwhile wait for their turn. */
@@ -55,24 +104,50 @@ export class Classifier {
     if (!Number.isInteger(topK) || topK < 1) {
       return Promise.reject(new RangeError(`topK is ${topK}, it must be a whole number from 1 on`));
     }
-    const answer = this.#last.then(async () => {
-      const start = performance.now();
-      const { image, ours } = await bitmapOf(source);
-      try {
-        return await this.#runtime.classify(image, topK, start);
-      } finally {
-        if (ours) image.close();
-      }
-    });
+    const answer = this.#last.then(() => this.#run(source, topK));
     this.#last = answer.catch(() => {});
     return answer;
+  }
+
+  async #run(source, topK) {
+    const start = performance.now();
+    // A worker that stopped unexpectedly is replaced; the bundle comes from the browser's storage.
+    if (this.#link.ended && !this.#freed) await this.#open(this);
+    let { image, ours } = await bitmapOf(source);
+    if (!this.#facts.canvas) {
+      // This browser's workers have no canvas: the pixels are read here.
+      const data = await imageDataOf(image);
+      if (ours) image.close();
+      [image, ours] = [data, true];
+    }
+    const transfer = !ours ? [] : image instanceof ImageData ? [image.data.buffer] : [image];
+    const result = await this.#link.ask("classify", { source: image, topK }, transfer);
+    result.timings.total = performance.now() - start;
+    return result;
+  }
+
+  /** Bytes that the network takes: the module's memory, and buffers on the graphics device. */
+  async memory() {
+    return this.#freed || this.#link.ended ? { wasm: 0, gpu: 0 } : this.#link.ask("memory");
   }
 
   /** Gives memory back, on the GPU too, once what is running has ended. */
   free() {
     if (this.#freed) return;
     this.#freed = true;
-    this.#last = this.#last.then(() => this.#runtime.free()).catch(console.error);
+    const link = () => this.#link;
+    this.#last = this.#last
+      .then(() => link()?.ask("free"))
+      .catch(() => {}) // a worker that has ended holds nothing
+      .then(() => link()?.end());
+  }
+}
+
+function guarded(listener, value) {
+  try {
+    listener?.(value);
+  } catch (error) {
+    console.error(error); // a listener's mistake is not a failed load
   }
 }
 

@@ -54,8 +54,8 @@ function checkSize({ width, height }, name) {
 }
 
 /**
- * Turns what a page has into what can go to a worker.
- * @returns {Promise<{image: ImageBitmap | ImageData, ours: boolean}>} `ours`: to be closed after use
+ * Turns what a page has into what can go to a worker. A file goes as it is: the worker decodes it.
+ * @returns {Promise<{image: ImageBitmap | ImageData | Blob, ours: boolean}>} `ours`: made here, and to be given away
  */
 export async function bitmapOf(source) {
   const is = (name) => globalThis[name] !== undefined && source instanceof globalThis[name];
@@ -67,7 +67,7 @@ export async function bitmapOf(source) {
     if (!(source.data instanceof Uint8ClampedArray)) throw new Error("ImageData must hold 8 bits a channel");
     return { image: source, ours: false };
   }
-  if (is("Blob")) return { image: await decodeImage(source), ours: true };
+  if (is("Blob")) return { image: source, ours: false };
   if (is("HTMLImageElement")) {
     await source.decode().catch(() => {
       throw new Error("the <img> element holds no image that can be decoded");
@@ -79,6 +79,20 @@ export async function bitmapOf(source) {
   if (!width || !height) throw new Error("the element has no pixels");
   checkSize({ width, height }, "the image");
   return { image: await createImageBitmap(source, DECODING), ours: true };
+}
+
+/** The pixels of a photo, read on the page: for browsers whose workers have no canvas. */
+export async function imageDataOf(image) {
+  if (image instanceof ImageData) return image;
+  const bitmap = image instanceof Blob ? await decodeImage(image) : image;
+  const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("the browser has no memory left for this photo");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0);
+  if (bitmap !== image) bitmap.close();
+  return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
 /**

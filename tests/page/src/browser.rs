@@ -1,9 +1,11 @@
 //! A headless Chromium, driven through chromedriver.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use fantoccini::wd::WindowHandle;
 use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -19,13 +21,21 @@ pub struct Options {
     pub size: (u32, u32),
     /// As on a phone: touch, two device pixels for a CSS pixel.
     pub phone: bool,
+    /// Keep a log of everything that goes over the network, for [`Browser::end`].
+    pub net_log: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { webgpu: true, size: (1280, 900), phone: false }
+        Self { webgpu: true, size: (1280, 900), phone: false, net_log: false }
     }
 }
+
+/// A tab of a browser.
+#[derive(Debug)]
+pub struct Tab(WindowHandle);
+
+const NET_LOG: &str = "net_log.json";
 
 /// A running browser; ends when dropped.
 #[derive(Debug)]
@@ -33,7 +43,7 @@ pub struct Browser {
     runtime: Runtime,
     client: Option<Client>,
     driver: Driver,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -55,7 +65,7 @@ impl Browser {
         });
         let client =
             client.context("chromedriver could not start Chromium: `cargo xtask setup` tells what is missing")?;
-        Ok(Self { runtime, client: Some(client), driver, _profile: profile })
+        Ok(Self { runtime, client: Some(client), driver, profile })
     }
 
     /// Opens an address and waits until the document is loaded.
@@ -64,6 +74,75 @@ impl Browser {
     /// Where the browser does not answer.
     pub fn open(&self, url: &str) -> Result<()> {
         Ok(self.runtime.block_on(self.client()?.goto(url))?)
+    }
+
+    /// Loads the page again.
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub fn reload(&self) -> Result<()> {
+        Ok(self.runtime.block_on(self.client()?.refresh())?)
+    }
+
+    /// Opens another tab and makes it the one that is driven; gives the tab that was.
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub fn new_tab(&self) -> Result<Tab> {
+        self.runtime.block_on(async {
+            let client = self.client()?;
+            let before = client.window().await?;
+            let tab = client.new_window(true).await?;
+            client.switch_to_window(tab.handle).await?;
+            Ok(Tab(before))
+        })
+    }
+
+    /// Drives that tab from now on.
+    ///
+    /// # Errors
+    /// Where there is no such tab any more.
+    pub fn switch_to(&self, tab: Tab) -> Result<()> {
+        Ok(self.runtime.block_on(self.client()?.switch_to_window(tab.0))?)
+    }
+
+    /// A command of Chromium's own protocol.
+    ///
+    /// # Errors
+    /// Where chromedriver does not know it or Chromium refuses.
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Result<()> {
+        let session = self.runtime.block_on(self.client()?.session_id())?.context("no session")?;
+        let body = json!({ "cmd": command, "params": parameters }).to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.driver.port))?;
+        write!(
+            stream,
+            "POST /session/{session}/goog/cdp/execute HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if !answer.starts_with("HTTP/1.1 200") {
+            bail!("{command}: {answer}");
+        }
+        Ok(())
+    }
+
+    /// Ends the browser and gives its log of the network ([`Options::net_log`]).
+    ///
+    /// # Errors
+    /// Where there is no log.
+    pub fn end(mut self) -> Result<String> {
+        self.close();
+        std::fs::read_to_string(self.profile.path().join(NET_LOG)).context("the browser wrote no log of the network")
+    }
+
+    fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            // A browser that does not end by itself ends with its driver.
+            let _ = self.runtime.block_on(client.close());
+        }
+        self.driver.end();
     }
 
     /// Runs the body of a JavaScript function in the page; gives what it returns.
@@ -103,11 +182,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            // A browser that does not end by itself ends with its driver.
-            let _ = self.runtime.block_on(client.close());
-        }
-        self.driver.end();
+        self.close();
     }
 }
 
@@ -122,6 +197,8 @@ fn capabilities(options: Options, profile: &str) -> Value {
         "--disable-component-update",
         "--disable-sync",
         "--hide-scrollbars",
+        // `performance.measureUserAgentSpecificMemory()` answers at once instead of at the next garbage collection.
+        "--enable-blink-features=ForceEagerMeasureMemory",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -131,6 +208,9 @@ fn capabilities(options: Options, profile: &str) -> Value {
         arguments.extend(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"].map(str::to_owned));
     } else {
         arguments.push("--disable-blink-features=WebGPU".to_owned());
+    }
+    if options.net_log {
+        arguments.push(format!("--log-net-log={profile}/{NET_LOG}"));
     }
     let mut chrome = json!({ "args": arguments });
     if options.phone {

@@ -5,3 +5,5 @@ pub mod page;
 pub mod photos;
 pub mod program;
 pub mod site;
+pub mod small;
+pub mod wire;

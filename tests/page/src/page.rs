@@ -63,6 +63,49 @@ impl<'a> Page<'a> {
         Ok((page, view))
     }
 
+    /// The page that the browser's tab shows already, once it is no longer busy.
+    ///
+    /// # Errors
+    /// Where the browser fails or the page stays busy.
+    pub fn shown(browser: &'a Browser) -> Result<(Self, View)> {
+        let page = Self { browser };
+        let view = page.settled("true")?;
+        Ok((page, view))
+    }
+
+    /// Waits until a JavaScript expression is true.
+    ///
+    /// # Errors
+    /// Where the browser fails or it stays false.
+    pub fn wait_for(&self, condition: &str) -> Result<()> {
+        let start = Instant::now();
+        while self.browser.script(&format!("return Boolean({condition});"))? != true {
+            if start.elapsed() > LIMIT {
+                let view = self.view()?;
+                bail!("`{condition}` is still false; the page is `{}`: {}", view.state, view.status);
+            }
+            sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until the page works offline.
+    ///
+    /// # Errors
+    /// Where it does not get there.
+    pub fn is_kept(&self) -> Result<()> {
+        self.wait_for("navigator.serviceWorker.controller")
+    }
+
+    /// The line of that kind in `#notices`, or nothing.
+    ///
+    /// # Errors
+    /// Where the browser fails.
+    pub fn notice(&self, kind: &str) -> Result<Option<String>> {
+        let line = format!("return document.querySelector('#notices [data-kind=\"{kind}\"]')?.textContent;");
+        Ok(self.browser.script(&line)?.as_str().map(str::to_owned))
+    }
+
     /// Chooses a file in `#photo` and waits for what becomes of it.
     ///
     /// # Errors

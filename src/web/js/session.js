@@ -1,0 +1,187 @@
+// One network in its worker: loaded, tested, run, and brought back when the device fails.
+
+import { chooseBackend, cpu } from "./backend.js";
+import { BUILD } from "./build.js";
+import { Bundle } from "./bundle.js";
+import { decodeImage, readPixels } from "./pixels.js";
+import { report, verdict } from "./report.js";
+
+// In a row, without an answer in between.
+const MAX_LOSSES = 3;
+
+/** Fetches and compiles a module once; later calls get the same one. A failed attempt is not kept. */
+const modules = new Map();
+export function prepare(backend) {
+  if (!modules.has(backend)) {
+    const load = backend === "webgpu" ? import("./webgpu.js") : import("./cpu.js");
+    const ready = load
+      .then(async (module) => ({ module, memory: (await module.default()).memory }))
+      .catch((error) => {
+        throw new Error(`the ${backend} module could not be started (${error.message}); reload the page`, { cause: error });
+      });
+    modules.set(backend, ready);
+    ready.catch(() => modules.delete(backend));
+  }
+  return modules.get(backend);
+}
+
+export class Session {
+  #post;
+  #bundle = null;
+  #forced = false;
+  #choice = null;
+  #network = null;
+  #module = null;
+  #losses = 0;
+
+  /** @param {(type: string, message: object) => void} post says something to the page */
+  constructor(post) {
+    this.#post = post;
+  }
+
+  /**
+   * @param {string} url the bundle's folder, absolute, with a final slash
+   * @param {{backend: string, precision: string}} options already checked
+   */
+  async load(url, options) {
+    this.#forced = options.backend === "webgpu";
+    this.#choice = await chooseBackend(options.backend);
+    // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
+    prepare(this.#choice.backend).catch(() => {});
+    const tell = { progress: (event) => this.#progress(event), notice: (notice) => this.#notice(notice) };
+    this.#bundle = new Bundle(url, tell);
+    await this.#bundle.open();
+    await this.#start();
+    this.#progress({ stage: "ready", loaded: 0, total: 0 });
+    const { id, title, labels } = this.#bundle.manifest;
+    return { id, title, labels, ...this.#choice, canvas: typeof OffscreenCanvas === "function" };
+  }
+
+  /** @param {Blob | ImageBitmap | ImageData} source */
+  async classify(source, topK) {
+    const start = performance.now();
+    const image = source instanceof Blob ? await decodeImage(source) : source;
+    try {
+      // The photo stays at hand until there is an answer: a device may be lost more than once on the way.
+      for (;;) {
+        const answer = await this.#attempt(() => this.#answer(image, topK, start));
+        if (answer) return answer;
+      }
+    } finally {
+      image.close?.();
+    }
+  }
+
+  async #answer(image, topK, start) {
+    if (!this.#network) await this.#start();
+    const pixels = readPixels(image, this.#module.Pixels);
+    const decoded = performance.now();
+    const { timings, ...result } = await this.#network.classify(pixels, topK);
+    this.#losses = 0;
+    const { backend, adapter } = this.#choice;
+    return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };
+  }
+
+  async memory() {
+    const memories = await Promise.all([...modules.values()]);
+    const wasm = memories.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
+    return { wasm, gpu: this.#network?.device_bytes ?? 0 };
+  }
+
+  free() {
+    this.#drop();
+  }
+
+  /** Loads the network on the device chosen, or on the next lower one, until one computes rightly. */
+  async #start() {
+    for (;;) {
+      const passed = await this.#attempt(async () => {
+        await this.#open();
+        return { right: await this.#test() };
+      });
+      if (!passed) continue;
+      if (passed.right || this.#choice.backend === "cpu") return;
+      this.#stepDown("this device computes wrongly");
+    }
+  }
+
+  /** Does something on the device; null where it should be done again, on another device. */
+  async #attempt(work) {
+    try {
+      return await work();
+    } catch (error) {
+      if (this.#choice.backend === "cpu") throw error;
+      if (error.name === "DeviceError") this.#lost();
+      else if (error.name === "WrongResultError") this.#stepDown("this device computes wrongly", true);
+      // A broken bundle is as broken on the CPU; a GPU that does not take the network is not.
+      else if (error.stage === "upload" || error.stage === "compile") {
+        if (this.#forced) throw error;
+        this.#stepDown(`WebGPU failed here (${error.message})`);
+      } else throw error;
+      return null;
+    }
+  }
+
+  async #open() {
+    const files = await this.#bundle.files();
+    let stage = "prepare";
+    try {
+      const { module } = await prepare(this.#choice.backend);
+      const network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
+        stage = name;
+        this.#progress({ stage, loaded, total });
+      });
+      [this.#network, this.#module] = [network, module];
+    } catch (error) {
+      throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
+    }
+  }
+
+  /** The golden trace of the bundle, once for each bundle, device and build. */
+  async #test() {
+    const { backend, adapter } = this.#choice;
+    const what = `${backend} ${adapter} ${BUILD}`;
+    if (await this.#bundle.passed(what)) return true;
+    const test = await this.#network.self_test();
+    if (test.passed) {
+      await this.#bundle.notePassed(what);
+      return true;
+    }
+    const text = verdict(test, this.#choice);
+    this.#notice({ kind: "self-test", text, report: report(test, this.#choice, this.#bundle.manifest) });
+    return false;
+  }
+
+  #lost() {
+    this.#losses += 1;
+    if (this.#losses >= MAX_LOSSES) {
+      this.#stepDown("the graphics device was lost three times in a row", true);
+      return;
+    }
+    this.#drop();
+    this.#notice({
+      kind: "device-lost",
+      text: "The graphics device was lost; the network is loaded again and goes on where it was.",
+    });
+  }
+
+  #stepDown(reason, tell = false) {
+    this.#drop();
+    this.#choice = cpu(reason);
+    this.#post("changed", { choice: this.#choice });
+    if (tell) this.#notice({ kind: "step-down", text: `From now on the CPU is used: ${reason}.` });
+  }
+
+  #drop() {
+    this.#network?.free();
+    this.#network = null;
+  }
+
+  #progress(event) {
+    this.#post("progress", { event });
+  }
+
+  #notice(notice) {
+    this.#post("notice", { notice });
+  }
+}

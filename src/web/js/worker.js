@@ -1,0 +1,32 @@
+// The worker: one network, its download, its device. The page's end is link.js.
+
+import { chooseBackend } from "./backend.js";
+import { prepare, Session } from "./session.js";
+
+const session = new Session((type, message) => postMessage({ type, ...message }));
+
+const answers = {
+  async prepare({ backend }) {
+    const choice = await chooseBackend(backend);
+    await prepare(choice.backend);
+    return choice;
+  },
+  load: ({ url, options }) => session.load(url, options),
+  classify: ({ source, topK }) => session.classify(source, topK),
+  memory: () => session.memory(),
+  free: () => session.free(),
+};
+
+onmessage = async ({ data: { id, type, ...message } }) => {
+  try {
+    postMessage({ id, type: "done", value: await answers[type](message) });
+  } catch (error) {
+    // A trap in wasm carries no sentence of its own (the panic itself is in the console).
+    const fatal = error instanceof WebAssembly.RuntimeError;
+    const text = fatal
+      ? "the network stopped unexpectedly; it is started again with the next photo"
+      : String(error?.message ?? error);
+    if (fatal) console.error(error);
+    postMessage({ id, type: "failed", name: error?.name ?? "Error", text, fatal });
+  }
+};

@@ -1,0 +1,12 @@
+//! The page as a person uses it: a photo is chosen, the answer is read.
+//!
+//! Run by `cargo xtask test`, which makes the wasm modules and the program `finegrain` first.
+
+mod answers;
+mod backends;
+mod bundles;
+mod loading;
+mod offline;
+mod photos;
+mod quiet;
+mod recovery;
