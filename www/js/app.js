@@ -1,6 +1,6 @@
 // The page: choose a model, take photos, show what the network says.
 
-import { Classifier, decodeImage } from "../pkg/finegrain.js";
+import { Classifier, preview } from "../pkg/finegrain.js";
 import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { fillList, percent, plainName } from "./lists.js";
@@ -16,7 +16,7 @@ const stage = new Stage(find("stage"), find("attention"));
 
 let model = null; // the entry of index.json that is chosen
 let loading = null; // {controller, classifier: Promise<Classifier>} of that model
-let photo = null; // the ImageBitmap on the stage (the stage owns it)
+let photo = null; // the file on the stage
 let turn = 0; // the latest photo or model wins; what comes late is dropped
 
 /** The one place that tells people and tests how things are. `spoken` is for who cannot see the list of classes. */
@@ -111,12 +111,12 @@ async function take(arriving) {
   try {
     try {
       const blob = await arriving;
-      const bitmap = await decodeImage(blob);
-      if (mine === turn) place(bitmap, blob.name ?? "pasted");
-      else bitmap.close();
+      const shown = await preview(blob);
+      if (mine === turn) place(blob, shown);
+      else shown.bitmap.close();
     } catch (error) {
       // No answer to an earlier photo stands beside an error about this one.
-      if (mine === turn) place(null);
+      if (mine === turn) place(null, null);
       throw error;
     }
     if (mine === turn) await run(mine);
@@ -145,11 +145,11 @@ async function run(mine) {
   say("ready", `Took ${took} ${device(ready)}`, `${plainName(best.label)}, ${percent(best.probability)}.`);
 }
 
-function place(bitmap, name) {
+function place(blob, shown) {
   clear();
-  photo = bitmap;
-  stage.show(bitmap, name);
-  find("invitation").hidden = bitmap !== null;
+  photo = blob;
+  stage.show(shown, blob?.name ?? "pasted");
+  find("invitation").hidden = blob !== null;
 }
 
 function clear() {

@@ -5,7 +5,7 @@ import { heatImage } from "./heat.js";
 export class Stage {
   #box;
   #canvas;
-  #photo = null;
+  #photo = null; // {bitmap, width, height}: what is shown, and the photo's own size
   #result = null;
   #heat = null;
   #opacity = 1;
@@ -18,12 +18,12 @@ export class Stage {
     new ResizeObserver(() => this.#draw()).observe(box);
   }
 
-  /** Shows a photo without any answer, or nothing (null); takes the bitmap over. */
-  show(bitmap, name) {
-    this.#photo?.close();
-    this.#photo = bitmap;
-    this.#canvas.hidden = bitmap === null;
-    this.#canvas.setAttribute("aria-label", bitmap ? `Photo ${name}` : "No photo yet");
+  /** Shows a photo without any answer, or nothing (null); takes its bitmap over. */
+  show(photo, name) {
+    this.#photo?.bitmap.close();
+    this.#photo = photo;
+    this.#canvas.hidden = photo === null;
+    this.#canvas.setAttribute("aria-label", photo ? `Photo ${name}` : "No photo yet");
     this.explain(null);
   }
 
@@ -60,7 +60,7 @@ export class Stage {
     // Transparency lies over white for the network, so it does here, in the dark theme too.
     context.fillStyle = "white";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+    context.drawImage(photo.bitmap, 0, 0, canvas.width, canvas.height);
     if (!this.#result) return;
     const scale = canvas.width / photo.width;
     const { x, y, width: w, height: h } = this.#result.crop;

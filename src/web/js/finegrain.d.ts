@@ -137,3 +137,9 @@ export class Classifier implements Choice {
 
 /** Decodes a file as `classify` does; refuses more than 64 megapixels before taking memory. */
 export function decodeImage(blob: Blob): Promise<ImageBitmap>;
+
+/**
+ * Decodes a file for showing it, no longer or higher than `side` pixels (1600 by default); `width` and `height` are
+ * the photo's own, to which `Result.crop` refers. Like `decodeImage` it keeps the main thread free.
+ */
+export function preview(blob: Blob, side?: number): Promise<{ bitmap: ImageBitmap; width: number; height: number }>;

@@ -6,11 +6,24 @@
 import { Link } from "./link.js";
 import { bitmapOf, imageDataOf } from "./pixels.js";
 
-export { decodeImage } from "./pixels.js";
 export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
 const PRECISIONS = ["auto", "f32"];
+
+/** The worker that decodes for the page. */
+let decoder = null;
+
+/** Decodes a file as `classify` does. */
+export async function decodeImage(blob) {
+  return (await preview(blob, Infinity)).bitmap;
+}
+
+/** The same for showing it: no longer or higher than `side`, with the size that the photo has itself. */
+export function preview(blob, side = 1600) {
+  if (!decoder || decoder.ended) decoder = new Link();
+  return decoder.ask("preview", { blob, side });
+}
 
 /** A worker that `init` has prepared and no network uses yet. */
 let spare = null;

@@ -45,6 +45,23 @@ export async function decodeImage(blob) {
   return bitmap;
 }
 
+/**
+ * A file as an image that is no longer or higher than `side`, with the size that it has itself.
+ * @returns {Promise<{bitmap: ImageBitmap, width: number, height: number}>}
+ */
+export async function previewOf(blob, side) {
+  const bitmap = await decodeImage(blob);
+  const { width, height } = bitmap;
+  const scale = side / Math.max(width, height);
+  if (scale >= 1) return { bitmap, width, height };
+  const [resizeWidth, resizeHeight] = [width, height].map((length) => Math.max(1, Math.round(length * scale)));
+  try {
+    return { bitmap: await createImageBitmap(bitmap, { resizeWidth, resizeHeight, resizeQuality: "medium" }), width, height };
+  } finally {
+    bitmap.close();
+  }
+}
+
 function checkSize({ width, height }, name) {
   if (width * height > MAX_PIXELS) {
     throw new Error(

@@ -1,6 +1,7 @@
 // The worker: one network, its download, its device. The page's end is link.js.
 
 import { chooseBackend } from "./backend.js";
+import { previewOf } from "./pixels.js";
 import { prepare, Session } from "./session.js";
 
 const session = new Session((type, message) => postMessage({ type, ...message }));
@@ -12,6 +13,7 @@ const answers = {
     return choice;
   },
   load: ({ url, options }) => session.load(url, options),
+  preview: ({ blob, side }) => previewOf(blob, side),
   classify: ({ source, topK }) => session.classify(source, topK),
   memory: () => session.memory(),
   free: () => session.free(),
@@ -19,7 +21,8 @@ const answers = {
 
 onmessage = async ({ data: { id, type, ...message } }) => {
   try {
-    postMessage({ id, type: "done", value: await answers[type](message) });
+    const value = await answers[type](message);
+    postMessage({ id, type: "done", value }, value?.bitmap ? [value.bitmap] : []);
   } catch (error) {
     // A trap in wasm carries no sentence of its own (the panic itself is in the console).
     const fatal = error instanceof WebAssembly.RuntimeError;
