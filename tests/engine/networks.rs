@@ -4,6 +4,7 @@ use std::path::Path;
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
+use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Tensor, TensorError, TensorMap};
 use pollster::block_on;
 
@@ -67,6 +68,43 @@ fn traces_are_reproduced_on_the_device() {
                 assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             }
         }
+    }
+}
+
+/// A kernel cannot be broken from outside (the page's tests do it, between WebGPU and the browser). A weight that is off by
+/// a twentieth in one norm is what a slightly wrong `layer_norm` gives.
+#[test]
+fn the_self_test_tells_a_right_device_from_a_wrong_one() {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+        let (architecture, trace) = fixture(name);
+        let mut first = TensorMap::default();
+        for (name, tensor) in trace.iter().filter(|(name, _)| name.starts_with("out.")) {
+            let mut shape = tensor.shape.clone();
+            if shape.first().is_none_or(|&batch| batch != trace.get("input.images").unwrap().shape[0]) {
+                continue;
+            }
+            shape[0] = 1;
+            let tensor = match name {
+                "out.selected" => Tensor::i32(shape, selected(&trace, 0)),
+                _ => Tensor::f32(shape, image(&trace, name, 0)),
+            };
+            first.insert(name, tensor);
+        }
+        let run = |weights: &TensorMap| {
+            let engine = block_on(Engine::load(&gpu(), &architecture, weights)).unwrap();
+            let answer = block_on(engine.classify(&image(&trace, "input.images", 0))).unwrap();
+            SelfTest::new(&answer, &first, TOLERANCE).unwrap()
+        };
+        let mut weights = trace.under("param.");
+        let right = run(&weights);
+        assert!(right.passed && right.results.iter().all(|result| result.difference < TOLERANCE / 50.0), "{right:?}");
+
+        let norm = weights.remove("blocks.1.norm1.weight").unwrap();
+        let off = reals(&norm).iter().map(|v| v * 1.05).collect();
+        weights.insert("blocks.1.norm1.weight", Tensor::f32(norm.shape.clone(), off));
+        let wrong = run(&weights);
+        assert!(!wrong.passed, "{wrong:?}");
+        assert_eq!(wrong.results[0].name, "out.logits.sa");
     }
 }
 

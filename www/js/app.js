@@ -68,12 +68,10 @@ function classifier() {
     };
     say("loading", "Fetching the network.");
     current.classifier = Classifier.load(model.path, { backend, onProgress: progress, onNotice, signal: controller.signal });
-    current.classifier.then(
-      () => ["connection", "waiting"].forEach(settled),
-      () => {
-        if (loading === current) loading = null;
-      },
-    );
+    current.classifier.catch(() => {
+      if (loading === current) loading = null;
+    });
+    current.classifier.catch(() => {}).then(() => ["connection", "waiting"].forEach(settled));
     loading = current;
   }
   return loading.classifier;

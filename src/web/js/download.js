@@ -58,8 +58,11 @@ export async function fill(url, size, sink, onBytes, onTrouble) {
       if (!(error instanceof Broken)) throw error;
       failures = sink.length > before ? 1 : failures + 1;
       if (failures >= ATTEMPTS) {
-        const kept = sink.length > 0 ? `${name} was cut off after ${sink.length} of ${size} bytes` : `${name} could not be fetched`;
-        throw new Error(`${kept}: ${error.message}; what has come is kept, so try again when the connection is back`);
+        throw new Error(
+          sink.length > 0
+            ? `${name} was cut off after ${sink.length} of ${size} bytes: ${error.message}; what has come is kept, so try again when the connection is back`
+            : `${name} could not be fetched: ${error.message}; try again when the connection is back`,
+        );
       }
       onTrouble(`The connection broke (${sink.length} of ${size} bytes of ${name} are here); trying to go on.`);
       await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE * 2 ** (failures - 1)));

@@ -49,6 +49,15 @@ impl Photos {
         self.file("upright.jpg", &jpeg(&opaque(name)?, None)?)
     }
 
+    /// A sample as a JPEG of another size.
+    ///
+    /// # Errors
+    /// Where the sample cannot be read.
+    pub fn large_jpeg(&self, name: &str, width: u32, height: u32) -> Result<PathBuf> {
+        let large = image::imageops::resize(&opaque(name)?, width, height, image::imageops::FilterType::Nearest);
+        self.file("large.jpg", &jpeg(&large, None)?)
+    }
+
     /// A sample as a JPEG whose pixels lie on their side, with the EXIF orientation 6 that says so.
     ///
     /// # Errors

@@ -13,15 +13,16 @@ use finegrain_page_tests::small;
 
 /// Destroys the device right after a submission, as often as the test asks for: the photo is on its way then.
 const LOSING: &str = "
-    let left = 0, submissions = 0;
-    const test = new BroadcastChannel('test');
-    test.onmessage = ({ data }) => {
-        if (data.lose !== undefined) left = data.lose;
-        test.postMessage({ submissions });
-    };
+    let left = 0, submissions = 0, test = null;
     const request = GPUAdapter.prototype.requestDevice;
     GPUAdapter.prototype.requestDevice = async function (...given) {
         const device = await request.apply(this, given);
+        // The page has other workers from the same script: the one with the device answers.
+        test ??= new BroadcastChannel('test');
+        test.onmessage = ({ data }) => {
+            if (data.lose !== undefined) left = data.lose;
+            test.postMessage({ submissions });
+        };
         const submit = device.queue.submit;
         device.queue.submit = function (commands) {
             submit.call(this, commands);
@@ -67,7 +68,7 @@ fn a_lost_device_is_replaced_and_the_photo_run_again() -> Result<()> {
     let photo = sample("mallard.png");
     let whole = page.upload(&photo)?;
     // Also repeatedly: an answer in between starts the count again.
-    for _ in 0..4 {
+    for _ in 0..3 {
         lose(&browser, "1")?;
         let view = page.upload(&photo)?;
         ensure!(view.state == "ready" && view.status.contains("WebGPU"), "{}", view.status);
