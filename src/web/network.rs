@@ -92,7 +92,9 @@ fn check_memory(manifest: &Manifest) -> Result<(), Failed> {
     let needed = needed(&manifest.architecture).map(|bytes| bytes.saturating_add(manifest.bytes()));
     match needed {
         Some(bytes) if bytes <= MAX_MEMORY => Ok(()),
-        _ => Err(Failed::plain("this network needs more than the 2 GiB of memory that a page can give it: run it natively")),
+        _ => Err(Failed::plain(
+            "this network needs more than the 2 GiB of memory that a page can give it: run it natively",
+        )),
     }
 }
 
