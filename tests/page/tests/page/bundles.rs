@@ -70,9 +70,13 @@ fn a_missing_list_of_models_gets_a_sentence() -> Result<()> {
 #[test]
 fn a_bundle_that_asks_for_too_much_is_refused_before_anything_is_fetched() -> Result<()> {
     let greedy: [Damage; 4] = [
-        ("a terabyte of weights", |bundle| change_manifest(bundle, |manifest| manifest["files"][0]["bytes"] = json!(1u64 << 40))),
+        ("a terabyte of weights", |bundle| {
+            change_manifest(bundle, |manifest| manifest["files"][0]["bytes"] = json!(1u64 << 40))
+        }),
         ("a size below zero", |bundle| change_manifest(bundle, |manifest| manifest["files"][0]["bytes"] = json!(-1))),
-        ("a file elsewhere", |bundle| change_manifest(bundle, |manifest| manifest["files"][0]["name"] = json!("../../index.html"))),
+        ("a file elsewhere", |bundle| {
+            change_manifest(bundle, |manifest| manifest["files"][0]["name"] = json!("../../index.html"))
+        }),
         ("no hash", |bundle| change_manifest(bundle, |manifest| manifest["files"][0]["sha256"] = json!("0"))),
     ];
     let browser = Browser::start(Options::default())?;

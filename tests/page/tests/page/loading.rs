@@ -22,7 +22,10 @@ fn an_interrupted_download_goes_on_where_it_stopped() -> Result<()> {
     let requests = wire.requests(WEIGHTS);
     ensure!(requests.len() == 3, "{} requests instead of 3: {requests:?}", requests.len());
     let starts: Vec<u64> = requests.iter().map(|request| start_of(request.range.as_deref())).collect();
-    ensure!(starts[0] == 0 && starts[1] > 2_000_000 && starts[2] > starts[1] + 2_000_000, "from the start: {requests:?}");
+    ensure!(
+        starts[0] == 0 && starts[1] > 2_000_000 && starts[2] > starts[1] + 2_000_000,
+        "from the start: {requests:?}"
+    );
     let view = page.upload(&sample("mallard.png"))?;
     ensure!(view.state == "ready" && view.predictions.len() == 5, "no answer: {}", view.status);
     ensure!(page.notice("connection")?.is_none(), "it still says that the connection broke");

@@ -55,7 +55,8 @@ fn a_new_version_replaces_the_old_one_whole() -> Result<()> {
     make_version(&folder)?;
     let list = fs::read_to_string(folder.join("pkg/shell.js"))?;
     change("css/page.css", "body { --new: 1; }")?;
-    let update = "return navigator.serviceWorker.getRegistration().then((found) => found.update()).then(() => true, String);";
+    let update =
+        "return navigator.serviceWorker.getRegistration().then((found) => found.update()).then(() => true, String);";
     browser.script(update)?;
     std::thread::sleep(std::time::Duration::from_secs(2));
     browser.reload()?;
@@ -112,7 +113,9 @@ fn the_policy_is_strict_in_the_page_and_in_its_headers() -> Result<()> {
     let (meta, header) = (meta?, header?);
     let (meta, header) = (meta.as_str().context("no policy")?, header.as_str().context("no policy in the headers")?);
     ensure!(header == format!("{meta}; frame-ancestors 'none'"), "they differ:\n{meta}\n{header}");
-    ensure!(!meta.contains("unsafe-inline") && !meta.contains("'unsafe-eval'") && meta.starts_with("default-src 'none'"));
+    ensure!(
+        !meta.contains("unsafe-inline") && !meta.contains("'unsafe-eval'") && meta.starts_with("default-src 'none'")
+    );
     // And it works: a script in the page is not run.
     let ran = browser.script(
         "const script = document.createElement('script');
