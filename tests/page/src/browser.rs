@@ -1,6 +1,6 @@
 //! A headless Chromium, driven through chromedriver.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
@@ -120,8 +120,9 @@ impl Browser {
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
+        // The first line says it; chromedriver keeps the connection open.
         let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        BufReader::new(stream).read_line(&mut answer)?;
         if !answer.starts_with("HTTP/1.1 200") {
             bail!("{command}: {answer}");
         }
@@ -221,7 +222,7 @@ fn capabilities(options: Options, profile: &str) -> Value {
         "browserName": "chrome",
         "goog:chromeOptions": chrome,
         "goog:loggingPrefs": { "browser": "ALL" },
-        "timeouts": { "script": 60_000, "pageLoad": 60_000 },
+        "timeouts": { "script": 300_000, "pageLoad": 60_000 },
     })
 }
 
@@ -233,7 +234,12 @@ struct Driver {
 }
 
 impl Driver {
+    /// The port that chromedriver finds free for IPv4 may be taken for IPv6, and then it ends: another attempt finds another.
     fn start() -> Result<Self> {
+        Self::attempt().or_else(|_| Self::attempt()).or_else(|_| Self::attempt())
+    }
+
+    fn attempt() -> Result<Self> {
         let mut process = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())

@@ -52,9 +52,10 @@ fn a_new_version_replaces_the_old_one_whole() -> Result<()> {
         Ok(fs::write(path, format!("{text}\n{to}\n"))?)
     };
     change("js/app.js", "document.body.dataset.version = 'new';")?;
+    change("css/page.css", "body { --new: 1; }")?;
     make_version(&folder)?;
     let list = fs::read_to_string(folder.join("pkg/shell.js"))?;
-    change("css/page.css", "body { --new: 1; }")?;
+    change("css/page.css", "body { --new: 2; }")?;
     let update =
         "return navigator.serviceWorker.getRegistration().then((found) => found.update()).then(() => true, String);";
     browser.script(update)?;

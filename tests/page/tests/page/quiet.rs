@@ -88,7 +88,7 @@ fn the_graphics_device_gets_its_memory_back() -> Result<()> {
     let browser = Browser::start(Options::default())?;
     let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
     Page::open(&browser, &site.page("backend=cpu"))?;
-    let measured = measure(&browser, "webgpu", 5, 20)?;
+    let measured = measure(&browser, "webgpu", 3, 10)?;
     println!("WebGPU: {measured}");
     stays(&measured["wasm"], 0.0).context("wasm memory")?;
     stays(&measured["gpu"], 0.0).context("buffers on the device")?;
@@ -117,7 +117,7 @@ fn measure(browser: &Browser, backend: &str, switches: usize, photos: usize) -> 
              const classifier = await load();
              for (let i = 0; i < {photos}; i += 1) {{
                  await classifier.classify(photo);
-                 if (i % 10 === 9) wasm.push((await classifier.memory()).wasm);
+                 if (i % 5 === 4) wasm.push((await classifier.memory()).wasm);
              }}
              classifier.free();
              return {{ all, wasm, gpu, freed }};
