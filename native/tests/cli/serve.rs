@@ -53,6 +53,7 @@ fn files_have_their_types_and_the_page_is_isolated() {
             "cross-origin-opener-policy: same-origin",
             "cross-origin-embedder-policy: require-corp",
             "cache-control: no-cache",
+            "content-security-policy: default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'",
         ] {
             assert!(head.contains(header), "{path}: {head}");
         }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::{Photos, sample};
-use finegrain_page_tests::site::Site;
+use finegrain_page_tests::site::{Site, make_version};
 use finegrain_page_tests::small;
 use serde_json::{Value, json};
 
@@ -44,10 +44,14 @@ fn no_task_of_the_main_thread_is_long() -> Result<()> {
 #[test]
 fn nothing_is_sent_anywhere() -> Result<()> {
     let browser = Browser::start(Options { net_log: true, ..Options::default() })?;
-    let (site, wire, _) = Site::wired(|www| small::install(www, &small::bundle()?))?;
+    let (site, wire, _) = Site::wired(|www| {
+        small::install(www, &small::bundle()?)?;
+        make_version(www)
+    })?;
     let url = site.page("backend=cpu");
     let origin = url.split("/?").next().unwrap_or_default().to_owned();
     let (page, _) = Page::open(&browser, &url)?;
+    page.is_kept()?;
     let before = wire.requests("").len();
     page.upload(&sample("mallard.png"))?;
     page.upload(&sample("white_pelican.png"))?;
