@@ -48,6 +48,7 @@ pub fn bundle() -> Result<Bundle> {
         precision: Precision::F32,
         files: Vec::new(),
         training: json!({ "seed": 1 }),
+        calibration: None,
     };
     Ok(Bundle { manifest, weights, trace })
 }
