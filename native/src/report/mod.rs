@@ -14,6 +14,7 @@ mod run;
 mod sections;
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
@@ -44,6 +45,10 @@ fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
     let Some(record) = &run.record else { return Ok(Shown::default()) };
     let recipe = &record.training.recipe;
     let mut dataset = Dataset::open(recipe.data.kind, data)?;
+    // As the trainer did, so that places in the lists are those of the run.
+    if recipe.data.skip_broken {
+        dataset.without_broken(&AtomicBool::new(false), &|| ());
+    }
     dataset.hold_out(recipe.data.held_out, recipe.train.seed);
     let network = confused::Looker::open(&run.folder, record)?;
     network.check(&dataset)?;
