@@ -1,6 +1,6 @@
 //! The network on the processor: for pages without WebGPU, and wherever a GPU is only pretended.
 //!
-//! A lean forward pass over slices with the kernels of [`kernels`] and the `gemm` crate's matrix product, one photo at a
+//! A lean forward pass over slices with the kernels of `kernels` and the `gemm` crate's matrix product, one photo at a
 //! time, without a tensor library. It speaks the engine's language: the same weights in, the same [`Answer`] out, the
 //! same names in a trace.
 

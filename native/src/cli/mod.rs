@@ -9,6 +9,7 @@ mod data;
 mod eval;
 mod export;
 mod interrupt;
+mod measure;
 mod output;
 mod report;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Data(data::Args),
     /// Measure a bundle's accuracy on a data set
     Eval(eval::Args),
+    /// Measure a finished run again
+    Measure(measure::Args),
     /// Write one HTML page about training runs
     Report(report::Args),
     /// Compare the back ends with a trace computed in float64
@@ -90,6 +93,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Classify(args) => classify::run(&args, &output),
         Command::Data(args) => data::run(&args, &output),
         Command::Eval(args) => eval::run(&args, &output),
+        Command::Measure(args) => measure::run(&args, &output),
         Command::Report(args) => report::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Serve(args) => serve::run(&args, &output),

@@ -16,11 +16,12 @@ mod sections;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 pub use run::Run;
 
 use crate::data::Dataset;
+use crate::measure::Measures;
 use confused::Shown;
 
 /// A page about the runs in these folders, in their order; with the data set's folder also with photos.
@@ -38,6 +39,22 @@ pub fn report(folders: &[&Path], data: Option<&Path>, say: &dyn Fn(&str)) -> Res
     }
     let about: Vec<_> = runs.iter().zip(&photos).collect();
     page::page(&about)
+}
+
+/// Names the held-out and the test photos of a finished run, as training does at its end, and writes `measures.json` into
+/// its folder: for runs that are older than their measures.
+///
+/// # Errors
+/// As [`report`], and when the run has not finished.
+pub fn measure(folder: &Path, data: &Path) -> Result<Measures> {
+    let run = Run::read(folder)?;
+    let Some(record) = &run.record else { bail!("\"{}\" has not finished; resume it first", folder.display()) };
+    let recipe = &record.training.recipe;
+    let mut dataset = Dataset::open(recipe.data.kind, data)?;
+    dataset.hold_out(recipe.data.held_out, recipe.train.seed);
+    let measures = confused::Looker::open(folder, record)?.measure(&dataset)?;
+    measures.write(folder)?;
+    Ok(measures)
 }
 
 /// Photos of the most confused pairs; measures a finished run that has no measures first.

@@ -1,4 +1,4 @@
-//! Layer norm over rows of width `D` and its gradients (Ba, Kiros and Hinton, 2016).
+//! Layer norm over rows of width `D` and its gradients (arXiv 1607.06450).
 
 use super::lanes::{sum, sum_of, vectorised};
 
