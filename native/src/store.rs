@@ -41,10 +41,10 @@ pub fn write(bundle: &Bundle, dir: &Path) -> Result<()> {
     write_with_card(bundle, dir, |_| Ok(None))
 }
 
-/// [`write`], with the model card that `card` makes of the written manifest beside the files.
+/// [`write()`], with the model card that `card` makes of the written manifest beside the files.
 ///
 /// # Errors
-/// Those of [`write`] and of `card`.
+/// Those of [`write()`] and of `card`.
 pub fn write_with_card(
     bundle: &Bundle,
     dir: &Path,

@@ -35,7 +35,7 @@ table! {
     /// data set tells.
     #[serde(deny_unknown_fields)]
     Model {
-        /// A backbone by name, which fills patch_size, dim, depth, heads and [pixels] mean and std where the recipe does
+        /// A backbone by name, which fills patch_size, dim, depth, heads, pixels.mean and pixels.std where the recipe does
         /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backbone: Option<Backbone>,
