@@ -59,14 +59,14 @@ impl Network {
     pub async fn classify(&self, pixels: Pixels, top_k: usize) -> Result<JsValue, JsValue> {
         let start = milliseconds();
         let photo = pixels.photo()?;
-        let Manifest { preprocessing, architecture, labels, .. } = &self.manifest;
+        let preprocessing = &self.manifest.preprocessing;
         let crop = Crop::of(preprocessing, &photo);
         let image = preprocessing.apply(&photo).map_err(failure)?;
         drop(photo);
         let prepared = milliseconds();
         let answer = self.executor.classify(&image).await?;
         let timings = Timings { preprocess: prepared - start, run: milliseconds() - prepared };
-        Ok(Outcome::new(&answer, architecture, labels, top_k, crop, timings).into_js()?)
+        Ok(Outcome::new(&answer, &self.manifest, top_k, crop, timings).into_js()?)
     }
 
     /// Runs the bundle's golden trace: `{passed, tolerance, results: [{name, difference}]}`, in the order of computation.

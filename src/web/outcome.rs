@@ -6,14 +6,15 @@ use wasm_bindgen::prelude::*;
 
 use super::failure;
 use crate::answer::{Answer, Prediction, top};
-use crate::architecture::Architecture;
+use crate::bundle::Manifest;
 use crate::photo::{Photo, Preprocessing};
 
-/// What the network says of one photo; `src/web/js/runtime.js` adds the device. Documented for its users in
+/// What the network says of one photo; `src/web/js/session.js` adds the device. Documented for its users in
 /// `src/web/js/finegrain.d.ts`.
 #[derive(Serialize)]
 pub(super) struct Outcome {
     predictions: Vec<Prediction>,
+    recognised: Option<bool>,
     sa: Vec<Prediction>,
     glca: Vec<Prediction>,
     #[serde(with = "serde_wasm_bindgen::preserve")]
@@ -49,19 +50,17 @@ impl Crop {
 }
 
 impl Outcome {
-    /// Names the classes of an answer and maps tokens to patches: the class token (token 0) is left out of `rollout`,
+    /// Names the classes of an answer, calibrated where the bundle says how, and maps tokens to patches: the class token (token 0) is left out of `rollout`,
     /// and `selected` counts patches from 0 in reading order.
-    pub(super) fn new(
-        answer: &Answer,
-        architecture: &Architecture,
-        labels: &[String],
-        top_k: usize,
-        crop: Crop,
-        timings: Timings,
-    ) -> Self {
+    pub(super) fn new(answer: &Answer, manifest: &Manifest, top_k: usize, crop: Crop, timings: Timings) -> Self {
+        let Manifest { architecture, labels, calibration, .. } = manifest;
+        let calibrated = calibration.map(|c| (answer.calibrated(c.temperature), c.threshold));
+        let recognised = calibrated.as_ref().map(|(p, threshold)| p.iter().any(|p| p >= threshold));
+        let probability = calibrated.as_ref().map_or(&answer.probability, |(probability, _)| probability);
         let patches: Vec<u32> = answer.selected.iter().map(|&token| token.saturating_sub(1)).collect();
         Self {
-            predictions: top(&answer.probability, labels, top_k),
+            predictions: top(probability, labels, top_k),
+            recognised,
             sa: top(&answer.sa, labels, top_k),
             glca: top(&answer.glca, labels, top_k),
             rollout: Float32Array::from(answer.rollout.get(1..).unwrap_or_default()),

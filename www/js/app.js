@@ -10,6 +10,10 @@ import { keepPage, persist, showKept } from "./offline.js";
 import { Stage } from "./stage.js";
 
 const find = (id) => document.getElementById(id);
+const MOST_PROBABLE = "Most probable";
+/** No class reaches the threshold that was chosen on held-out photos. */
+const NOT_RECOGNISED = "Not recognised; most like";
+
 const query = new URLSearchParams(location.search);
 const backend = query.get("backend") ?? "auto";
 const stage = new Stage(find("stage"), find("attention"));
@@ -133,6 +137,7 @@ async function run(mine) {
   const result = await ready.classify(photo, { topK: 5 });
   if (mine !== turn) return;
   stage.explain(result);
+  find("answer-title").textContent = result.recognised === false ? NOT_RECOGNISED : MOST_PROBABLE;
   fillList(find("predictions"), result.predictions);
   fillList(find("sa"), result.sa);
   fillList(find("glca"), result.glca);
@@ -140,7 +145,8 @@ async function run(mine) {
   find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
   const [best] = result.predictions;
   const took = `${Math.round(result.timings.total)} ms`;
-  say("ready", `Took ${took} ${device(ready)}`, `${plainName(best.label)}, ${percent(best.probability)}.`);
+  const named = `${plainName(best.label)}, ${percent(best.probability)}.`;
+  say("ready", `Took ${took} ${device(ready)}`, result.recognised === false ? `${NOT_RECOGNISED}: ${named}` : named);
 }
 
 function place(blob, shown) {
@@ -152,6 +158,7 @@ function place(blob, shown) {
 
 function clear() {
   stage.explain(null);
+  find("answer-title").textContent = MOST_PROBABLE;
   for (const id of ["predictions", "sa", "glca"]) find(id).replaceChildren();
   find("branches").hidden = true;
 }

@@ -91,8 +91,11 @@ export interface Prediction {
 }
 
 export interface Result {
-  /** The answer, most probable first: the mean of both branches. */
+  /** The answer, most probable first: the mean of both branches, calibrated where the bundle has a calibration. */
   predictions: Prediction[];
+  /** False where no class reaches the bundle's threshold: the photo shows something else, or nothing clearly. Null for a
+   *  bundle without a calibration. */
+  recognised: boolean | null;
   /** Self-attention branch alone. */
   sa: Prediction[];
   /** Global-local cross-attention branch alone; empty for a network without it. */

@@ -12,13 +12,29 @@ use crate::site::www;
 #[derive(Deserialize)]
 struct Classified {
     predictions: Vec<Prediction>,
+    calibrated: Option<Vec<Prediction>>,
+    recognised: Option<bool>,
 }
 
-/// What `finegrain classify --backend webgpu --json` says of one photo: every class of the model, most probable first.
+/// Whether the program recognises the photo; `None` for a bundle without a calibration.
+///
+/// # Errors
+/// As [`classify`].
+pub fn recognises(model: &str, photo: &Path) -> Result<Option<bool>> {
+    Ok(ask(model, photo)?.recognised)
+}
+
+/// What `finegrain classify --backend webgpu --json` says of one photo: every class of the model, most probable
+/// first, calibrated where the bundle has a calibration: what people are shown.
 ///
 /// # Errors
 /// Where the program is not built or fails.
 pub fn classify(model: &str, photo: &Path) -> Result<Vec<Prediction>> {
+    let photo = ask(model, photo)?;
+    Ok(photo.calibrated.unwrap_or(photo.predictions))
+}
+
+fn ask(model: &str, photo: &Path) -> Result<Classified> {
     let output = Command::new(program()?)
         .args(["classify", "--json", "--backend", "webgpu", "--top", "1000", "--bundle"])
         .arg(www().join("models").join(model))
@@ -30,7 +46,7 @@ pub fn classify(model: &str, photo: &Path) -> Result<Vec<Prediction>> {
     }
     let mut photos: Vec<Classified> =
         serde_json::from_slice(&output.stdout).context("its output is not the contract's")?;
-    Ok(photos.pop().context("no photo was classified")?.predictions)
+    photos.pop().context("no photo was classified")
 }
 
 /// The program lies two folders above this test: `target/<profile>/deps/page-...`.

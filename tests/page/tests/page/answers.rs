@@ -47,6 +47,10 @@ fn samples_agree(model: &str, backend: &str, samples: &[&str]) -> Result<()> {
         let labels = |predictions: &[Prediction]| predictions.iter().map(|p| p.label.clone()).collect::<Vec<_>>();
         let expected = program::classify(model, &photo)?;
         ensure!(labels(&view.predictions) == labels(&expected[..5]), "{name}: other labels: {:?}", view.predictions);
+        let title = browser.script("return document.getElementById('answer-title').textContent;")?;
+        let title = title.as_str().context("the answer has no title")?;
+        let unknown = program::recognises(model, &photo)? == Some(false);
+        ensure!(title.starts_with("Not recognised") == unknown, "{name}: the answer is called \"{title}\"");
     }
     Ok(())
 }
