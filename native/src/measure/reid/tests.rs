@@ -12,7 +12,7 @@ fn features(photos: i64, seed: i64) -> Features {
     Features::new((0..photos).flat_map(|i| (0..4).map(move |k| value(i, k) as f32)).collect(), 4).unwrap()
 }
 
-/// `re_ranking` of the authors' Python program (github.com/zhunzhong07/person-re-ranking), run with NumPy 2.4 on the
+/// a transcription, from memory, of `re_ranking` in the authors' program (zhunzhong07/person-re-ranking), run with NumPy 2.4 on the
 /// Euclidean distances of the same features.
 #[test]
 fn the_authors_program_gives_the_same() {
