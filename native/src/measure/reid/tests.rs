@@ -12,10 +12,10 @@ fn features(photos: i64, seed: i64) -> Features {
     Features::new((0..photos).flat_map(|i| (0..4).map(move |k| value(i, k) as f32)).collect(), 4).unwrap()
 }
 
-/// a transcription, from memory, of `re_ranking` in the authors' program (zhunzhong07/person-re-ranking), run with NumPy 2.4 on the
-/// Euclidean distances of the same features.
+/// A transcription, from memory, of `re_ranking` in the authors' program (zhunzhong07/person-re-ranking), run with
+/// NumPy 2.4 on the Euclidean distances of the same features.
 #[test]
-fn the_authors_program_gives_the_same() {
+fn a_transcription_to_numpy_gives_the_same() {
     let cases = [
         (
             Rerank { k1: 4, k2: 2, lambda: 0.3 },
