@@ -93,6 +93,23 @@ fn transparency_lies_on_white() {
 }
 
 #[test]
+fn a_part_is_rounded_outwards_and_ends_where_the_photo_ends() {
+    // 5 x 4 pixels whose red is 10 y + x.
+    let photo = Photo::from_rgb(5, 4, (0..20u8).flat_map(|i| [10 * (i / 5) + i % 5, 0, 0]).collect()).unwrap();
+    let red = |part| {
+        let part = photo.part(part).unwrap();
+        (part.width(), part.height(), part.rgb().iter().step_by(3).copied().collect::<Vec<_>>())
+    };
+    assert_eq!(red([1.2, 2.0, 1.0, 1.0]), (2, 1, vec![21, 22]));
+    assert_eq!(red([3.0, 2.5, 9.0, 9.0]), (2, 2, vec![23, 24, 33, 34]));
+    assert_eq!(red([-1.0, -1.0, 2.0, 2.0]), (1, 1, vec![0]));
+    assert_eq!(photo.part([0.0, 0.0, 5.0, 4.0]).unwrap(), photo);
+    for outside in [[5.0, 0.0, 1.0, 1.0], [0.0, -2.0, 5.0, 2.0], [0.0, 0.0, 0.0, 4.0], [f64::NAN, 0.0, 1.0, 1.0]] {
+        assert!(matches!(photo.part(outside), Err(PhotoError::Part { .. })), "{outside:?}");
+    }
+}
+
+#[test]
 fn impossible_photos_are_refused() {
     assert!(matches!(Photo::from_rgb(0, 5, vec![]), Err(PhotoError::Empty { .. })));
     assert!(matches!(Photo::from_rgb(2, 2, vec![0; 11]), Err(PhotoError::Length { expected: 12, found: 11, .. })));

@@ -5,10 +5,12 @@
 mod jpeg;
 mod preprocessing;
 mod resize;
+mod zoom;
 
 pub use jpeg::is_truncated as jpeg_is_truncated;
 pub use preprocessing::{Fit, Preprocessing};
 pub use resize::resize;
+pub use zoom::zoom;
 
 /// The most pixels a photo may have, on either side of the decoder: 64 megapixels, 192 MB as RGB.
 pub const MAX_PIXELS: u64 = 64_000_000;
@@ -67,6 +69,16 @@ pub enum PhotoError {
         /// How many there are.
         found: u64,
     },
+    /// A part that does not lie in the photo.
+    #[error("the part at {}, {} of {} x {} pixels lies outside of the photo, which is {width} x {height} pixels", part[0], part[1], part[2], part[3])]
+    Part {
+        /// Left, top, width and height in pixels.
+        part: [f64; 4],
+        /// The photo's width.
+        width: u32,
+        /// The photo's height.
+        height: u32,
+    },
     /// Settings that no photo can meet.
     #[error("the preprocessing cannot be done: {0}")]
     Preprocessing(String),
@@ -94,6 +106,27 @@ impl Photo {
         let rgb =
             rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, a]| [r, g, b].map(|v| over_white(v, a))).collect();
         Ok(Self { width, height, rgb })
+    }
+
+    /// The part of the photo at left, top, width and height in pixels, rounded outwards to whole ones; of what reaches
+    /// beyond the photo, the part that lies within.
+    ///
+    /// # Errors
+    /// [`PhotoError::Part`] where nothing lies within.
+    pub fn part(&self, [left, top, width, height]: [f64; 4]) -> Result<Self, PhotoError> {
+        let within = |start: f64, length: f64, limit: u32| {
+            let end = (start + length).ceil().min(f64::from(limit));
+            let start = start.floor().clamp(0.0, f64::from(limit));
+            (length > 0.0 && start < end).then_some((start as usize, end as usize))
+        };
+        let (Some((left, right)), Some((top, bottom))) =
+            (within(left, width, self.width), within(top, height, self.height))
+        else {
+            return Err(PhotoError::Part { part: [left, top, width, height], width: self.width, height: self.height });
+        };
+        let rows = self.rgb.chunks_exact(3 * self.width as usize).take(bottom).skip(top);
+        let rgb = rows.flat_map(|row| &row[3 * left..3 * right]).copied().collect();
+        Self::from_rgb((right - left) as u32, (bottom - top) as u32, rgb)
     }
 
     /// Refuses a size before anything is allocated for it.

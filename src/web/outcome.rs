@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::failure;
 use crate::answer::{Answer, Prediction, top};
 use crate::bundle::Manifest;
-use crate::photo::{Photo, Preprocessing};
+use crate::photo::{Photo, Preprocessing, zoom};
 
 /// What the network says of one photo; `src/web/js/session.js` adds the device. Documented for its users in
 /// `src/web/js/finegrain.d.ts`.
@@ -23,6 +23,7 @@ pub(super) struct Outcome {
     selected: Uint32Array,
     grid: [usize; 2],
     crop: Crop,
+    zoom: Option<Crop>,
     timings: Timings,
 }
 
@@ -44,7 +45,17 @@ pub(super) struct Crop {
 
 impl Crop {
     pub(super) fn of(preprocessing: &Preprocessing, photo: &Photo) -> Self {
-        let [x, y, width, height] = preprocessing.region(photo.width(), photo.height());
+        Self::from(preprocessing.region(photo.width(), photo.height()))
+    }
+
+    /// The part for a second look, where rollout (`[rows * columns]`) found one.
+    fn zoom(self, rollout: &[f32], grid: [usize; 2]) -> Option<Self> {
+        zoom(rollout, grid, [self.x, self.y, self.width, self.height]).map(Self::from)
+    }
+}
+
+impl From<[f64; 4]> for Crop {
+    fn from([x, y, width, height]: [f64; 4]) -> Self {
         Self { x, y, width, height }
     }
 }
@@ -57,16 +68,18 @@ impl Outcome {
         let calibrated = calibration.map(|c| (answer.calibrated(c.temperature), c.threshold));
         let recognised = calibrated.as_ref().map(|(p, threshold)| p.iter().any(|p| p >= threshold));
         let probability = calibrated.as_ref().map_or(&answer.probability, |(probability, _)| probability);
+        let rollout = answer.rollout.get(1..).unwrap_or_default();
         let patches: Vec<u32> = answer.selected.iter().map(|&token| token.saturating_sub(1)).collect();
         Self {
             predictions: top(probability, labels, top_k),
             recognised,
             sa: top(&answer.sa, labels, top_k),
             glca: top(&answer.glca, labels, top_k),
-            rollout: Float32Array::from(answer.rollout.get(1..).unwrap_or_default()),
+            rollout: Float32Array::from(rollout),
             selected: Uint32Array::from(patches.as_slice()),
             grid: architecture.grid(),
             crop,
+            zoom: crop.zoom(rollout, architecture.grid()),
             timings,
         }
     }

@@ -7,21 +7,25 @@ mod calibration;
 mod confusion;
 mod measured;
 mod pass;
+mod paste;
 mod reid;
 mod reliability;
 mod run;
 mod score;
 mod views;
+mod zoom;
 
 pub use calibration::{KEPT, calibrate, log_likelihood, temperature, threshold};
 pub use confusion::{Confused, Confusion};
 pub use measured::{Calibrated, Measured, Skipped, Tally};
 pub use pass::{Named, Pass};
+pub use paste::paste;
 pub use reid::{Distances, Features, FeaturesError, Metric, Photos, Ranking, Rerank, distances, numbers, rank, rerank};
 pub use reliability::{BINS, Bin, Reliability};
 pub use run::{Measures, of_run};
 pub use score::{Score, Scores};
 pub use views::Views;
+pub use zoom::{Zoom, Zoomed};
 
 /// The most probable class; `None` for an empty slice. Ties go to the class that comes first.
 pub fn first(probability: &[f32]) -> Option<usize> {

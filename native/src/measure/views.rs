@@ -64,10 +64,7 @@ impl Views {
 fn part(photo: &Photo, [x, y]: [usize; 2]) -> Result<Photo, PhotoError> {
     let (width, height) = (photo.width() as usize, photo.height() as usize);
     let (w, h) = ((width * 7).div_ceil(8), (height * 7).div_ceil(8));
-    let (left, top) = ((width - w) * x / 2, (height - h) * y / 2);
-    let rows = photo.rgb().chunks_exact(3 * width).skip(top).take(h);
-    let rgb = rows.flat_map(|row| &row[3 * left..3 * (left + w)]).copied().collect();
-    Photo::from_rgb(w as u32, h as u32, rgb)
+    photo.part([(width - w) * x / 2, (height - h) * y / 2, w, h].map(|pixels| pixels as f64))
 }
 
 #[cfg(test)]

@@ -90,6 +90,14 @@ export interface Prediction {
   probability: number;
 }
 
+/** A part of a photo, in its pixels. */
+export interface Region {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
 export interface Result {
   /** The answer, most probable first: the mean of both branches, calibrated where the bundle has a calibration. */
   predictions: Prediction[];
@@ -108,7 +116,10 @@ export interface Result {
   /** Rows and columns of patches. */
   grid: [rows: number, columns: number];
   /** The part of the photo that the network saw and `grid` divides, in the photo's pixels. */
-  crop: { x: number; y: number; width: number; height: number };
+  crop: Region;
+  /** The part that rollout found, worth a second look; null where the network looked at most of the photo. Where the
+   *  subject is small, `classify` of that part is right far more often. */
+  zoom: Region | null;
   /** Milliseconds. `decode` includes reading the pixels; `run` is the network. */
   timings: { decode: number; preprocess: number; run: number; total: number };
   backend: Backend;

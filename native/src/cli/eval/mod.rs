@@ -1,28 +1,26 @@
 //! `finegrain eval`: top-1 and top-5 as shares from 0 to 1, of the answer and of both branches apart; in `measures`
-//! everything else ([`Measured`]), in `tta` what several views of each photo give, apart from the single view.
+//! everything else ([`Measured`]), in `tta` what several views of each photo give, in `zoom` what a second look at the part
+//! that rollout found gives, apart from the single view.
+
+mod ahead;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use finegrain::bundle::Calibration;
-use finegrain::photo::Preprocessing;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use self::ahead::Ahead;
 use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::measure::{Measured, Score, Scores, Tally, Views};
+use crate::measure::{Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
 use crate::store;
-
-/// Photos that are ready before the network asks for them.
-const READY: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,6 +45,19 @@ pub(super) struct Args {
     /// Also measure the mean over several views of each photo: it and its mirror image, or twelve views with crops
     #[arg(long, value_enum, value_name = "VIEWS", num_args = 0..=1, default_missing_value = "flip")]
     tta: Option<Tta>,
+    /// Also measure a second pass on the part of the photo that rollout found, where it found one
+    #[arg(long)]
+    zoom: bool,
+    /// Paste each photo into a larger background of generated noise first; its sides are this share of the background's
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pasted: Option<f64>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.05..=1.0).contains(&share) => Ok(share),
+        _ => Err("a number from 0.05 to 1 is expected, such as 0.4".into()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -91,6 +102,10 @@ struct Evaluated {
     measures: Measured,
     /// Test-time augmentation, where it was asked for.
     tta: Option<Augmented>,
+    /// Share of the background's sides that each photo has, where photos were pasted.
+    pasted: Option<f64>,
+    /// The second pass, where it was asked for.
+    zoom: Option<Zoomed>,
 }
 
 /// Accuracy of the mean over several views.
@@ -131,16 +146,20 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let bar = progress(samples.len() as u64);
     let total = samples.len();
     let views = args.tta.map_or(Views::Single, Views::from);
-    let inputs = decode_ahead(samples, bundle.manifest.preprocessing.clone(), views, Arc::clone(&stop));
+    let preprocessing = bundle.manifest.preprocessing.clone();
+    let ahead = Ahead { preprocessing: preprocessing.clone(), views, pasted: args.pasted, keep: args.zoom };
+    let inputs = ahead.start(samples, Arc::clone(&stop));
+    let mut zoom = args.zoom.then(|| Zoom::new(bundle.manifest.architecture.grid(), preprocessing));
     let calibration = bundle.manifest.calibration;
     let mut tally = Tally::new(bundle.manifest.architecture.classes, calibration);
     let (mut augmented, mut skipped, mut times) = (Scores::default(), Vec::new(), Vec::new());
-    for (place, (sample, images)) in inputs.iter().enumerate() {
+    for (place, (sample, input)) in inputs.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        match images {
-            Ok(images) => {
+        match input {
+            Ok(input) => {
+                let images = &input.views;
                 let mut answers = Vec::with_capacity(views.count());
                 for view in images.chunks(images.len() / views.count()) {
                     let begun = Instant::now();
@@ -150,6 +169,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
                 tally.add(place, &answers[0], sample.class);
                 if let Some(mean) = Views::mean(&answers) {
                     augmented.add(&mean, sample.class);
+                }
+                if let (Some(zoom), Some(photo)) = (&mut zoom, &input.photo) {
+                    zoom.add(photo, &answers[0], sample.class, |image| backend.classify(image))?;
                 }
                 bar.set_message(format!("top-1 {:.2} %", 100.0 * tally.score().top1));
             }
@@ -193,6 +215,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
             sa: augmented.sa(),
             glca: augmented.glca(),
         }),
+        pasted: args.pasted,
+        zoom: zoom.map(|zoom| zoom.zoomed()),
     };
     output.print(&measured, text)?;
     Ok(Outcome::Good)
@@ -216,31 +240,6 @@ fn spread(samples: Vec<Sample>, limit: Option<usize>) -> Vec<Sample> {
         Some(limit) if limit < count => (0..limit).map(|i| samples[i * count / limit].clone()).collect(),
         _ => samples,
     }
-}
-
-type Input = (Sample, Result<Vec<f32>, String>);
-
-/// Decodes and preprocesses on another thread while the network works; all views of a photo together.
-fn decode_ahead(
-    samples: Vec<Sample>,
-    preprocessing: Preprocessing,
-    views: Views,
-    stop: Arc<AtomicBool>,
-) -> Receiver<Input> {
-    let (sender, receiver) = sync_channel(READY);
-    thread::spawn(move || {
-        for sample in samples {
-            let image = sample.photo().map_err(|error| error.to_string()).and_then(|photo| {
-                let unusable = |error| format!("\"{}\" cannot be used: {error}", sample.path.display());
-                views.of(&photo, &preprocessing).map_err(unusable)
-            });
-            // The receiver is gone when the measurement failed.
-            if stop.load(Ordering::Relaxed) || sender.send((sample, image)).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 fn progress(length: u64) -> ProgressBar {
@@ -273,6 +272,14 @@ fn text(evaluated: &Evaluated) -> String {
     if let Some(tta) = &evaluated.tta {
         let score = Score { top1: tta.top1, top5: tta.top5 };
         text += &format!("\nmean over {} views of each photo {}", tta.views, apart(&score));
+    }
+    if let Some(zoom) = &evaluated.zoom {
+        text += &format!(
+            "\nzoomed (in {:.1} % of the photos rollout found a part): alone {}, mean of both looks {}",
+            100.0 * zoom.found,
+            apart(&zoom.alone),
+            apart(&zoom.both),
+        );
     }
     text += &format!("\ncalibration error {:.2} %", 100.0 * evaluated.measures.ece);
     if let (Some(calibration), Some(calibrated)) = (evaluated.calibration, &evaluated.measures.calibrated) {
