@@ -15,7 +15,7 @@ use serde_json::Value;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::wasm_target::{TARGET, WasmTarget};
-use crate::{page_files, shell};
+use crate::{package, page_files, shell};
 
 /// Options of `cargo xtask build-web`.
 #[derive(Args)]
@@ -47,6 +47,11 @@ impl Module {
             Self::Webgpu => "webgpu",
             Self::Cpu => "cpu",
         }
+    }
+
+    /// What wasm-bindgen writes for it.
+    pub(crate) fn files(self) -> [String; 4] {
+        [".js", ".d.ts", "_bg.wasm", "_bg.wasm.d.ts"].map(|end| format!("{}{end}", self.name()))
     }
 
     /// The features of the package `finegrain` it is built with.
@@ -84,7 +89,9 @@ pub(crate) fn build(modules: &[Module]) -> Result<()> {
 /// Copies the hand-written JavaScript, and writes what depends on every file of the page.
 fn finish() -> Result<()> {
     let www = shell::root().join("www");
-    copy_files(&shell::root().join("src/web/js"), &www.join("pkg"))?;
+    let sources = shell::root().join("src/web/js");
+    copy_files(&sources, &www.join("pkg"))?;
+    package::write(&www.join("pkg"), &sources)?;
     page_files::write(&www)
 }
 

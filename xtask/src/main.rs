@@ -2,6 +2,7 @@
 
 mod build_web;
 mod demo;
+mod package;
 mod page_files;
 mod setup;
 mod shell;

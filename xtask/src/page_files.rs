@@ -10,15 +10,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// Not part of what is kept: bundles have a store of their own, screenshots are the README's, types are for developers,
+/// Not part of what is kept: bundles have a store of their own, screenshots are the README's, types, texts and the example
+/// are for developers,
 /// the service worker is the browser's to keep, and a list does not list itself.
 fn is_left_out(path: &str) -> bool {
     let folder = |name: &str| path.starts_with(name);
     folder("models/")
         || folder("screenshots/")
+        || folder("example/")
         || path.ends_with(".d.ts")
         || path.ends_with(".md")
-        || ["service-worker.js", "pkg/shell.js"].contains(&path)
+        || path.starts_with("pkg/LICENSE")
+        || ["service-worker.js", "pkg/shell.js", "pkg/package.json"].contains(&path)
 }
 
 /// Writes both files; one that would stay the same is not touched.

@@ -14,7 +14,7 @@
  * Every promise that fails does so with an `Error` whose message is one sentence for people.
  */
 
-/** What runs the network: our WGSL kernels on WebGPU, or the burn model on the CPU in wasm SIMD. */
+/** What runs the network: our WGSL kernels on WebGPU, or our forward pass on the processor in wasm SIMD. */
 export type Backend = "webgpu" | "cpu";
 
 export interface Choice {

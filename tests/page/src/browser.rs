@@ -152,7 +152,8 @@ impl Browser {
     /// What the script throws.
     pub fn script(&self, body: &str) -> Result<Value> {
         let result = self.runtime.block_on(self.client()?.execute(body, Vec::new()));
-        result.with_context(|| format!("the script `{body}` failed"))
+        // A library is a script, too.
+        result.with_context(|| format!("the script `{}` failed", body.chars().take(500).collect::<String>()))
     }
 
     /// Gives a file to the file input that a CSS selector finds.

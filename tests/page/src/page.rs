@@ -63,6 +63,12 @@ impl<'a> Page<'a> {
         Ok((page, view))
     }
 
+    /// Whatever the browser's tab shows: a page without this contract, for [`Page::wait_for`].
+    #[must_use]
+    pub fn of(browser: &'a Browser) -> Self {
+        Self { browser }
+    }
+
     /// The page that the browser's tab shows already, once it is no longer busy.
     ///
     /// # Errors
@@ -81,8 +87,8 @@ impl<'a> Page<'a> {
         let start = Instant::now();
         while self.browser.script(&format!("return Boolean({condition});"))? != true {
             if start.elapsed() > LIMIT {
-                let view = self.view()?;
-                bail!("`{condition}` is still false; the page is `{}`: {}", view.state, view.status);
+                let text = self.browser.script("return document.body.innerText;")?;
+                bail!("`{condition}` is still false; the page says: {text}");
             }
             sleep(Duration::from_millis(50));
         }

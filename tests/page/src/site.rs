@@ -63,6 +63,12 @@ impl Site {
     pub fn page(&self, query: &str) -> String {
         format!("{}?{query}", self.url)
     }
+
+    /// The address of another file of the site.
+    #[must_use]
+    pub fn file(&self, path: &str) -> String {
+        format!("{}/{path}", self.url.trim_end_matches('/'))
+    }
 }
 
 /// Puts code before a script of the page: into the worker, for what a test cannot reach from outside.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check there is, in an order in which the quick ones fail first.
 
+mod axe;
 mod lint;
 mod native;
 mod page;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::axe;
 use super::native::TESTED;
 use super::report::{Outcome, Report};
 use crate::build_web::{self, Module};
@@ -20,6 +21,17 @@ pub(crate) fn run(report: &mut Report) {
         Ok(Outcome::Passed)
     });
     let mut tests = cargo();
+    report.check("axe-core", || {
+        Ok(match axe::file()? {
+            Some(file) => {
+                tests.env("FINEGRAIN_AXE", file);
+                Outcome::Passed
+            }
+            None => Outcome::Skipped(
+                "accessibility is not checked: axe-core is fetched with npm, which is not there".into(),
+            ),
+        })
+    });
     // A browser and a software GPU keep every core busy already: one test at a time.
     tests.arg("test").args(TESTED).args(["--test", "page", "--", "--show-output", "--test-threads", "1"]);
     setup::use_lavapipe(&mut tests);

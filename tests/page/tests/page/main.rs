@@ -2,9 +2,11 @@
 //!
 //! Run by `cargo xtask test`, which makes the wasm modules and the program `finegrain` first.
 
+mod accessibility;
 mod answers;
 mod backends;
 mod bundles;
+mod example;
 mod loading;
 mod offline;
 mod photos;
