@@ -5,6 +5,7 @@
 mod accessibility;
 mod answers;
 mod backends;
+mod bench;
 mod bundles;
 mod example;
 mod loading;
