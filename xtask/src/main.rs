@@ -1,7 +1,9 @@
-//! The project's verbs: `cargo xtask demo`, `build-web`, `setup`, `test`, `screenshot`.
+//! The project's verbs: `cargo xtask demo`, `build-web`, `setup`, `test`, `screenshot`, `bench`.
 
+mod bench;
 mod build_web;
 mod demo;
+mod npm;
 mod package;
 mod page_files;
 mod setup;
@@ -33,6 +35,8 @@ enum Verb {
     Test(test::Options),
     /// Take the screenshots of the README in headless Chromium
     Screenshot,
+    /// Time the page beside onnxruntime-web in headless Chromium
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&options),
         Verb::Test(options) => test::run(&options),
         Verb::Screenshot => test::screenshot(),
+        Verb::Bench(options) => bench::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: every check there is, in an order in which the quick ones fail first.
 
-mod axe;
 mod lint;
 mod native;
 mod page;
@@ -10,7 +9,7 @@ mod typos;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-pub(crate) use page::screenshot;
+pub(crate) use page::{program, screenshot};
 
 use crate::setup;
 use report::Report;

@@ -2,12 +2,14 @@
 
 use anyhow::Result;
 
-use super::axe;
 use super::native::TESTED;
 use super::report::{Outcome, Report};
 use crate::build_web::{self, Module};
-use crate::setup;
 use crate::shell::{self, cargo};
+use crate::{npm, setup};
+
+/// What the page's accessibility is checked with.
+const AXE: &str = "axe-core@4.14.1";
 
 pub(crate) fn run(report: &mut Report) {
     report.check("wasm modules", || {
@@ -22,9 +24,9 @@ pub(crate) fn run(report: &mut Report) {
     });
     let mut tests = cargo();
     report.check("axe-core", || {
-        Ok(match axe::file()? {
-            Some(file) => {
-                tests.env("FINEGRAIN_AXE", file);
+        Ok(match npm::unpacked(AXE)? {
+            Some(folder) => {
+                tests.env("FINEGRAIN_AXE", folder.join("axe.min.js"));
                 Outcome::Passed
             }
             None => Outcome::Skipped(
@@ -43,5 +45,14 @@ pub(crate) fn screenshot() -> Result<()> {
     setup::in_ci()?;
     setup::tell_missing();
     build_web::build(&Module::ALL)?;
-    shell::run(cargo().args(["run", "--package", "finegrain-page-tests", "--bin", "screenshot"]))
+    program("screenshot", &[])
+}
+
+/// Runs a program of the package `finegrain-page-tests`.
+pub(crate) fn program(name: &str, arguments: &[&std::ffi::OsStr]) -> Result<()> {
+    shell::run(cargo().arg("build").args(TESTED).args(["--bin", name]))?;
+    let folder = shell::target().join("debug");
+    let mut program = shell::command(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
+    setup::use_lavapipe(&mut program);
+    shell::run(program.args(arguments))
 }
