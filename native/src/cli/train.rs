@@ -90,6 +90,11 @@ pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
     output.print(&record, |record| {
         let accuracy = record.training.test_top1.map(|top1| format!(", {:.2} % top-1", 100.0 * top1.answer));
         let out = options.out.display();
+        if let Some(ranking) = record.training.test_ranking {
+            let (map, rank1) = (100.0 * ranking.map, 100.0 * ranking.rank1);
+            let title = &record.title;
+            return format!("{title}: trained, mAP {map:.2} %, rank-1 {rank1:.2} %; next: finegrain report {out}");
+        }
         format!("{}: trained{}; next: finegrain export {out} --out BUNDLE", record.title, accuracy.unwrap_or_default())
     })?;
     Ok(Outcome::Good)

@@ -9,6 +9,7 @@ mod measured;
 mod pass;
 mod reid;
 mod reliability;
+mod retrieval;
 mod run;
 mod score;
 mod views;
@@ -19,7 +20,8 @@ pub use measured::{Calibrated, Measured, Skipped, Tally};
 pub use pass::{Named, Pass};
 pub use reid::{Distances, Features, FeaturesError, Metric, Photos, Ranking, Rerank, distances, numbers, rank, rerank};
 pub use reliability::{BINS, Bin, Reliability};
-pub use run::{Measures, of_run};
+pub use retrieval::{Branches, Retrieval, retrieve};
+pub use run::{Measures, of_run, of_task};
 pub use score::{Score, Scores};
 pub use views::Views;
 

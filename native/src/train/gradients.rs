@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use finegrain::model::{Network, Target};
+use finegrain::model::{DropPath, Network, Target};
 
 use super::loader::Batch;
 
@@ -63,33 +63,7 @@ impl Workers {
     pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
-        let done: Vec<(GradientsParams, Outcome)> = if self.pools.is_empty() {
-            parts.iter().map(|part| self.part(network, part, share(part))).collect()
-        } else {
-            let mut slots: Vec<Option<(GradientsParams, Outcome)>> = parts.iter().map(|_| None).collect();
-            std::thread::scope(|scope| {
-                let handles: Vec<_> = self
-                    .pools
-                    .iter()
-                    .enumerate()
-                    .map(|(w, pool)| {
-                        let (parts, share) = (&parts, &share);
-                        scope.spawn(move || {
-                            pool.install(|| {
-                                let mine = (w..parts.len()).step_by(self.pools.len());
-                                mine.map(|i| (i, self.part(network, &parts[i], share(&parts[i])))).collect::<Vec<_>>()
-                            })
-                        })
-                    })
-                    .collect();
-                for handle in handles {
-                    let results = handle.join().map_err(|_| anyhow::anyhow!("a training worker stopped"))?;
-                    results.into_iter().for_each(|(i, result)| slots[i] = Some(result));
-                }
-                anyhow::Ok(())
-            })?;
-            slots.into_iter().flatten().collect()
-        };
+        let done = self.each(&parts, &|_, part| self.part(network, part, share(part)))?;
         let mut sum = GradientsAccumulator::new();
         let mut total = Outcome::default();
         for (gradients, outcome) in done {
@@ -99,33 +73,84 @@ impl Workers {
         Ok((sum.grads(), total.mean()))
     }
 
+    /// What `work` makes of each part, in their order; workers take every so many-th one.
+    ///
+    /// # Errors
+    /// When a worker dies.
+    pub(super) fn each<T: Send>(&self, parts: &[Batch], work: &(dyn Fn(usize, &Batch) -> T + Sync)) -> Result<Vec<T>> {
+        if self.pools.is_empty() {
+            return Ok(parts.iter().enumerate().map(|(i, part)| work(i, part)).collect());
+        }
+        let mut slots: Vec<Option<T>> = parts.iter().map(|_| None).collect();
+        std::thread::scope(|scope| {
+            let spawn = |(w, pool): (usize, &'_ rayon::ThreadPool)| {
+                let mine = (w..parts.len()).step_by(self.pools.len());
+                pool.install(|| mine.map(|i| (i, work(i, &parts[i]))).collect::<Vec<_>>())
+            };
+            let handles: Vec<_> =
+                self.pools.iter().enumerate().map(|worker| scope.spawn(move || spawn(worker))).collect();
+            for handle in handles {
+                let results = handle.join().map_err(|_| anyhow::anyhow!("a training worker stopped"))?;
+                results.into_iter().for_each(|(i, result)| slots[i] = Some(result));
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(slots.into_iter().flatten().collect())
+    }
+
+    /// The device without gradients.
+    pub(super) fn plain(&self) -> &Device {
+        &self.device
+    }
+
+    /// The device with gradients.
+    pub(super) fn autodiff(&self) -> Device {
+        self.device.clone().autodiff()
+    }
+
+    /// Photos in a part.
+    pub(super) fn part_size(&self) -> usize {
+        self.part
+    }
+
+    /// The recipe's.
+    pub(super) fn label_smoothing(&self) -> f32 {
+        self.label_smoothing
+    }
+
+    /// PWCA's pairs `[B]` of a part, where the network has PWCA.
+    pub(super) fn partners(&self, network: &Network, part: &Batch, device: &Device) -> Option<Tensor<1, Int>> {
+        let pairs = network.dcal.as_ref().is_some_and(|dcal| dcal.has_pwca());
+        pairs.then(|| Tensor::from_data(TensorData::new(part.partners(), [part.len()]), device))
+    }
+
+    /// Stochastic depth of a part, where there is some.
+    pub(super) fn drop_path(&self, network: &Network, part: &Batch, device: &Device) -> Option<DropPath> {
+        (self.drop_path > 0.0).then(|| part.drop_path(self.drop_path, network.architecture().depth, device))
+    }
+
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
     fn part(&self, network: &Network, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
-        let device = self.device.clone().autodiff();
+        let device = self.autodiff();
         // Fresh leaves: workers that shared them would share, and wait for, one autodiff graph.
         let twin = network.clone().train();
         let count = part.len();
-        let labels = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device);
-        let partners = twin.dcal.as_ref().filter(|dcal| dcal.has_pwca()).map(|_| labels(part.partners()));
+        let partners = self.partners(&twin, part, &device);
         let images = twin.images(&part.images, &device);
         let classes = twin.architecture().classes;
         let target = match part.shares(classes, self.label_smoothing) {
             Some(shares) => Target::Shares(Tensor::from_data(TensorData::new(shares, [count, classes]), &device)),
-            None => Target::Classes { labels: labels(part.labels.clone()), label_smoothing: self.label_smoothing },
+            None => Target::Classes {
+                labels: Tensor::from_data(TensorData::new(part.labels.clone(), [count]), &device),
+                label_smoothing: self.label_smoothing,
+            },
         };
-        let depth = twin.architecture().depth;
-        let drop_path = (self.drop_path > 0.0).then(|| part.drop_path(self.drop_path, depth, &device));
+        let drop_path = self.drop_path(&twin, part, &device);
         let losses = twin.losses_with(images, &target, partners, drop_path.as_ref());
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
         let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
-        let correct = probability
-            .chunks(classes)
-            .zip(&part.labels)
-            .filter(|(row, label)| {
-                row.iter().enumerate().all(|(c, p)| c as i32 == **label || *p < row[**label as usize])
-            })
-            .count();
+        let correct = hits(&probability, &part.labels);
         let outcome = Outcome {
             loss: scalar(&losses.total),
             parts: [0, 1, 2].map(|k| losses.parts[k].as_ref().map_or(0.0, scalar)),
@@ -135,6 +160,15 @@ impl Workers {
         let gradients = (losses.total * share).backward();
         (GradientsParams::from_grads(gradients, &twin), outcome)
     }
+}
+
+/// How many rows of `probability` `[B, classes]` are highest at their label, and nowhere else as high.
+pub(super) fn hits(probability: &[f32], labels: &[i32]) -> usize {
+    let rows = probability.chunks(probability.len() / labels.len().max(1));
+    let hit = |(row, label): &(&[f32], &i32)| {
+        row.iter().enumerate().all(|(c, p)| c as i32 == **label || *p < row[**label as usize])
+    };
+    rows.zip(labels).filter(hit).count()
 }
 
 impl Outcome {
@@ -192,7 +226,7 @@ pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
     use super::super::augment::Second;
@@ -222,7 +256,7 @@ mod tests {
     }
 
     /// Every gradient, flat, in the order of the parameters.
-    fn flat(network: &Network, gradients: &GradientsParams) -> Vec<f32> {
+    pub(in super::super) fn flat(network: &Network, gradients: &GradientsParams) -> Vec<f32> {
         struct Flat<'a>(&'a GradientsParams, Vec<f32>);
         impl ModuleVisitor for Flat<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -10,6 +10,7 @@ mod device;
 mod ema;
 mod epochs;
 mod gradients;
+mod identities;
 mod loader;
 mod log;
 mod measure;
@@ -19,6 +20,7 @@ mod optimizer;
 mod rates;
 mod recipes;
 mod record;
+mod sampler;
 mod schedule;
 mod session;
 mod sgd;
@@ -29,7 +31,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use arguments::Arguments;
-pub use config::{Augment, Backbone, Choice, Config, ConfigError, Data, Model, OptimizerKind, Pixels, Policy, Train};
+pub use config::{
+    Augment, Backbone, Choice, Config, ConfigError, Data, FeatureChoice, Model, OptimizerKind, Pixels, Policy, Reid,
+    Train,
+};
 pub use device::DeviceChoice;
 pub use recipes::{RECIPES, recipe};
 pub use record::{Best, RunRecord, TestAccuracy, Training};

@@ -74,7 +74,10 @@ pub(super) fn start(
 ) -> Result<(Saved, Option<Import>)> {
     let run = &options.out;
     let written = run.join("config.toml");
-    let network = Network::new(architecture, device);
+    let network = match &config.reid {
+        Some(_) => Network::new(architecture, device).for_identities(),
+        None => Network::new(architecture, device),
+    };
     let mut report = None;
     let mut saved = if options.resume {
         let former = std::fs::read_to_string(&written)

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::Backbone;
 use super::table::table;
-use crate::data::DatasetKind;
+use crate::data::detect::Layout;
 
 table! {
     /// `[data]`
     #[serde(deny_unknown_fields)]
     Data {
-        /// Layout of the folder given by `--data`.
-        kind: DatasetKind,
+        /// Layout of the folder given by `--data`: aircraft, cars, cub, dogs, folder, nabirds; for re-identification
+        /// market1501, dukemtmc, msmt17-v1, msmt17-v2, veri776, cuhk03-labeled, cuhk03-detected.
+        kind: Layout,
         /// Share of the training photos that is held out, of each class: measured after each epoch, never trained on.
         /// Test photos have no say in anything.
         #[serde(default)]
