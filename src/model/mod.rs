@@ -15,6 +15,7 @@ mod layer_norm;
 mod loss;
 mod names;
 mod patch_embed;
+mod precision;
 mod pwca;
 mod rollout;
 mod trace;

@@ -10,6 +10,7 @@ use super::drop_path::{DropPath, kept};
 use super::fused;
 use super::layer_norm::LayerNorm;
 use super::patch_embed::PatchEmbed;
+use super::precision::{apply, wide};
 use crate::architecture::Architecture;
 
 /// The backbone and its classifier.
@@ -165,8 +166,8 @@ impl Block {
 
     /// [`Block::feed_forward`] with the factors of attention and MLP in training.
     pub(super) fn feed_forward_kept(&self, x: Tensor<3>, keep: Option<&[Tensor<3>; 2]>) -> Tensor<3> {
-        let hidden = fused::gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
-        x + kept(self.mlp.fc2.forward(hidden), keep.map(|[_, mlp]| mlp))
+        let hidden = fused::gelu(apply(&self.mlp.fc1, self.norm2.forward(x.clone())));
+        x + kept(wide(apply(&self.mlp.fc2, hidden)), keep.map(|[_, mlp]| mlp))
     }
 }
 

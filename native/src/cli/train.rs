@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Where to compute; auto takes a GPU that this build supports, else the CPU [default: auto]
     #[arg(long, value_enum)]
     device: Option<DeviceChoice>,
+    /// CUDA devices that share each batch, such as 0,1
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',')]
+    devices: Vec<usize>,
     /// Pretrained weights: timm's or Hugging Face's safetensors, or PyTorch's .pth; overrides train.init
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -71,9 +74,13 @@ impl Args {
         let Some(data) = self.data.or_else(|| former.as_ref().map(|former| former.data.clone())) else {
             bail!("--data is missing: the folder of the data set");
         };
-        let device = self.device.or(former.map(|former| former.device)).unwrap_or(DeviceChoice::Auto);
+        let device = self.device.or(former.as_ref().map(|former| former.device)).unwrap_or(DeviceChoice::Auto);
+        let devices = match former {
+            Some(former) if self.devices.is_empty() => former.devices,
+            _ => self.devices,
+        };
         let (resume, init) = (self.resume, self.init);
-        Ok(TrainOptions { config, set, data, out, resume, device, init, stop: Default::default() })
+        Ok(TrainOptions { config, set, data, out, resume, device, devices, init, stop: Default::default() })
     }
 }
 

@@ -21,7 +21,7 @@ use super::optimizer::Optimizer;
 use super::rates::rates;
 use super::record::Best;
 use super::schedule::Schedule;
-use super::{TrainOptions, measure, memory};
+use super::{TrainOptions, measure, memory, out_of_memory};
 use crate::data::Sample;
 
 /// A run under way.
@@ -53,7 +53,8 @@ impl Session<'_> {
             loop {
                 let waited = Instant::now();
                 let Ok(batch) = batches.recv() else { break };
-                self.step(&batch?, waited)?;
+                let batch = batch?;
+                out_of_memory::guard(self.position.step + 1, || self.step(&batch, waited))?;
                 let stop = options.stop.load(Ordering::Relaxed);
                 if stop || self.saved.elapsed() > Duration::from_secs_f64(60.0 * self.config.train.checkpoint_minutes) {
                     self.save()?;

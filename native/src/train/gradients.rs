@@ -3,13 +3,15 @@
 //! burn's CPU back end gains little from a second thread inside one product, so each worker computes whole parts of the
 //! batch with one thread. Gradients are summed in the order of the parts: the number of workers changes no bit.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use finegrain::model::{DropPath, Network, Target};
 
+use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
+use super::twin::Twin;
 
 /// Losses and hits of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -24,31 +26,49 @@ pub(super) struct Outcome {
     pub count: usize,
 }
 
+/// Where a worker computes.
+pub(super) struct Seat {
+    /// Without gradients.
+    pub device: Device,
+    /// On that device.
+    pub network: Network,
+    /// The device where gradients are summed.
+    first: bool,
+}
+
 /// Runs the parts of batches.
 pub(super) struct Workers {
-    device: Device,
+    devices: Vec<Device>,
     pools: Vec<rayon::ThreadPool>,
     part: usize,
     label_smoothing: f32,
     drop_path: f64,
+    checkpointing: bool,
+    bf16: bool,
 }
 
 impl Workers {
-    /// `count` workers for parts of `part` photos on `device`; without workers the calling thread does the work (GPUs).
+    /// `count` workers on a CPU, as the recipe says; without workers the calling thread does the work (a GPU).
+    ///
+    /// Several `devices` share each batch as burn's Learner has it: in each step every device gets a copy of the network
+    /// and its share of the parts, and the gradients come back to the first one.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(super) fn new(device: &Device, count: usize, part: usize, label_smoothing: f32) -> Result<Self> {
+    pub(super) fn over(devices: &[Device], count: usize, train: &Train) -> Result<Self> {
         let pools = (0..count)
             .map(|i| rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| format!("worker {i}")).build())
             .collect::<std::result::Result<_, _>>()
             .context("cannot start the workers' threads")?;
-        Ok(Self { device: device.clone(), pools, part, label_smoothing, drop_path: 0.0 })
-    }
-
-    /// The same with stochastic depth of rate `rate`.
-    pub(super) fn with_drop_path(self, rate: f64) -> Self {
-        Self { drop_path: rate, ..self }
+        Ok(Self {
+            devices: devices.to_vec(),
+            pools,
+            part: train.micro_batch.max(1),
+            label_smoothing: train.label_smoothing,
+            drop_path: train.drop_path,
+            checkpointing: train.gradient_checkpointing,
+            bf16: train.precision == PrecisionChoice::Bf16,
+        })
     }
 
     /// How many workers there are.
@@ -63,7 +83,7 @@ impl Workers {
     pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
-        let done = self.each(&parts, &|_, part| self.part(network, part, share(part)))?;
+        let done = self.each(network, &parts, &|seat, _, part| self.part(seat, part, share(part)))?;
         let mut sum = GradientsAccumulator::new();
         let mut total = Outcome::default();
         for (gradients, outcome) in done {
@@ -73,39 +93,81 @@ impl Workers {
         Ok((sum.grads(), total.mean()))
     }
 
-    /// What `work` makes of each part, in their order; workers take every so many-th one.
+    /// What `work` makes of each part, in their order; workers, or devices, take every so many-th one.
     ///
     /// # Errors
     /// When a worker dies.
-    pub(super) fn each<T: Send>(&self, parts: &[Batch], work: &(dyn Fn(usize, &Batch) -> T + Sync)) -> Result<Vec<T>> {
-        if self.pools.is_empty() {
-            return Ok(parts.iter().enumerate().map(|(i, part)| work(i, part)).collect());
+    pub(super) fn each<T: Send>(
+        &self,
+        network: &Network,
+        parts: &[Batch],
+        work: &(dyn Fn(&Seat, usize, &Batch) -> T + Sync),
+    ) -> Result<Vec<T>> {
+        let crew = self.pools.len().max(self.devices.len());
+        let seat = |worker: usize| {
+            let i = worker % self.devices.len();
+            let (device, first) = (self.devices[i].clone(), i == 0);
+            let network = if first { network.clone() } else { network.clone().to_device(&device) };
+            Seat { device, network, first }
+        };
+        let share = |worker: usize| {
+            let seat = seat(worker);
+            let mine = (worker..parts.len()).step_by(crew);
+            mine.map(|i| (i, work(&seat, i, &parts[i]))).collect::<Vec<_>>()
+        };
+        if crew == 1 && self.pools.is_empty() {
+            return Ok(share(0).into_iter().map(|(_, result)| result).collect());
         }
+        let run = |worker: usize| match self.pools.get(worker) {
+            Some(pool) => pool.install(|| share(worker)),
+            None => share(worker),
+        };
         let mut slots: Vec<Option<T>> = parts.iter().map(|_| None).collect();
         std::thread::scope(|scope| {
-            let spawn = |(w, pool): (usize, &'_ rayon::ThreadPool)| {
-                let mine = (w..parts.len()).step_by(self.pools.len());
-                pool.install(|| mine.map(|i| (i, work(i, &parts[i]))).collect::<Vec<_>>())
-            };
-            let handles: Vec<_> =
-                self.pools.iter().enumerate().map(|worker| scope.spawn(move || spawn(worker))).collect();
+            let run = &run;
+            let handles: Vec<_> = (0..crew).map(|worker| scope.spawn(move || run(worker))).collect();
+            let mut died = None;
             for handle in handles {
-                let results = handle.join().map_err(|_| anyhow::anyhow!("a training worker stopped"))?;
-                results.into_iter().for_each(|(i, result)| slots[i] = Some(result));
+                match handle.join() {
+                    Ok(results) => results.into_iter().for_each(|(i, result)| slots[i] = Some(result)),
+                    Err(panic) => died = Some(panic),
+                }
             }
-            anyhow::Ok(())
+            match died {
+                // A GPU's want of memory is told from the panic.
+                Some(panic) if self.pools.is_empty() => std::panic::resume_unwind(panic),
+                Some(_) => bail!("a training worker stopped"),
+                None => Ok(()),
+            }
         })?;
         Ok(slots.into_iter().flatten().collect())
     }
 
-    /// The device without gradients.
-    pub(super) fn plain(&self) -> &Device {
-        &self.device
+    /// A device with gradients.
+    pub(super) fn autodiff(&self, device: &Device) -> Device {
+        let device = device.clone().autodiff();
+        if self.checkpointing { device.gradient_checkpointing() } else { device }
     }
 
-    /// The device with gradients.
-    pub(super) fn autodiff(&self) -> Device {
-        self.device.clone().autodiff()
+    /// The network for one backward pass.
+    pub(super) fn twin(&self, seat: &Seat) -> Twin {
+        Twin::new(&seat.network, &self.autodiff(&seat.device), self.bf16)
+    }
+
+    /// Gradients of a backward pass through `leaves`, on the device where those of all parts are summed.
+    pub(super) fn gathered(&self, seat: &Seat, leaves: &Network, gradients: Gradients) -> GradientsParams {
+        let gradients = GradientsParams::from_grads(gradients, leaves);
+        if seat.first { gradients } else { gradients.to_device(&self.devices[0], &seat.network) }
+    }
+
+    /// `network` for a pass without gradients, in the same precision.
+    pub(super) fn looks(&self, network: &Network) -> Network {
+        if self.bf16 { network.in_bf16() } else { network.clone() }
+    }
+
+    /// The device of the network that is trained.
+    pub(super) fn first(&self) -> &Device {
+        &self.devices[0]
     }
 
     /// Photos in a part.
@@ -130,10 +192,9 @@ impl Workers {
     }
 
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
-    fn part(&self, network: &Network, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
-        let device = self.autodiff();
-        // Fresh leaves: workers that shared them would share, and wait for, one autodiff graph.
-        let twin = network.clone().train();
+    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
+        let device = self.autodiff(&seat.device);
+        let Twin { leaves, runs: twin } = self.twin(seat);
         let count = part.len();
         let partners = self.partners(&twin, part, &device);
         let images = twin.images(&part.images, &device);
@@ -158,7 +219,7 @@ impl Workers {
             count,
         };
         let gradients = (losses.total * share).backward();
-        (GradientsParams::from_grads(gradients, &twin), outcome)
+        (self.gathered(seat, &leaves, gradients), outcome)
     }
 }
 
@@ -226,6 +287,14 @@ pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
 }
 
 #[cfg(test)]
+impl Workers {
+    /// On one device.
+    pub(super) fn new(device: &Device, count: usize, train: &Train) -> Result<Self> {
+        Self::over(std::slice::from_ref(device), count, train)
+    }
+}
+
+#[cfg(test)]
 pub(super) mod tests {
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
@@ -244,6 +313,13 @@ pub(super) mod tests {
             classes: 3,
             mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: false }),
         }
+    }
+
+    /// The recipe's part of it.
+    pub(in super::super) fn settings(part: usize, label_smoothing: f32) -> Train {
+        let text =
+            format!("epochs = 1\nbatch = 64\nlr = 1.0\nmicro_batch = {part}\nlabel_smoothing = {label_smoothing:?}");
+        toml::from_str(&text).unwrap()
     }
 
     fn batch(count: usize) -> Batch {
@@ -275,7 +351,7 @@ pub(super) mod tests {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |workers, part| {
-            let workers = Workers::new(&device, workers, part, 0.1).unwrap();
+            let workers = Workers::new(&device, workers, &settings(part, 0.1)).unwrap();
             let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
             (flat(&network, &gradients), outcome)
         };
@@ -291,12 +367,27 @@ pub(super) mod tests {
         assert!(run(1, 2).0 == run(3, 2).0, "the number of workers changes no bit");
     }
 
+    /// Two handles of one CPU: everything but the way between two devices.
+    #[test]
+    fn several_devices_give_the_gradients_of_one() {
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let run = |devices: usize| {
+            let workers = Workers::over(&vec![device.clone(); devices], 0, &settings(2, 0.1)).unwrap();
+            let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
+            (flat(&network, &gradients), outcome)
+        };
+        let one = run(1);
+        assert!(one.0.len() > 1000 && (2..=5).all(|devices| run(devices) == one), "bit for bit");
+    }
+
     #[test]
     fn a_mixed_label_is_the_mean_of_two() {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |batch: &Batch| {
-            let (gradients, outcome) = Workers::new(&device, 0, 3, 0.1).unwrap().run(&network, batch).unwrap();
+            let (gradients, outcome) =
+                Workers::new(&device, 0, &settings(3, 0.1)).unwrap().run(&network, batch).unwrap();
             (flat(&network, &gradients), outcome.loss)
         };
         let others: Vec<i32> = (0..7).map(|i| (i + 1) % 3).collect();
@@ -317,7 +408,8 @@ pub(super) mod tests {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |part, rate| {
-            let workers = Workers::new(&device, 0, part, 0.1).unwrap().with_drop_path(rate);
+            let train = Train { drop_path: rate, ..settings(part, 0.1) };
+            let workers = Workers::new(&device, 0, &train).unwrap();
             flat(&network, &workers.run(&network, &batch(7)).unwrap().0)
         };
         let (whole, parts, none) = (run(7, 0.5), run(2, 0.5), run(7, 0.0));
@@ -328,11 +420,28 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn checkpointing_changes_no_gradient() {
+        let device = Device::flex();
+        let pwca = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true });
+        let network = Network::new(&Architecture { mechanism: pwca, ..architecture() }, &device);
+        let run = |gradient_checkpointing, workers| {
+            let train = Train { gradient_checkpointing, drop_path: 0.3, ..settings(3, 0.1) };
+            let workers = Workers::new(&device, workers, &train).unwrap();
+            let kept = workers.autodiff(&device).gradient_checkpointing_strategy();
+            (flat(&network, &workers.run(&network, &batch(7)).unwrap().0), format!("{kept:?}"))
+        };
+        let (usual, checkpointed) = (run(false, 0), run(true, 0));
+        assert!(usual.0.len() > 1000 && usual.0 == checkpointed.0, "bit for bit");
+        assert_ne!(usual.1, checkpointed.1);
+        assert!(run(true, 2).0 == usual.0);
+    }
+
+    #[test]
     fn an_equal_guess_is_no_hit() {
         // Both classifiers start at zero, so every class is equally probable.
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
-        let (_, outcome) = Workers::new(&device, 0, 6, 0.0).unwrap().run(&network, &batch(6)).unwrap();
+        let (_, outcome) = Workers::new(&device, 0, &settings(6, 0.0)).unwrap().run(&network, &batch(6)).unwrap();
         assert_eq!(outcome.correct, 0);
         assert!((outcome.parts[0] - 3f64.ln()).abs() < 1e-6 && outcome.parts[2] == 0.0);
     }

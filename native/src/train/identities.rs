@@ -6,7 +6,6 @@
 //! and the memory of a part.
 
 use anyhow::Result;
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use finegrain::model::{BatchStatistics, Identities, IdentityLosses, Network, Streams};
@@ -14,6 +13,7 @@ use finegrain::model::{BatchStatistics, Identities, IdentityLosses, Network, Str
 use super::config::Reid;
 use super::gradients::{Outcome, Workers, hits};
 use super::loader::Batch;
+use super::twin::Twin;
 
 /// What the bottlenecks of SA and GLCA saw.
 pub(super) type Seen = [Option<BatchStatistics>; 2];
@@ -40,32 +40,36 @@ impl Workers {
         };
         let parts = batch.parts(self.part_size());
         if let [part] = &parts[..] {
-            let found = self.each(std::slice::from_ref(part), &|_, part| {
-                let twin = network.clone().train();
-                let losses = twin.identity_losses(&self.streams(&twin, part, &self.autodiff()), &identities);
+            let found = self.each(network, std::slice::from_ref(part), &|seat, _, part| {
+                let Twin { leaves, runs } = self.twin(seat);
+                let device = self.autodiff(&seat.device);
+                let losses = runs.identity_losses(&self.streams(&runs, part, &device), &identities);
                 let outcome = outcome(&losses, batch);
                 let gradients = losses.total.backward();
-                (GradientsParams::from_grads(gradients, &twin), outcome, losses.statistics)
+                (self.gathered(seat, &leaves, gradients), outcome, losses.statistics)
             })?;
             return found.into_iter().next().ok_or_else(|| anyhow::anyhow!("a batch without photos"));
         }
 
-        let features: Vec<Host> =
-            self.each(&parts, &|_, part| self.streams(network, part, self.plain()).map(|stream| stream.map(read)))?;
-        let twin = network.clone().train();
-        let leaves = gather(&features, batch.len(), &self.autodiff());
-        let losses = twin.identity_losses(&leaves, &identities);
+        let features: Vec<Host> = self.each(network, &parts, &|seat, _, part| {
+            self.streams(&self.looks(&seat.network), part, &seat.device).map(|stream| stream.map(read))
+        })?;
+        let device = self.autodiff(self.first());
+        let Twin { leaves, .. } = Twin::new(network, &device, false);
+        let gathered = gather(&features, batch.len(), &device);
+        let losses = leaves.identity_losses(&gathered, &identities);
         let outcome = outcome(&losses, batch);
         let gradients = losses.total.backward();
-        let upstream = leaves.map(|leaf| leaf.and_then(|leaf| leaf.grad(&gradients)));
+        let upstream = gathered.map(|feature| feature.and_then(|feature| feature.grad(&gradients)));
 
         let mut sum = GradientsAccumulator::new();
-        sum.accumulate(network, GradientsParams::from_grads(gradients, &twin));
-        let done = self.each(&parts, &|i, part| {
-            let twin = network.clone().train();
-            let streams = self.streams(&twin, part, &self.autodiff());
+        sum.accumulate(network, GradientsParams::from_grads(gradients, &leaves));
+        let done = self.each(network, &parts, &|seat, i, part| {
+            let Twin { leaves, runs } = self.twin(seat);
+            let streams = self.streams(&runs, part, &self.autodiff(&seat.device));
             let start = i * self.part_size();
-            pass_on(streams, &upstream, start, part.len()).map(|g| GradientsParams::from_grads(g, &twin))
+            let here = upstream.clone().map(|gradient| gradient.map(|gradient| gradient.to_device(&seat.device)));
+            pass_on(streams, &here, start, part.len()).map(|gradients| self.gathered(seat, &leaves, gradients))
         })?;
         done.into_iter().flatten().for_each(|gradients| sum.accumulate(network, gradients));
         Ok((sum.grads(), outcome, losses.statistics))
@@ -92,7 +96,8 @@ fn gather(features: &[Host], count: usize, device: &Device) -> Streams {
 fn pass_on(streams: Streams, upstream: &[Option<Tensor<2>>; 3], start: usize, count: usize) -> Option<Gradients> {
     let terms = streams.into_iter().zip(upstream).filter_map(|(feature, gradient)| {
         let (feature, gradient) = (feature?, gradient.clone()?.narrow(0, start, count));
-        Some((feature * Tensor::from_inner(gradient)).sum())
+        // Plain tensors are constants here.
+        Some((feature * gradient).sum())
     });
     terms.reduce(|a, b| a + b).map(|sum| sum.backward())
 }
@@ -117,7 +122,8 @@ mod tests {
     use burn::tensor::Device;
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
-    use super::super::gradients::tests::flat;
+    use super::super::config::Train;
+    use super::super::gradients::tests::{flat, settings};
     use super::*;
 
     /// Networks over 8 x 4 pixels, a grid that is not square.
@@ -156,7 +162,8 @@ mod tests {
         for mechanism in [Mechanism::None, both(false)] {
             let network = network(mechanism);
             let run = |workers, part| {
-                let workers = Workers::new(&device, workers, part, 0.1).unwrap().with_drop_path(0.3);
+                let train = Train { drop_path: 0.3, ..settings(part, 0.1) };
+                let workers = Workers::new(&device, workers, &train).unwrap();
                 let (gradients, outcome, seen) = workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
                 (flat(&network, &gradients), outcome, seen)
             };
@@ -172,12 +179,25 @@ mod tests {
                 assert!(apart.into_iter().all(|(a, b)| (a - b).abs() < 1e-6));
             }
             assert!(run(1, 3).0 == run(2, 3).0, "the number of workers changes no bit");
+            let train = Train { drop_path: 0.3, ..settings(3, 0.1) };
+            let two = Workers::over(&[device.clone(), device.clone()], 0, &train).unwrap();
+            let (gradients, ..) = two.run_identities(&network, &batch(), &Reid::default()).unwrap();
+            assert!(flat(&network, &gradients) == run(1, 3).0, "nor that of devices");
         }
         let network = network(both(true));
-        let workers = Workers::new(&device, 2, 4, 0.0).unwrap();
+        let workers = Workers::new(&device, 2, &settings(4, 0.0)).unwrap();
         let (gradients, outcome, _) = workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
         assert!(outcome.parts.iter().all(|part| *part > 0.1), "{outcome:?}");
-        assert!(flat(&network, &gradients).iter().all(|g| g.is_finite()));
+        let usual = flat(&network, &gradients);
+        assert!(usual.iter().all(|g| g.is_finite()));
+        for part in [4, 8] {
+            let run = |gradient_checkpointing| {
+                let train = Train { gradient_checkpointing, ..settings(part, 0.0) };
+                let workers = Workers::new(&device, 0, &train).unwrap();
+                flat(&network, &workers.run_identities(&network, &batch(), &Reid::default()).unwrap().0)
+            };
+            assert!(run(true) == run(false), "checkpointing changes no bit, parts of {part}");
+        }
     }
 
     /// Through the bottleneck, both losses and the branches: the slope of the loss along its gradient is the gradient's
@@ -185,7 +205,7 @@ mod tests {
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
         let device = Device::flex();
-        let workers = Workers::new(&device, 0, 8, 0.1).unwrap();
+        let workers = Workers::new(&device, 0, &settings(8, 0.1)).unwrap();
         for (margin, triplet_weight) in [(0.0, 1.0), (4.0, 0.5), (0.0, 0.0)] {
             let reid = Reid { margin, triplet_weight, ..Reid::default() };
             let network = network(Mechanism::None);

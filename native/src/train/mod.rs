@@ -17,6 +17,7 @@ mod measure;
 mod memory;
 mod noise;
 mod optimizer;
+mod out_of_memory;
 mod rates;
 mod recipes;
 mod record;
@@ -25,6 +26,7 @@ mod schedule;
 mod session;
 mod sgd;
 mod start;
+mod twin;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ use std::sync::atomic::AtomicBool;
 
 pub use arguments::Arguments;
 pub use config::{
-    Augment, Backbone, Choice, Config, ConfigError, Data, FeatureChoice, Model, OptimizerKind, Pixels, Policy, Reid,
-    Train,
+    Augment, Backbone, Choice, Config, ConfigError, Data, FeatureChoice, Model, OptimizerKind, Pixels, Policy,
+    PrecisionChoice, Reid, Train,
 };
 pub use device::DeviceChoice;
 pub use recipes::{RECIPES, recipe};
@@ -56,6 +58,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Where to compute; auto takes a GPU that this build supports, else the CPU.
     pub device: DeviceChoice,
+    /// Numbers of the CUDA devices to share each batch; empty: the first one alone.
+    pub devices: Vec<usize>,
     /// Pretrained weights; overrides the recipe's `train.init`.
     pub init: Option<PathBuf>,
     /// Raised from outside (Ctrl-C) to save a checkpoint and stop.

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use finegrain::tensors::Precision;
 
 use super::checkpoint;
+use super::config::PrecisionChoice;
 use super::ema::Ema;
 use super::epochs::Session;
 use super::gradients::{Workers, contiguous, count_parameters};
@@ -14,7 +15,7 @@ use super::loader::Loader;
 use super::log::Log;
 use super::record::{RunRecord, TestAccuracy, Training};
 use super::start::{preprocessing, resolve, schedule, start};
-use super::{TrainOptions, measure};
+use super::{TrainOptions, measure, out_of_memory};
 use crate::data::{DataError, Task};
 
 /// Trains after the recipe; returns `None` when it was stopped (a checkpoint is saved then).
@@ -24,8 +25,18 @@ use crate::data::{DataError, Task};
 /// number; what was saved before stays.
 pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (device, device_name) = options.device.open()?;
-    let config = resolve(options, device_name == "cpu", cores)?;
+    let (devices, device_name) = options.device.open_all(&options.devices)?;
+    let Some(device) = devices.first().cloned() else { bail!("there is no device to train on") };
+    let config = resolve(options, (device_name == "cpu").then_some(cores), devices.len())?;
+    if config.train.precision == PrecisionChoice::Bf16 && device_name != "cuda" {
+        bail!(
+            "train.precision \"bf16\" is for CUDA, and this run computes on {device_name}: use --device cuda, or leave the \
+             key out"
+        );
+    }
+    if device_name != "cpu" {
+        out_of_memory::quieten();
+    }
     let mut task = Task::open(config.data.kind, &options.data)?;
     let broken = match config.data.skip_broken {
         true => task.without_broken(&options.stop, &|| ()),
@@ -53,8 +64,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let mut session = Session {
         run: &options.out,
         schedule: schedule(&config, loader.batches()),
-        workers: Workers::new(&device, workers, config.train.micro_batch, config.train.label_smoothing)?
-            .with_drop_path(config.train.drop_path),
+        workers: Workers::over(&devices, workers, &config.train)?,
         log: Log::open(&options.out, &start.position, config.train.epochs * loader.batches())?,
         device,
         preprocessing: preprocessing(&config),

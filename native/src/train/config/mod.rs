@@ -17,7 +17,7 @@ use crate::data::detect::Layout;
 
 pub use augment::{Augment, Policy};
 pub use backbone::Backbone;
-pub use keys::{Choice, Data, Model, OptimizerKind, Pixels, Train};
+pub use keys::{Choice, Data, Model, OptimizerKind, Pixels, PrecisionChoice, Train};
 pub use reid::{FeatureChoice, Reid};
 
 table::table! {
