@@ -4,27 +4,15 @@
 //! batch with one thread. Gradients are summed in the order of the parts: the number of workers changes no bit.
 
 use anyhow::{Context, Result, bail};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use finegrain::model::{DropPath, Network, Target};
 
 use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
+use super::outcome::{Outcome, hits};
 use super::twin::Twin;
-
-/// Losses and hits of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Outcome {
-    /// Total loss, mean over the photos.
-    pub loss: f64,
-    /// Cross-entropy of SA, GLCA and PWCA, mean over the photos; 0 where a branch does not run.
-    pub parts: [f64; 3],
-    /// Photos whose most probable class is right.
-    pub correct: usize,
-    /// Photos.
-    pub count: usize,
-}
 
 /// Where a worker computes.
 pub(super) struct Seat {
@@ -223,69 +211,6 @@ impl Workers {
     }
 }
 
-/// How many rows of `probability` `[B, classes]` are highest at their label, and nowhere else as high.
-pub(super) fn hits(probability: &[f32], labels: &[i32]) -> usize {
-    let rows = probability.chunks(probability.len() / labels.len().max(1));
-    let hit = |(row, label): &(&[f32], &i32)| {
-        row.iter().enumerate().all(|(c, p)| c as i32 == **label || *p < row[**label as usize])
-    };
-    rows.zip(labels).filter(hit).count()
-}
-
-impl Outcome {
-    /// Adds sums to sums.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.loss += other.loss;
-        self.parts.iter_mut().zip(other.parts).for_each(|(a, b)| *a += b);
-        self.correct += other.correct;
-        self.count += other.count;
-    }
-
-    /// Sums to means.
-    pub(super) fn mean(self) -> Self {
-        let n = self.count.max(1) as f64;
-        Self { loss: self.loss / n, parts: self.parts.map(|p| p / n), ..self }
-    }
-
-    /// Means to sums.
-    pub(super) fn sum(self) -> Self {
-        let n = self.count as f64;
-        Self { loss: self.loss * n, parts: self.parts.map(|p| p * n), ..self }
-    }
-}
-
-/// Makes every parameter contiguous: weights that were loaded are transposed views, weights after a step are not, and
-/// a run must not depend on whether it was resumed.
-pub(super) fn contiguous(network: Network) -> Network {
-    struct Contiguous;
-    impl burn::module::ModuleMapper for Contiguous {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|value| {
-                let shape = value.dims();
-                value.flatten::<1>(0, D - 1).reshape(shape)
-            })
-        }
-    }
-    network.map(&mut Contiguous)
-}
-
-/// How many parameters a network has, and how many of them are trained.
-pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
-    struct Count(usize, usize);
-    impl ModuleVisitor for Count {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let count = param.val().dims().iter().product::<usize>();
-            self.0 += count;
-            if param.is_require_grad() {
-                self.1 += count;
-            }
-        }
-    }
-    let mut count = Count(0, 0);
-    network.clone().train().visit(&mut count);
-    (count.0, count.1)
-}
-
 #[cfg(test)]
 impl Workers {
     /// On one device.
@@ -296,12 +221,13 @@ impl Workers {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use burn::module::{ModuleVisitor, Param};
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
     use super::super::augment::Second;
     use super::*;
 
-    fn architecture() -> Architecture {
+    pub(in super::super) fn architecture() -> Architecture {
         Architecture {
             image_size: [8, 8],
             patch_size: 2,
@@ -444,12 +370,5 @@ pub(super) mod tests {
         let (_, outcome) = Workers::new(&device, 0, &settings(6, 0.0)).unwrap().run(&network, &batch(6)).unwrap();
         assert_eq!(outcome.correct, 0);
         assert!((outcome.parts[0] - 3f64.ln()).abs() < 1e-6 && outcome.parts[2] == 0.0);
-    }
-
-    #[test]
-    fn loaded_weights_become_contiguous_and_keep_their_values() {
-        let network = Network::new(&architecture(), &Device::flex());
-        let weights = network.weights();
-        assert_eq!(contiguous(network.load(&weights).unwrap()).weights(), weights);
     }
 }

@@ -11,8 +11,9 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use finegrain::model::{BatchStatistics, Identities, IdentityLosses, Network, Streams};
 
 use super::config::Reid;
-use super::gradients::{Outcome, Workers, hits};
+use super::gradients::Workers;
 use super::loader::Batch;
+use super::outcome::{Outcome, hits};
 use super::twin::Twin;
 
 /// What the bottlenecks of SA and GLCA saw.

@@ -18,6 +18,8 @@ mod memory;
 mod noise;
 mod optimizer;
 mod out_of_memory;
+mod outcome;
+mod parameters;
 mod rates;
 mod recipes;
 mod record;
@@ -27,6 +29,7 @@ mod session;
 mod sgd;
 mod start;
 mod twin;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;

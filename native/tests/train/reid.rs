@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use finegrain::tensors::{Precision, TensorMap};
+use finegrain_native::ablate::ablate;
 use finegrain_native::measure::{Measures, Retrieval};
 use finegrain_native::train::{Config, DeviceChoice, TrainOptions, train};
 use image::{Rgb, RgbImage};
@@ -158,7 +159,7 @@ fn training_raises_map_far_above_an_untrained_network() {
     let [before, now] = [before, after].map(|retrieval| retrieval.plain.answer);
     assert!(now.map > before.map + 0.15 && now.map > 0.6, "{} and {}", before.map, now.map);
     assert_eq!(record.training.test_ranking, Some(now));
-    assert!(now.rank1 <= now.rank5 && now.rank5 <= now.rank10 && now.minp <= now.map);
+    assert!(now.rank1 <= now.rank5 && now.rank5 <= now.rank10 && now.minp > before.minp);
 
     let weights = TensorMap::read(&place.weights("run")).unwrap();
     for name in ["bottleneck", "glca_bottleneck"] {
@@ -217,6 +218,17 @@ fn a_killed_run_ends_with_the_same_weights_and_statistics() {
         pieces += 1;
     }
     assert!(pieces == 4 && place.weights("whole") == place.weights("pieces"), "bit for bit");
+}
+
+#[test]
+fn an_ablation_compares_map() {
+    let place = Place::new(&TINY.replace("epochs = 12", "epochs = 1"));
+    let said = |_: &str| ();
+    ablate(&place.options("ablation"), &[1], &said).unwrap().unwrap();
+    let table = fs::read_to_string(place.path("ablation/table.md")).unwrap();
+    assert!(table.starts_with("| | seeds | mAP |") && table.contains("+ GLCA + PWCA (R = 30 %)"), "{table}");
+    let map = place.retrieval("ablation/baseline-1").plain;
+    assert!(table.contains(&format!("{:.2}", 100.0 * map.answer.map)) && map.glca.is_none(), "{table}");
 }
 
 #[test]
