@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use finegrain::architecture::Mechanism;
 
 use crate::report::Run;
-use crate::report::ablation::{Row, Spread, rows};
+use crate::report::ablation::{Row, Spread, measure, rows};
 use crate::store;
 use crate::train::{TrainOptions, recipe, train};
 
@@ -24,6 +24,8 @@ const VARIANTS: [(&str, bool, bool); 4] =
 pub struct Ablation {
     /// A row for each variant that has a finished run.
     rows: Vec<Row>,
+    /// What their values are: "top-1", or "mAP" in re-identification.
+    measure: &'static str,
     /// Runs that have finished, and how many there will be.
     finished: usize,
     total: usize,
@@ -85,17 +87,17 @@ fn variant_options(
 /// Reads the finished runs and writes the table.
 fn write(folder: &Path, done: &[PathBuf], total: usize) -> Result<Ablation> {
     let runs = done.iter().map(|out| Run::read(out)).collect::<Result<Vec<_>>>()?;
-    let rows = rows(&runs.iter().collect::<Vec<_>>());
-    let ablation = Ablation { finished: done.len(), total, rows };
+    let runs: Vec<&Run> = runs.iter().collect();
+    let ablation = Ablation { finished: done.len(), total, rows: rows(&runs), measure: measure(&runs) };
     store::replace(&folder.join("table.md"), ablation.markdown().as_bytes())?;
     store::replace(&folder.join("table.csv"), &ablation.csv()?)?;
     Ok(ablation)
 }
 
 impl Ablation {
-    /// A Markdown table: mean and standard deviation of the test photos' top-1, in percent.
+    /// A Markdown table: mean and standard deviation over the seeds, in percent.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("| | seeds | top-1 | SA alone | GLCA alone |\n|---|---|---|---|---|\n");
+        let mut text = format!("| | seeds | {} | SA alone | GLCA alone |\n|---|---|---|---|---|\n", self.measure);
         for row in &self.rows {
             let [answer, sa, glca] = [row.answer, row.sa, row.glca].map(percent);
             let seeds: Vec<String> = row.runs.iter().map(|(_, seed)| seed.to_string()).collect();

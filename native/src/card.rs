@@ -8,6 +8,7 @@ use finegrain::bundle::Manifest;
 use finegrain::tensors::Precision;
 
 use crate::data::DatasetKind;
+use crate::data::detect::Layout;
 use crate::measure::{Measured, Measures, Score};
 use crate::train::{RunRecord, Training};
 
@@ -185,7 +186,7 @@ fn limits(text: &mut String, manifest: &Manifest) {
 /// The data set, for people.
 fn source(record: &RunRecord) -> String {
     match record.training.recipe.data.kind {
-        DatasetKind::Folder => "a folder of classes".into(),
+        Layout::Classes(DatasetKind::Folder) => "a folder of classes".into(),
         kind => format!("{} or a subset of it", kind.name()),
     }
 }

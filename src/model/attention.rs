@@ -5,6 +5,7 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, module::linear};
 
 use super::fused;
+use super::precision::{apply, like, wide};
 use crate::architecture::Architecture;
 
 /// Query, key and value projections (one matrix, as in timm) and the output projection.
@@ -27,14 +28,14 @@ impl Attention {
     /// Self-attention (SA) of the tokens `x` `[B, T, D]`: the projected result `[B, T, D]` and the head-averaged map
     /// `[B, T, T]`, without gradient.
     pub fn over_itself(&self, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let (mixed, map) = fused::self_attention(self.qkv.forward(x), self.heads);
-        (self.proj.forward(mixed), map)
+        let (mixed, map) = fused::self_attention(apply(&self.qkv, x), self.heads);
+        (wide(apply(&self.proj, mixed)), map)
     }
 
     /// Pair-wise cross-attention of the tokens `x` `[B, T, D]`: each image's queries over its own keys and values and
     /// those of its partner, one softmax over 2 T scores; `partners` is a permutation `[B]`. Returns `[B, T, D]`.
     pub fn over_pairs(&self, x: Tensor<3>, partners: Tensor<1, Int>) -> Tensor<3> {
-        self.proj.forward(fused::pair_attention(self.qkv.forward(x), partners, self.heads))
+        wide(apply(&self.proj, fused::pair_attention(apply(&self.qkv, x), partners, self.heads)))
     }
 
     /// Cross-attention of the tokens `local` `[B, Q, D]` over the tokens `global` `[B, T, D]`: the projected result
@@ -42,7 +43,7 @@ impl Attention {
     pub fn over(&self, local: Tensor<3>, global: Tensor<3>) -> (Tensor<3>, Tensor<4>) {
         let queries = self.rows_of_qkv(local, 0, 1);
         let (mixed, map) = fused::cross_attention(queries, self.rows_of_qkv(global, 1, 2), self.heads);
-        (self.proj.forward(mixed), map)
+        (wide(apply(&self.proj, mixed)), map)
     }
 
     /// `count` of the three parts of `qkv`, from part `first` on, applied to `x`.
@@ -50,7 +51,7 @@ impl Attention {
         let [_, _, dim] = x.dims();
         let weight = self.qkv.weight.val().narrow(1, first * dim, count * dim);
         let bias = self.qkv.bias.as_ref().map(|bias| bias.val().narrow(0, first * dim, count * dim));
-        linear(x, weight, bias)
+        linear(like(x, weight.dtype()), weight, bias)
     }
 }
 

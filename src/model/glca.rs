@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
+use super::bottleneck::Bottleneck;
 use super::layer_norm::LayerNorm;
-use super::vit::{Block, class_feature, classifier};
+use super::vit::{Block, behind, class_feature, classifier};
 use super::{host, indices};
 use crate::architecture::Architecture;
 use crate::select::select;
@@ -17,6 +18,8 @@ pub struct Glca {
     pub block: Block,
     /// Norm before the classifier.
     pub norm: LayerNorm,
+    /// Batch norm between feature and classifier, in re-identification.
+    pub bottleneck: Option<Bottleneck>,
     /// Classifier, `D -> classes`.
     pub head: Linear,
 }
@@ -42,6 +45,7 @@ impl Glca {
         Self {
             block: Block::new(architecture, device),
             norm: LayerNorm::new(architecture, device),
+            bottleneck: None,
             head: classifier(architecture.dim, architecture.classes, device),
         }
     }
@@ -69,7 +73,7 @@ impl Glca {
         let (mixed, map) = self.block.attn.over(gather(normed.clone()), normed);
         let result = self.block.feed_forward(gather(x) + mixed);
         let feature = class_feature(&self.norm, result.clone());
-        let logits = self.head.forward(feature.clone());
+        let logits = behind(self.bottleneck.as_ref(), &self.head, feature.clone());
         GlcaOutput { selected, map, tokens: result, feature, logits }
     }
 }

@@ -49,17 +49,21 @@ impl Network {
         };
         let logits_pwca = partners
             .filter(|_| dcal.has_pwca())
-            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners, drop_path));
+            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners, drop_path).1);
         let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
-        let log_var = dcal.loss_log_var.val();
-        let weighted = parts.iter().enumerate().filter_map(|(k, part)| {
-            let w = log_var.clone().narrow(0, k, 1);
-            Some((w.clone().neg().exp() * part.clone()? + w) * 0.5)
-        });
-        // SA is always there, so the sum is never empty.
-        let total = weighted.reduce(|a, b| a + b).unwrap_or_else(|| log_var.zeros_like().narrow(0, 0, 1));
+        let total = weighted(&parts, dcal.loss_log_var.val());
         Losses { total, parts, forward, logits_pwca }
     }
+}
+
+/// `1/2 sum_k (exp(-w_k) L_k + w_k)` over the branches that ran; `w` is `[3]`, the result `[1]`.
+pub(super) fn weighted(parts: &[Option<Tensor<1>>; 3], w: Tensor<1>) -> Tensor<1> {
+    let terms = parts.iter().enumerate().filter_map(|(k, part)| {
+        let w = w.clone().narrow(0, k, 1);
+        Some((w.clone().neg().exp() * part.clone()? + w) * 0.5)
+    });
+    // SA is always there, so the sum is never empty.
+    terms.reduce(|a, b| a + b).unwrap_or_else(|| w.zeros_like().narrow(0, 0, 1))
 }
 
 /// What the photos of a training step show.
@@ -79,7 +83,7 @@ pub enum Target {
 
 impl Target {
     /// Mean cross-entropy `[1]` of logits `[B, classes]`.
-    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
+    pub(super) fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
         let log_probability = log_softmax(logits, 1);
         match self {
             Self::Shares(shares) => -(log_probability * shares.clone()).sum_dim(1).mean(),

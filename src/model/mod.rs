@@ -5,28 +5,35 @@
 
 mod adapt;
 mod attention;
+mod bottleneck;
 mod dcal;
 mod drop_path;
 mod fused;
 mod glca;
+mod identity;
 mod layer_norm;
 mod loss;
 mod names;
 mod patch_embed;
+mod precision;
 mod pwca;
 mod rollout;
 mod trace;
+mod triplet;
 mod vit;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
 pub use adapt::{adapt, resample_position_embedding};
+pub use bottleneck::{BatchStatistics, Bottleneck};
 pub use dcal::Dcal;
 pub use drop_path::DropPath;
 pub use glca::Glca;
+pub use identity::{Identities, IdentityLosses, Streams};
 pub use loss::{Losses, Target};
 pub use rollout::rollout;
+pub use triplet::triplet;
 pub use vit::{Block, Tokens, VisionTransformer};
 
 use crate::answer::Answer;

@@ -56,12 +56,13 @@ impl Path {
             other => other
                 .replacen("dcal.glca.block.", "glca.", 1)
                 .replacen("dcal.glca.norm.", "glca_norm.", 1)
+                .replacen("dcal.glca.bottleneck.", "glca_bottleneck.", 1)
                 .replacen("dcal.glca.head.", "glca_head.", 1),
         };
         let (last, holder) = self.0.last().map_or(("", ""), |(name, holder)| (name, holder));
         let stem = name.strip_suffix(last).unwrap_or(&name);
         match (holder, last) {
-            ("Struct:LayerNorm", "gamma") => (format!("{stem}weight"), false),
+            ("Struct:LayerNorm" | "Struct:Bottleneck", "gamma") => (format!("{stem}weight"), false),
             ("Struct:LayerNorm", "beta") => (format!("{stem}bias"), false),
             ("Struct:Linear", "weight") => (name, true),
             _ => (name, false),

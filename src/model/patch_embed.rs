@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor, module::linear};
 
+use super::precision::{like, wide};
 use crate::architecture::Architecture;
 
 /// The convolution with kernel and stride `p` of a ViT, as timm names it.
@@ -43,6 +44,6 @@ impl PatchEmbed {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);
         let weight = weight.reshape([dim, channels * patch * patch]).transpose();
-        linear(patches, weight, Some(self.proj.bias.val()))
+        wide(linear(like(patches, weight.dtype()), weight, Some(self.proj.bias.val())))
     }
 }

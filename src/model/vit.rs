@@ -5,10 +5,12 @@ use burn::nn::{Initializer, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::attention::{Attention, projection};
+use super::bottleneck::Bottleneck;
 use super::drop_path::{DropPath, kept};
 use super::fused;
 use super::layer_norm::LayerNorm;
 use super::patch_embed::PatchEmbed;
+use super::precision::{apply, wide};
 use crate::architecture::Architecture;
 
 /// The backbone and its classifier.
@@ -24,6 +26,8 @@ pub struct VisionTransformer {
     pub blocks: Vec<Block>,
     /// Norm before the classifier.
     pub norm: LayerNorm,
+    /// Batch norm between feature and classifier, in re-identification.
+    pub bottleneck: Option<Bottleneck>,
     /// Classifier, `D -> classes`.
     pub head: Linear,
 }
@@ -79,6 +83,7 @@ impl VisionTransformer {
             patch_embed: PatchEmbed::new(architecture, device),
             blocks: (0..architecture.depth).map(|_| Block::new(architecture, device)).collect(),
             norm: LayerNorm::new(architecture, device),
+            bottleneck: None,
             head: classifier(dim, classes, device),
         }
     }
@@ -113,7 +118,7 @@ impl VisionTransformer {
     /// Tokens `[B, N + 1, D]` to the normed class token `[B, D]` and the logits `[B, classes]`.
     pub fn classify(&self, tokens: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let feature = class_feature(&self.norm, tokens);
-        (feature.clone(), self.head.forward(feature))
+        (feature.clone(), behind(self.bottleneck.as_ref(), &self.head, feature))
     }
 
     /// Stops gradients of the embedding and of the first `count` blocks, so that training skips their backward pass.
@@ -161,8 +166,8 @@ impl Block {
 
     /// [`Block::feed_forward`] with the factors of attention and MLP in training.
     pub(super) fn feed_forward_kept(&self, x: Tensor<3>, keep: Option<&[Tensor<3>; 2]>) -> Tensor<3> {
-        let hidden = fused::gelu(self.mlp.fc1.forward(self.norm2.forward(x.clone())));
-        x + kept(self.mlp.fc2.forward(hidden), keep.map(|[_, mlp]| mlp))
+        let hidden = fused::gelu(apply(&self.mlp.fc1, self.norm2.forward(x.clone())));
+        x + kept(wide(apply(&self.mlp.fc2, hidden)), keep.map(|[_, mlp]| mlp))
     }
 }
 
@@ -171,6 +176,14 @@ pub(crate) fn classifier(dim: usize, classes: usize, device: &Device) -> Linear 
     let mut head = projection(dim, classes, device);
     head.weight = Initializer::Zeros.init([dim, classes], device);
     head
+}
+
+/// The logits `[B, classes]` of a feature `[B, D]`, through the bottleneck where there is one.
+pub(crate) fn behind(bottleneck: Option<&Bottleneck>, head: &Linear, feature: Tensor<2>) -> Tensor<2> {
+    head.forward(match bottleneck {
+        Some(bottleneck) => bottleneck.forward(feature),
+        None => feature,
+    })
 }
 
 /// The class token of `tokens` `[B, T, D]` after `norm`, `[B, D]`.

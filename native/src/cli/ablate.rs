@@ -36,7 +36,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
     let Args { config, data, out, seeds, device, init, set } = args;
-    let options = TrainOptions { config, set, data, out, resume: false, device, init, stop: Default::default() };
+    let options = TrainOptions {
+        config,
+        set,
+        data,
+        out,
+        resume: false,
+        device,
+        devices: Vec::new(),
+        init,
+        stop: Default::default(),
+    };
     interrupt::raise(&options.stop)?;
     let Some(ablation) = ablate(&options, &seeds, &|text| eprintln!("{text}"))? else {
         return Ok(Outcome::Interrupted);

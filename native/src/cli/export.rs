@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use finegrain::bundle::{Bundle, FORMAT, FileEntry, Manifest, round};
 use finegrain::tensors::{Precision, TensorMap};
 use serde::Serialize;
@@ -102,6 +102,9 @@ struct Made {
 /// Makes a bundle of a run's record, measures and weights.
 fn make(run: &Path, precision: Precision) -> Result<Made> {
     let record = RunRecord::read(run)?;
+    if record.training.recipe.reid.is_some() {
+        bail!("it is a run of re-identification, and a bundle names classes: use RUN/model.safetensors as it is");
+    }
     let measures = Measures::read(run)?;
     let path = run.join("model.safetensors");
     let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;

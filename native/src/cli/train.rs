@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Where to compute; auto takes a GPU that this build supports, else the CPU [default: auto]
     #[arg(long, value_enum)]
     device: Option<DeviceChoice>,
+    /// CUDA devices that share each batch, such as 0,1
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',')]
+    devices: Vec<usize>,
     /// Pretrained weights: timm's or Hugging Face's safetensors, or PyTorch's .pth; overrides train.init
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -71,9 +74,13 @@ impl Args {
         let Some(data) = self.data.or_else(|| former.as_ref().map(|former| former.data.clone())) else {
             bail!("--data is missing: the folder of the data set");
         };
-        let device = self.device.or(former.map(|former| former.device)).unwrap_or(DeviceChoice::Auto);
+        let device = self.device.or(former.as_ref().map(|former| former.device)).unwrap_or(DeviceChoice::Auto);
+        let devices = match former {
+            Some(former) if self.devices.is_empty() => former.devices,
+            _ => self.devices,
+        };
         let (resume, init) = (self.resume, self.init);
-        Ok(TrainOptions { config, set, data, out, resume, device, init, stop: Default::default() })
+        Ok(TrainOptions { config, set, data, out, resume, device, devices, init, stop: Default::default() })
     }
 }
 
@@ -90,6 +97,11 @@ pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
     output.print(&record, |record| {
         let accuracy = record.training.test_top1.map(|top1| format!(", {:.2} % top-1", 100.0 * top1.answer));
         let out = options.out.display();
+        if let Some(ranking) = record.training.test_ranking {
+            let (map, rank1) = (100.0 * ranking.map, 100.0 * ranking.rank1);
+            let title = &record.title;
+            return format!("{title}: trained, mAP {map:.2} %, rank-1 {rank1:.2} %; next: finegrain report {out}");
+        }
         format!("{}: trained{}; next: finegrain export {out} --out BUNDLE", record.title, accuracy.unwrap_or_default())
     })?;
     Ok(Outcome::Good)

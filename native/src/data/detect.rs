@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::reid::ReidKind;
 use super::{DataError, DatasetKind, aircraft, cars, dogs, files, folder, reid};
 
@@ -15,7 +17,29 @@ pub enum Layout {
     Identities(ReidKind),
 }
 
+impl Serialize for Layout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
+}
+
+impl<'de> Deserialize<'de> for Layout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        Self::all().find(|layout| layout.key() == key).ok_or_else(|| {
+            let keys: Vec<&str> = Self::all().map(Self::key).collect();
+            serde::de::Error::custom(format!("there is no kind of data set \"{key}\", only {}", keys.join(", ")))
+        })
+    }
+}
+
 impl Layout {
+    /// Every layout, those with classes first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let classes = DatasetKind::ALL.into_iter().map(Self::Classes);
+        classes.chain(ReidKind::ALL.into_iter().map(Self::Identities))
+    }
+
     /// The data set's name for people.
     pub fn name(self) -> &'static str {
         match self {

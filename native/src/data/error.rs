@@ -84,6 +84,17 @@ pub enum DataError {
     /// Nothing to train on.
     #[error("class \"{0}\" has no training photo; add some or remove the class")]
     EmptyClass(String),
+    /// Fewer identities than a batch has.
+    #[error(
+        "a batch has train.batch / reid.photos = {needed} identities, the data set has {found}: lower train.batch or raise \
+         reid.photos"
+    )]
+    TooFewIdentities {
+        /// In a batch.
+        needed: usize,
+        /// In the data set.
+        found: usize,
+    },
     /// Fewer than two classes.
     #[error("the data set has {0} classes, at least 2 are needed")]
     TooFewClasses(usize),

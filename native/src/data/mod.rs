@@ -17,6 +17,7 @@ pub mod mat;
 pub mod official;
 pub mod reid;
 mod sample;
+mod task;
 
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub use error::DataError;
 pub use hierarchy::Hierarchy;
 pub use kind::DatasetKind;
 pub use sample::Sample;
+pub use task::Task;
 
 /// Photos with classes, in the order of the data set's own lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use finegrain::bundle::Calibration;
 use serde::{Deserialize, Serialize};
 
-use super::{Measured, Named, Pass, Tally, calibrate};
-use crate::data::Sample;
+use super::{Measured, Named, Pass, Rerank, Retrieval, Tally, calibrate, retrieve};
+use crate::data::{Sample, Task};
+use crate::train::{FeatureChoice, Reid};
 
 /// Name of the file in the run's folder.
 const FILE: &str = "measures.json";
@@ -26,6 +27,25 @@ pub struct Measures {
     pub held_out: Option<Measured>,
     /// The test photos, which had no say in anything.
     pub test: Option<Measured>,
+    /// The search of re-identification, in place of everything above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrieval: Option<Retrieval>,
+}
+
+/// Measures a finished network on the data set that it was trained for; `reid` is its recipe's, `settings` re-ranks too.
+///
+/// # Errors
+/// When the pass fails; photos that cannot be used are listed.
+pub fn of_task(pass: &Pass<'_>, task: &Task, reid: Option<&Reid>, settings: Option<Rerank>) -> Result<Measures> {
+    let dataset = match task {
+        Task::Classes(dataset) => return of_run(pass, &dataset.held_out, &dataset.test),
+        Task::Identities(dataset) => dataset,
+    };
+    let behind = reid.is_some_and(|reid| reid.feature == FeatureChoice::Behind);
+    let there = !dataset.query.is_empty() && !dataset.gallery.is_empty();
+    let search = || retrieve(pass, &dataset.query, &dataset.gallery, behind, settings);
+    let retrieval = there.then(search).transpose()?;
+    Ok(Measures { format: FORMAT, calibration: None, held_out: None, test: None, retrieval })
 }
 
 /// Measures a finished network: the calibration is fitted on the held-out photos, then both lists are measured with it.
@@ -49,7 +69,8 @@ pub fn of_run(pass: &Pass<'_>, held_out: &[Sample], test: &[Sample]) -> Result<M
     };
     let held_out = measured(&named);
     drop(named);
-    Ok(Measures { format: FORMAT, calibration, held_out, test: measured(&pass.answers(test)?) })
+    let test = measured(&pass.answers(test)?);
+    Ok(Measures { format: FORMAT, calibration, held_out, test, retrieval: None })
 }
 
 impl Measures {

@@ -21,7 +21,7 @@ pub(crate) struct Row {
     pub(crate) runs: Vec<(String, u64)>,
     /// Runs that are not counted: unfinished, or without test photos.
     pub(crate) left_out: Vec<String>,
-    /// Test top-1 of the answer, of SA and of GLCA alone.
+    /// Test top-1 of the answer, of SA and of GLCA alone; in re-identification mAP ([`measure`]).
     pub(crate) answer: Option<Spread>,
     pub(crate) sa: Option<Spread>,
     pub(crate) glca: Option<Spread>,
@@ -45,6 +45,16 @@ impl Spread {
     }
 }
 
+/// What the rows' values are: runs of re-identification have no top-1.
+pub(crate) fn measure(runs: &[&Run]) -> &'static str {
+    let reid = |run: &&Run| !run.recipe["reid"].is_null();
+    match (runs.iter().any(reid), runs.iter().all(reid)) {
+        (false, _) => "top-1",
+        (true, true) => "mAP",
+        (true, false) => "top-1, or mAP where photos are compared,",
+    }
+}
+
 /// A row for each mechanism, from none to all of it.
 pub(crate) fn rows(runs: &[&Run]) -> Vec<Row> {
     let mut groups: BTreeMap<(bool, bool, String), Vec<&Run>> = BTreeMap::new();
@@ -55,7 +65,11 @@ pub(crate) fn rows(runs: &[&Run]) -> Vec<Row> {
 }
 
 fn row(mechanism: String, runs: &[&Run]) -> Row {
-    let top1 = |run: &Run| run.record.as_ref().and_then(|record| record.training.test_top1);
+    let map = |run: &Run| {
+        let found = run.measures.as_ref()?.retrieval.as_ref()?.plain;
+        Some(TestAccuracy { answer: found.answer.map, sa: found.sa.map, glca: found.glca.map(|glca| glca.map) })
+    };
+    let top1 = |run: &Run| run.record.as_ref().and_then(|record| record.training.test_top1.or_else(|| map(run)));
     let (finished, left_out): (Vec<&Run>, Vec<&Run>) = runs.iter().copied().partition(|run| top1(run).is_some());
     let scores: Vec<TestAccuracy> = finished.iter().filter_map(|run| top1(run)).collect();
     let spread =

@@ -10,9 +10,9 @@ use finegrain::photo::Preprocessing;
 use finegrain::tensors::TensorMap;
 
 use super::picture;
-use crate::data::{Dataset, Sample};
-use crate::measure::{Measured, Measures, Pass, Views, of_run};
-use crate::train::{DeviceChoice, RunRecord};
+use crate::data::{Dataset, Sample, Task};
+use crate::measure::{Measured, Measures, Pass, Rerank, Views, of_task};
+use crate::train::{DeviceChoice, Reid, RunRecord};
 
 /// Pairs that are shown with photos.
 const PAIRS: usize = 10;
@@ -51,6 +51,7 @@ pub(super) struct Looker {
     workers: usize,
     preprocessing: Preprocessing,
     labels: Vec<String>,
+    reid: Option<Reid>,
 }
 
 impl Looker {
@@ -60,16 +61,18 @@ impl Looker {
         let path = run.join("model.safetensors");
         let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
         let weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
-        let network = Network::new(&record.architecture, &device).load(&weights)?;
+        let reid = record.training.recipe.reid.clone();
+        let network = Network::new(&record.architecture, &device);
+        let network = if reid.is_some() { network.for_identities() } else { network }.load(&weights)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if name == "cpu" { cores } else { 0 };
         let (preprocessing, labels) = (record.preprocessing.clone(), record.labels.clone());
-        Ok(Self { network, device, workers, preprocessing, labels })
+        Ok(Self { network, device, workers, preprocessing, labels, reid })
     }
 
-    /// Measures the held-out and the test photos, as the trainer does at the end of a run.
-    pub(super) fn measure(&self, dataset: &Dataset) -> Result<Measures> {
-        of_run(&self.pass(), &dataset.held_out, &dataset.test)
+    /// Measures the held-out and the test photos, as the trainer does at the end of a run; `rerank` ranks again too.
+    pub(super) fn measure(&self, task: &Task, rerank: Option<Rerank>) -> Result<Measures> {
+        of_task(&self.pass(), task, self.reid.as_ref(), rerank)
     }
 
     /// Looks at the most confused pairs of the test photos.
@@ -101,10 +104,10 @@ impl Looker {
     }
 
     /// Refuses a data set that is not the one of the run.
-    pub(super) fn check(&self, dataset: &Dataset) -> Result<()> {
+    pub(super) fn check(&self, task: &Task) -> Result<()> {
         ensure!(
-            dataset.labels == self.labels,
-            "the data set has other classes: give the one that the run was trained on"
+            task.labels() == self.labels,
+            "the data set has other classes or identities: give the one that the run was trained on"
         );
         Ok(())
     }

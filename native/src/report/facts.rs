@@ -37,6 +37,15 @@ pub(super) fn result(run: &Run) -> String {
         };
     };
     let test = run.measures.as_ref().and_then(|measures| measures.test.as_ref());
+    let retrieval = run.measures.as_ref().and_then(|measures| measures.retrieval.as_ref());
+    if let Some(ranking) = retrieval.map(|retrieval| retrieval.plain.answer).or(record.training.test_ranking) {
+        return format!(
+            "mAP {} and rank-1 {} over {} queries.",
+            percent(ranking.map),
+            percent(ranking.rank1),
+            ranking.queries
+        );
+    }
     match (test, record.training.test_top1) {
         (Some(test), _) => format!(
             "{} top-1 and {} top-5 on {} test photos.",
@@ -58,7 +67,7 @@ pub(super) fn facts(run: &Run) -> Vec<(&'static str, String)> {
         let (training, architecture) = (&record.training, &record.architecture);
         let [height, width] = architecture.image_size;
         facts.extend([
-            ("Classes", architecture.classes.to_string()),
+            (if training.recipe.reid.is_some() { "Identities" } else { "Classes" }, architecture.classes.to_string()),
             ("Input", format!("{height} x {width} pixels, patches of {}", architecture.patch_size)),
             (
                 "Network",

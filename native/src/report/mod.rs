@@ -20,8 +20,8 @@ use anyhow::{Context, Result, bail};
 
 pub use run::Run;
 
-use crate::data::Dataset;
-use crate::measure::Measures;
+use crate::data::Task;
+use crate::measure::{Measures, Rerank};
 use confused::Shown;
 
 /// A page about the runs in these folders, in their order; with the data set's folder also with photos.
@@ -42,17 +42,21 @@ pub fn report(folders: &[&Path], data: Option<&Path>, say: &dyn Fn(&str)) -> Res
 }
 
 /// Names the held-out and the test photos of a finished run, as training does at its end, and writes `measures.json` into
-/// its folder: for runs that are older than their measures.
+/// its folder: for runs that are older than their measures. In a run of re-identification the queries search the gallery,
+/// with `rerank` once more after k-reciprocal re-ranking.
 ///
 /// # Errors
-/// As [`report`], and when the run has not finished.
-pub fn measure(folder: &Path, data: &Path) -> Result<Measures> {
+/// As [`report`], when the run has not finished, and for `rerank` with a run that names photos.
+pub fn measure(folder: &Path, data: &Path, rerank: Option<Rerank>) -> Result<Measures> {
     let run = Run::read(folder)?;
     let Some(record) = &run.record else { bail!("\"{}\" has not finished; resume it first", folder.display()) };
     let recipe = &record.training.recipe;
-    let mut dataset = Dataset::open(recipe.data.kind, data)?;
-    dataset.hold_out(recipe.data.held_out, recipe.train.seed);
-    let measures = confused::Looker::open(folder, record)?.measure(&dataset)?;
+    if rerank.is_some() && recipe.reid.is_none() {
+        bail!("\"{}\" names photos, there is nothing to rank: leave --rerank out", folder.display());
+    }
+    let mut task = Task::open(recipe.data.kind, data)?;
+    task.hold_out(recipe.data.held_out, recipe.train.seed);
+    let measures = confused::Looker::open(folder, record)?.measure(&task, rerank)?;
     measures.write(folder)?;
     Ok(measures)
 }
@@ -61,21 +65,21 @@ pub fn measure(folder: &Path, data: &Path) -> Result<Measures> {
 fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
     let Some(record) = &run.record else { return Ok(Shown::default()) };
     let recipe = &record.training.recipe;
-    let mut dataset = Dataset::open(recipe.data.kind, data)?;
+    let mut task = Task::open(recipe.data.kind, data)?;
     // As the trainer did, so that places in the lists are those of the run.
     if recipe.data.skip_broken {
-        dataset.without_broken(&AtomicBool::new(false), &|| ());
+        task.without_broken(&AtomicBool::new(false), &|| ());
     }
-    dataset.hold_out(recipe.data.held_out, recipe.train.seed);
+    task.hold_out(recipe.data.held_out, recipe.train.seed);
     let network = confused::Looker::open(&run.folder, record)?;
-    network.check(&dataset)?;
-    if run.measures.is_none() && !(dataset.test.is_empty() && dataset.held_out.is_empty()) {
-        let photos = dataset.test.len() + dataset.held_out.len();
-        say(&format!("\"{}\" has no measures.json: naming its {photos} test and held-out photos", run.name));
-        run.measures = Some(network.measure(&dataset)?);
+    network.check(&task)?;
+    let photos = task.test_photos() + task.held_out().len();
+    if run.measures.is_none() && photos > 0 {
+        say(&format!("\"{}\" has no measures.json: looking at its {photos} test and held-out photos", run.name));
+        run.measures = Some(network.measure(&task, None)?);
     }
-    match run.measures.as_ref().and_then(|measures| measures.test.as_ref()) {
-        Some(test) => network.look(&dataset, test),
-        None => Ok(Shown::default()),
+    match (&task, run.measures.as_ref().and_then(|measures| measures.test.as_ref())) {
+        (Task::Classes(dataset), Some(test)) => network.look(dataset, test),
+        _ => Ok(Shown::default()),
     }
 }

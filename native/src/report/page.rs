@@ -3,7 +3,7 @@
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::ablation::{differences, rows};
+use super::ablation::{differences, measure, rows};
 use super::confused::Shown;
 use super::{Run, facts, sections};
 
@@ -61,7 +61,7 @@ fn ablation(runs: &[&Run]) -> Markup {
     html! {
         section {
             h2 { "Ablation" }
-            p { "Top-1 on the test photos in percent: mean and standard deviation over the runs (seeds) of each mechanism. "
+            p { "Test photos, " (measure(runs)) " in percent: mean and standard deviation over the runs (seeds) of each mechanism. "
                 "SA and GLCA alone are the same networks with one branch's answer." }
             div.wide {
                 table.ablation {

@@ -7,7 +7,7 @@ use super::chart::{COLOURS, Scale, Series, curves, reliability};
 use super::confused::{Look, Shown};
 use super::facts::{self, percent};
 use super::run::Run;
-use crate::measure::{Calibrated, Measured, Score};
+use crate::measure::{Branches, Calibrated, Measured, Ranking, Retrieval, Score};
 
 /// All sections, those left out for which the run has no facts.
 pub(super) fn sections(run: &Run, shown: &Shown) -> Result<Markup> {
@@ -18,6 +18,7 @@ pub(super) fn sections(run: &Run, shown: &Shown) -> Result<Markup> {
     let of = if test.is_some() { "test" } else { "held-out" };
     Ok(html! {
         (accuracy(run, test, held_out))
+        @if let Some(retrieval) = measures.and_then(|measures| measures.retrieval.as_ref()) { (search(retrieval)) }
         (training(run)?)
         @if let Some(measured) = best {
             (calibration(run, measured, of)?)
@@ -80,6 +81,52 @@ fn scores(name: &str, measured: &Measured) -> Markup {
         (row(&format!("{name} ({})", measured.photos), "Answer", measured.answer))
         (row("", "SA alone", measured.sa))
         @if let Some(glca) = measured.glca { (row("", "GLCA alone", glca)) }
+    }
+}
+
+fn search(retrieval: &Retrieval) -> Markup {
+    html! {
+        section {
+            h2 { "Retrieval" }
+            p.note {
+                (retrieval.query) " query photos search " (retrieval.gallery) " gallery photos. Photos of the query's own "
+                "identity by its own camera do not count."
+                @if retrieval.plain.answer.without_match > 0 {
+                    " " (retrieval.plain.answer.without_match) " queries have no match in the gallery and are not counted."
+                }
+            }
+            div.wide { table {
+                thead { tr { th { "Ranked by" } th { "Feature" } th { "mAP" } th { "Rank-1" } th { "Rank-5" } th { "Rank-10" } th { "mINP" } } }
+                tbody {
+                    (rankings("Distance", &retrieval.plain))
+                    @if let Some(reranked) = &retrieval.reranked { (rankings("Re-ranked", reranked)) }
+                }
+            } }
+            @if !retrieval.skipped.is_empty() {
+                p.warning { (retrieval.skipped.len()) " photos could not be used and are not counted." }
+            }
+        }
+    }
+}
+
+fn rankings(name: &str, branches: &Branches) -> Markup {
+    let row = |first: &str, branch: &str, ranking: Ranking| {
+        html! {
+            tr {
+                th { (first) } td { (branch) } td.main { (percent(ranking.map)) }
+                td { (percent(ranking.rank1)) } td { (percent(ranking.rank5)) } td { (percent(ranking.rank10)) }
+                td { (percent(ranking.minp)) }
+            }
+        }
+    };
+    html! {
+        @if let Some(glca) = branches.glca {
+            (row(name, "SA and GLCA", branches.answer))
+            (row("", "SA alone", branches.sa))
+            (row("", "GLCA alone", glca))
+        } @else {
+            (row(name, "SA", branches.sa))
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use finegrain::model::Network;
 use finegrain::tensors::{self, TensorError, TensorMap};
 
 use super::optimizer::Rates;
+use super::walk::{self, Parameter};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -36,8 +37,19 @@ impl AdamW {
         rates: &dyn Fn(&str) -> Rates,
     ) -> Network {
         self.steps += 1;
-        let corrections = [1.0 - BETA_1.powi(self.steps), 1.0 - BETA_2.powi(self.steps)];
-        network.map(&mut Update { path: Vec::new(), state: self, gradients, scale, rates, corrections })
+        let [correction_1, correction_2] = [1.0 - BETA_1.powi(self.steps), 1.0 - BETA_2.powi(self.steps)];
+        walk::step(network, gradients, scale, &mut |Parameter { path, value }, g| {
+            let Rates { lr, decay } = rates(&path);
+            let squared = g.clone() * g.clone();
+            let (first, second) = match self.moments.remove(&path) {
+                Some([m, v]) => (m * BETA_1 + g * (1.0 - BETA_1), v * BETA_2 + squared * (1.0 - BETA_2)),
+                None => (g * (1.0 - BETA_1), squared * (1.0 - BETA_2)),
+            };
+            let denominator = (second.clone() / correction_2).sqrt() + EPSILON;
+            let delta = first.clone() / denominator * (lr / correction_1);
+            self.moments.insert(path, [first, second]);
+            value * (1.0 - lr * decay) - delta
+        })
     }
 
     /// The state as named tensors: `first.<path>`, `second.<path>` and `steps`.
@@ -46,8 +58,7 @@ impl AdamW {
         map.insert("steps", tensors::Tensor::i32([1], vec![self.steps]));
         for (path, moments) in &self.moments {
             for (kind, moment) in ["first", "second"].iter().zip(moments) {
-                let values: Vec<f32> = moment.clone().into_data().iter::<f32>().collect();
-                map.insert(format!("{kind}.{path}"), tensors::Tensor::f32([values.len()], values));
+                map.insert(format!("{kind}.{path}"), walk::to_file(moment));
             }
         }
         map
@@ -62,64 +73,11 @@ impl AdamW {
         let mut moments = BTreeMap::new();
         for (path, _) in map.under("first.").iter() {
             let moment = |kind: &str| -> Result<Tensor<1>, TensorError> {
-                let values = map.reals(&format!("{kind}.{path}"))?.to_vec();
-                let count = values.len();
-                Ok(Tensor::from_data(TensorData::new(values, [count]), device))
+                Ok(walk::from_file(map.reals(&format!("{kind}.{path}"))?, device))
             };
             moments.insert(path.to_owned(), [moment("first")?, moment("second")?]);
         }
         Ok(Self { moments, steps })
-    }
-}
-
-struct Update<'a> {
-    path: Vec<String>,
-    state: &'a mut AdamW,
-    gradients: GradientsParams,
-    scale: f64,
-    rates: &'a dyn Fn(&str) -> Rates,
-    corrections: [f64; 2],
-}
-
-impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let path = self.path.join(".");
-        let Rates { lr, decay } = (self.rates)(&path);
-        let scale = self.scale;
-        let [correction_1, correction_2] = self.corrections;
-        let moments = self.state.moments.remove(&path);
-        let mut updated = None;
-        let param = param.map(|value| {
-            let shape = value.dims();
-            // Flat tensors: one kind of state for parameters of every rank.
-            let value: Tensor<1> = value.flatten(0, D - 1);
-            let mut g: Tensor<1> = gradient.flatten(0, D - 1);
-            if scale != 1.0 {
-                g = g * scale;
-            }
-            let squared = g.clone() * g.clone();
-            let (first, second) = match moments {
-                Some([m, v]) => (m * BETA_1 + g * (1.0 - BETA_1), v * BETA_2 + squared * (1.0 - BETA_2)),
-                None => (g * (1.0 - BETA_1), squared * (1.0 - BETA_2)),
-            };
-            let denominator = (second.clone() / correction_2).sqrt() + EPSILON;
-            let delta = first.clone() / denominator * (lr / correction_1);
-            updated = Some([first, second]);
-            (value * (1.0 - lr * decay) - delta).reshape(shape)
-        });
-        if let Some(moments) = updated {
-            self.state.moments.insert(path, moments);
-        }
-        param
     }
 }
 

@@ -14,6 +14,9 @@ pub struct Arguments {
     pub data: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// The CUDA devices that share each batch; empty: the first one alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<usize>,
 }
 
 impl Arguments {
@@ -34,7 +37,7 @@ impl Arguments {
     /// When the disk refuses.
     pub(super) fn write(options: &TrainOptions) -> Result<()> {
         let data = std::path::absolute(&options.data).unwrap_or_else(|_| options.data.clone());
-        let arguments = Self { data, device: options.device };
+        let arguments = Self { data, device: options.device, devices: options.devices.clone() };
         checkpoint::replace(&options.out.join("arguments.json"), &serde_json::to_vec_pretty(&arguments)?)
     }
 }

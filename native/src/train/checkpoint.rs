@@ -10,9 +10,9 @@ use finegrain::tensors::{Precision, TensorMap};
 use serde::{Deserialize, Serialize};
 
 use super::config::Train;
-use super::gradients::Outcome;
 use super::log::EpochLine;
 use super::optimizer::Optimizer;
+use super::outcome::Outcome;
 use super::record::{Best, Training};
 
 /// Raised whenever an older program could misread a checkpoint.

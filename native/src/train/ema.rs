@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use finegrain::model::Network;
+
+use super::walk::{self, Parameter};
 
 /// The average beside a network that is trained.
 #[derive(Debug)]
@@ -28,7 +30,12 @@ impl Ema {
         let decay = self.decay.min((1 + step) as f64 / (10 + step) as f64);
         let mut now = Now(VecDeque::new());
         network.visit(&mut now);
-        self.network = self.network.clone().map(&mut Towards { now, share: 1.0 - decay });
+        self.network =
+            walk::change(self.network.clone(), &mut |Parameter { value: average, .. }| match now.0.pop_front() {
+                // Where nothing moved (frozen blocks) the difference is exactly 0 and the average stays exactly.
+                Some(now) => (now - average.clone()) * (1.0 - decay) + average,
+                None => average,
+            });
     }
 
     /// The network with the average weights.
@@ -43,25 +50,6 @@ struct Now(VecDeque<Tensor<1>>);
 impl ModuleVisitor for Now {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.push_back(param.val().flatten(0, D - 1));
-    }
-}
-
-struct Towards {
-    now: Now,
-    share: f64,
-}
-
-impl ModuleMapper for Towards {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(now) = self.now.0.pop_front() else { return param };
-        let share = self.share;
-        param.map(|average| {
-            let shape = average.dims();
-            let average: Tensor<1> = average.flatten(0, D - 1);
-            // Where nothing moved (frozen blocks) the difference is exactly 0 and the average stays exactly.
-            let moved = (now - average.clone()) * share + average;
-            moved.reshape(shape)
-        })
     }
 }
 

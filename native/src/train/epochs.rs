@@ -21,7 +21,7 @@ use super::optimizer::Optimizer;
 use super::rates::rates;
 use super::record::Best;
 use super::schedule::Schedule;
-use super::{TrainOptions, measure, memory};
+use super::{TrainOptions, measure, memory, out_of_memory};
 use crate::data::Sample;
 
 /// A run under way.
@@ -53,7 +53,8 @@ impl Session<'_> {
             loop {
                 let waited = Instant::now();
                 let Ok(batch) = batches.recv() else { break };
-                self.step(&batch?, waited)?;
+                let batch = batch?;
+                out_of_memory::guard(self.position.step + 1, || self.step(&batch, waited))?;
                 let stop = options.stop.load(Ordering::Relaxed);
                 if stop || self.saved.elapsed() > Duration::from_secs_f64(60.0 * self.config.train.checkpoint_minutes) {
                     self.save()?;
@@ -109,7 +110,13 @@ impl Session<'_> {
 
     fn step(&mut self, batch: &Batch, waited: Instant) -> Result<()> {
         let waiting = waited.elapsed().as_secs_f64();
-        let (gradients, outcome) = self.workers.run(&self.network, batch)?;
+        let (gradients, outcome, seen) = match &self.config.reid {
+            Some(reid) => self.workers.run_identities(&self.network, batch, reid)?,
+            None => {
+                let (gradients, outcome) = self.workers.run(&self.network, batch)?;
+                (gradients, outcome, Default::default())
+            }
+        };
         let step = self.position.step;
         let (scale, norm) = clip_scale(&self.network, &gradients, self.config.train.clip_norm);
         if !outcome.loss.is_finite() || !norm.is_finite() {
@@ -121,7 +128,7 @@ impl Session<'_> {
         let lr = self.schedule.rate(step);
         let train = &self.config.train;
         let rates = |path: &str| rates(path, lr, train, self.config.model.depth);
-        self.network = self.optimizer.step(self.network.clone(), gradients, scale, &rates);
+        self.network = self.optimizer.step(self.network.clone(), gradients, scale, &rates).observe(&seen);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.network, step);
         }

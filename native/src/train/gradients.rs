@@ -3,52 +3,60 @@
 //! burn's CPU back end gains little from a second thread inside one product, so each worker computes whole parts of the
 //! batch with one thread. Gradients are summed in the order of the parts: the number of workers changes no bit.
 
-use anyhow::{Context, Result};
-use burn::module::{Module, ModuleVisitor, Param};
+use anyhow::{Context, Result, bail};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use finegrain::model::{Network, Target};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use finegrain::model::{DropPath, Network, Target};
 
+use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
+use super::outcome::{Outcome, hits};
+use super::twin::Twin;
 
-/// Losses and hits of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Outcome {
-    /// Total loss, mean over the photos.
-    pub loss: f64,
-    /// Cross-entropy of SA, GLCA and PWCA, mean over the photos; 0 where a branch does not run.
-    pub parts: [f64; 3],
-    /// Photos whose most probable class is right.
-    pub correct: usize,
-    /// Photos.
-    pub count: usize,
+/// Where a worker computes.
+pub(super) struct Seat {
+    /// Without gradients.
+    pub device: Device,
+    /// On that device.
+    pub network: Network,
+    /// The device where gradients are summed.
+    first: bool,
 }
 
 /// Runs the parts of batches.
 pub(super) struct Workers {
-    device: Device,
+    devices: Vec<Device>,
     pools: Vec<rayon::ThreadPool>,
     part: usize,
     label_smoothing: f32,
     drop_path: f64,
+    checkpointing: bool,
+    bf16: bool,
 }
 
 impl Workers {
-    /// `count` workers for parts of `part` photos on `device`; without workers the calling thread does the work (GPUs).
+    /// `count` workers on a CPU, as the recipe says; without workers the calling thread does the work (a GPU).
+    ///
+    /// Several `devices` share each batch as burn's Learner has it: in each step every device gets a copy of the network
+    /// and its share of the parts, and the gradients come back to the first one.
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(super) fn new(device: &Device, count: usize, part: usize, label_smoothing: f32) -> Result<Self> {
+    pub(super) fn over(devices: &[Device], count: usize, train: &Train) -> Result<Self> {
         let pools = (0..count)
             .map(|i| rayon::ThreadPoolBuilder::new().num_threads(1).thread_name(move |_| format!("worker {i}")).build())
             .collect::<std::result::Result<_, _>>()
             .context("cannot start the workers' threads")?;
-        Ok(Self { device: device.clone(), pools, part, label_smoothing, drop_path: 0.0 })
-    }
-
-    /// The same with stochastic depth of rate `rate`.
-    pub(super) fn with_drop_path(self, rate: f64) -> Self {
-        Self { drop_path: rate, ..self }
+        Ok(Self {
+            devices: devices.to_vec(),
+            pools,
+            part: train.micro_batch.max(1),
+            label_smoothing: train.label_smoothing,
+            drop_path: train.drop_path,
+            checkpointing: train.gradient_checkpointing,
+            bf16: train.precision == PrecisionChoice::Bf16,
+        })
     }
 
     /// How many workers there are.
@@ -63,33 +71,7 @@ impl Workers {
     pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
-        let done: Vec<(GradientsParams, Outcome)> = if self.pools.is_empty() {
-            parts.iter().map(|part| self.part(network, part, share(part))).collect()
-        } else {
-            let mut slots: Vec<Option<(GradientsParams, Outcome)>> = parts.iter().map(|_| None).collect();
-            std::thread::scope(|scope| {
-                let handles: Vec<_> = self
-                    .pools
-                    .iter()
-                    .enumerate()
-                    .map(|(w, pool)| {
-                        let (parts, share) = (&parts, &share);
-                        scope.spawn(move || {
-                            pool.install(|| {
-                                let mine = (w..parts.len()).step_by(self.pools.len());
-                                mine.map(|i| (i, self.part(network, &parts[i], share(&parts[i])))).collect::<Vec<_>>()
-                            })
-                        })
-                    })
-                    .collect();
-                for handle in handles {
-                    let results = handle.join().map_err(|_| anyhow::anyhow!("a training worker stopped"))?;
-                    results.into_iter().for_each(|(i, result)| slots[i] = Some(result));
-                }
-                anyhow::Ok(())
-            })?;
-            slots.into_iter().flatten().collect()
-        };
+        let done = self.each(network, &parts, &|seat, _, part| self.part(seat, part, share(part)))?;
         let mut sum = GradientsAccumulator::new();
         let mut total = Outcome::default();
         for (gradients, outcome) in done {
@@ -99,33 +81,125 @@ impl Workers {
         Ok((sum.grads(), total.mean()))
     }
 
+    /// What `work` makes of each part, in their order; workers, or devices, take every so many-th one.
+    ///
+    /// # Errors
+    /// When a worker dies.
+    pub(super) fn each<T: Send>(
+        &self,
+        network: &Network,
+        parts: &[Batch],
+        work: &(dyn Fn(&Seat, usize, &Batch) -> T + Sync),
+    ) -> Result<Vec<T>> {
+        let crew = self.pools.len().max(self.devices.len());
+        let seat = |worker: usize| {
+            let i = worker % self.devices.len();
+            let (device, first) = (self.devices[i].clone(), i == 0);
+            let network = if first { network.clone() } else { network.clone().to_device(&device) };
+            Seat { device, network, first }
+        };
+        let share = |worker: usize| {
+            let seat = seat(worker);
+            let mine = (worker..parts.len()).step_by(crew);
+            mine.map(|i| (i, work(&seat, i, &parts[i]))).collect::<Vec<_>>()
+        };
+        if crew == 1 && self.pools.is_empty() {
+            return Ok(share(0).into_iter().map(|(_, result)| result).collect());
+        }
+        let run = |worker: usize| match self.pools.get(worker) {
+            Some(pool) => pool.install(|| share(worker)),
+            None => share(worker),
+        };
+        let mut slots: Vec<Option<T>> = parts.iter().map(|_| None).collect();
+        std::thread::scope(|scope| {
+            let run = &run;
+            let handles: Vec<_> = (0..crew).map(|worker| scope.spawn(move || run(worker))).collect();
+            let mut died = None;
+            for handle in handles {
+                match handle.join() {
+                    Ok(results) => results.into_iter().for_each(|(i, result)| slots[i] = Some(result)),
+                    Err(panic) => died = Some(panic),
+                }
+            }
+            match died {
+                // A GPU's want of memory is told from the panic.
+                Some(panic) if self.pools.is_empty() => std::panic::resume_unwind(panic),
+                Some(_) => bail!("a training worker stopped"),
+                None => Ok(()),
+            }
+        })?;
+        Ok(slots.into_iter().flatten().collect())
+    }
+
+    /// A device with gradients.
+    pub(super) fn autodiff(&self, device: &Device) -> Device {
+        let device = device.clone().autodiff();
+        if self.checkpointing { device.gradient_checkpointing() } else { device }
+    }
+
+    /// The network for one backward pass.
+    pub(super) fn twin(&self, seat: &Seat) -> Twin {
+        Twin::new(&seat.network, &self.autodiff(&seat.device), self.bf16)
+    }
+
+    /// Gradients of a backward pass through `leaves`, on the device where those of all parts are summed.
+    pub(super) fn gathered(&self, seat: &Seat, leaves: &Network, gradients: Gradients) -> GradientsParams {
+        let gradients = GradientsParams::from_grads(gradients, leaves);
+        if seat.first { gradients } else { gradients.to_device(&self.devices[0], &seat.network) }
+    }
+
+    /// `network` for a pass without gradients, in the same precision.
+    pub(super) fn looks(&self, network: &Network) -> Network {
+        if self.bf16 { network.in_bf16() } else { network.clone() }
+    }
+
+    /// The device of the network that is trained.
+    pub(super) fn first(&self) -> &Device {
+        &self.devices[0]
+    }
+
+    /// Photos in a part.
+    pub(super) fn part_size(&self) -> usize {
+        self.part
+    }
+
+    /// The recipe's.
+    pub(super) fn label_smoothing(&self) -> f32 {
+        self.label_smoothing
+    }
+
+    /// PWCA's pairs `[B]` of a part, where the network has PWCA.
+    pub(super) fn partners(&self, network: &Network, part: &Batch, device: &Device) -> Option<Tensor<1, Int>> {
+        let pairs = network.dcal.as_ref().is_some_and(|dcal| dcal.has_pwca());
+        pairs.then(|| Tensor::from_data(TensorData::new(part.partners(), [part.len()]), device))
+    }
+
+    /// Stochastic depth of a part, where there is some.
+    pub(super) fn drop_path(&self, network: &Network, part: &Batch, device: &Device) -> Option<DropPath> {
+        (self.drop_path > 0.0).then(|| part.drop_path(self.drop_path, network.architecture().depth, device))
+    }
+
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
-    fn part(&self, network: &Network, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
-        let device = self.device.clone().autodiff();
-        // Fresh leaves: workers that shared them would share, and wait for, one autodiff graph.
-        let twin = network.clone().train();
+    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
+        let device = self.autodiff(&seat.device);
+        let Twin { leaves, runs: twin } = self.twin(seat);
         let count = part.len();
-        let labels = |values: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &device);
-        let partners = twin.dcal.as_ref().filter(|dcal| dcal.has_pwca()).map(|_| labels(part.partners()));
+        let partners = self.partners(&twin, part, &device);
         let images = twin.images(&part.images, &device);
         let classes = twin.architecture().classes;
         let target = match part.shares(classes, self.label_smoothing) {
             Some(shares) => Target::Shares(Tensor::from_data(TensorData::new(shares, [count, classes]), &device)),
-            None => Target::Classes { labels: labels(part.labels.clone()), label_smoothing: self.label_smoothing },
+            None => Target::Classes {
+                labels: Tensor::from_data(TensorData::new(part.labels.clone(), [count]), &device),
+                label_smoothing: self.label_smoothing,
+            },
         };
-        let depth = twin.architecture().depth;
-        let drop_path = (self.drop_path > 0.0).then(|| part.drop_path(self.drop_path, depth, &device));
+        let drop_path = self.drop_path(&twin, part, &device);
         let losses = twin.losses_with(images, &target, partners, drop_path.as_ref());
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
         let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
-        let correct = probability
-            .chunks(classes)
-            .zip(&part.labels)
-            .filter(|(row, label)| {
-                row.iter().enumerate().all(|(c, p)| c as i32 == **label || *p < row[**label as usize])
-            })
-            .count();
+        let correct = hits(&probability, &part.labels);
         let outcome = Outcome {
             loss: scalar(&losses.total),
             parts: [0, 1, 2].map(|k| losses.parts[k].as_ref().map_or(0.0, scalar)),
@@ -133,72 +207,27 @@ impl Workers {
             count,
         };
         let gradients = (losses.total * share).backward();
-        (GradientsParams::from_grads(gradients, &twin), outcome)
+        (self.gathered(seat, &leaves, gradients), outcome)
     }
-}
-
-impl Outcome {
-    /// Adds sums to sums.
-    pub(super) fn add(&mut self, other: &Self) {
-        self.loss += other.loss;
-        self.parts.iter_mut().zip(other.parts).for_each(|(a, b)| *a += b);
-        self.correct += other.correct;
-        self.count += other.count;
-    }
-
-    /// Sums to means.
-    pub(super) fn mean(self) -> Self {
-        let n = self.count.max(1) as f64;
-        Self { loss: self.loss / n, parts: self.parts.map(|p| p / n), ..self }
-    }
-
-    /// Means to sums.
-    pub(super) fn sum(self) -> Self {
-        let n = self.count as f64;
-        Self { loss: self.loss * n, parts: self.parts.map(|p| p * n), ..self }
-    }
-}
-
-/// Makes every parameter contiguous: weights that were loaded are transposed views, weights after a step are not, and
-/// a run must not depend on whether it was resumed.
-pub(super) fn contiguous(network: Network) -> Network {
-    struct Contiguous;
-    impl burn::module::ModuleMapper for Contiguous {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|value| {
-                let shape = value.dims();
-                value.flatten::<1>(0, D - 1).reshape(shape)
-            })
-        }
-    }
-    network.map(&mut Contiguous)
-}
-
-/// How many parameters a network has, and how many of them are trained.
-pub(super) fn count_parameters(network: &Network) -> (usize, usize) {
-    struct Count(usize, usize);
-    impl ModuleVisitor for Count {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let count = param.val().dims().iter().product::<usize>();
-            self.0 += count;
-            if param.is_require_grad() {
-                self.1 += count;
-            }
-        }
-    }
-    let mut count = Count(0, 0);
-    network.clone().train().visit(&mut count);
-    (count.0, count.1)
 }
 
 #[cfg(test)]
-mod tests {
+impl Workers {
+    /// On one device.
+    pub(super) fn new(device: &Device, count: usize, train: &Train) -> Result<Self> {
+        Self::over(std::slice::from_ref(device), count, train)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use burn::module::{ModuleVisitor, Param};
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
     use super::super::augment::Second;
     use super::*;
 
-    fn architecture() -> Architecture {
+    pub(in super::super) fn architecture() -> Architecture {
         Architecture {
             image_size: [8, 8],
             patch_size: 2,
@@ -212,6 +241,13 @@ mod tests {
         }
     }
 
+    /// The recipe's part of it.
+    pub(in super::super) fn settings(part: usize, label_smoothing: f32) -> Train {
+        let text =
+            format!("epochs = 1\nbatch = 64\nlr = 1.0\nmicro_batch = {part}\nlabel_smoothing = {label_smoothing:?}");
+        toml::from_str(&text).unwrap()
+    }
+
     fn batch(count: usize) -> Batch {
         Batch {
             images: (0..count * 192).map(|i| (i as f32 * 0.7).sin()).collect(),
@@ -222,7 +258,7 @@ mod tests {
     }
 
     /// Every gradient, flat, in the order of the parameters.
-    fn flat(network: &Network, gradients: &GradientsParams) -> Vec<f32> {
+    pub(in super::super) fn flat(network: &Network, gradients: &GradientsParams) -> Vec<f32> {
         struct Flat<'a>(&'a GradientsParams, Vec<f32>);
         impl ModuleVisitor for Flat<'_> {
             fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -241,7 +277,7 @@ mod tests {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |workers, part| {
-            let workers = Workers::new(&device, workers, part, 0.1).unwrap();
+            let workers = Workers::new(&device, workers, &settings(part, 0.1)).unwrap();
             let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
             (flat(&network, &gradients), outcome)
         };
@@ -257,12 +293,27 @@ mod tests {
         assert!(run(1, 2).0 == run(3, 2).0, "the number of workers changes no bit");
     }
 
+    /// Two handles of one CPU: everything but the way between two devices.
+    #[test]
+    fn several_devices_give_the_gradients_of_one() {
+        let device = Device::flex();
+        let network = Network::new(&architecture(), &device);
+        let run = |devices: usize| {
+            let workers = Workers::over(&vec![device.clone(); devices], 0, &settings(2, 0.1)).unwrap();
+            let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
+            (flat(&network, &gradients), outcome)
+        };
+        let one = run(1);
+        assert!(one.0.len() > 1000 && (2..=5).all(|devices| run(devices) == one), "bit for bit");
+    }
+
     #[test]
     fn a_mixed_label_is_the_mean_of_two() {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |batch: &Batch| {
-            let (gradients, outcome) = Workers::new(&device, 0, 3, 0.1).unwrap().run(&network, batch).unwrap();
+            let (gradients, outcome) =
+                Workers::new(&device, 0, &settings(3, 0.1)).unwrap().run(&network, batch).unwrap();
             (flat(&network, &gradients), outcome.loss)
         };
         let others: Vec<i32> = (0..7).map(|i| (i + 1) % 3).collect();
@@ -283,7 +334,8 @@ mod tests {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |part, rate| {
-            let workers = Workers::new(&device, 0, part, 0.1).unwrap().with_drop_path(rate);
+            let train = Train { drop_path: rate, ..settings(part, 0.1) };
+            let workers = Workers::new(&device, 0, &train).unwrap();
             flat(&network, &workers.run(&network, &batch(7)).unwrap().0)
         };
         let (whole, parts, none) = (run(7, 0.5), run(2, 0.5), run(7, 0.0));
@@ -294,19 +346,29 @@ mod tests {
     }
 
     #[test]
+    fn checkpointing_changes_no_gradient() {
+        let device = Device::flex();
+        let pwca = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true });
+        let network = Network::new(&Architecture { mechanism: pwca, ..architecture() }, &device);
+        let run = |gradient_checkpointing, workers| {
+            let train = Train { gradient_checkpointing, drop_path: 0.3, ..settings(3, 0.1) };
+            let workers = Workers::new(&device, workers, &train).unwrap();
+            let kept = workers.autodiff(&device).gradient_checkpointing_strategy();
+            (flat(&network, &workers.run(&network, &batch(7)).unwrap().0), format!("{kept:?}"))
+        };
+        let (usual, checkpointed) = (run(false, 0), run(true, 0));
+        assert!(usual.0.len() > 1000 && usual.0 == checkpointed.0, "bit for bit");
+        assert_ne!(usual.1, checkpointed.1);
+        assert!(run(true, 2).0 == usual.0);
+    }
+
+    #[test]
     fn an_equal_guess_is_no_hit() {
         // Both classifiers start at zero, so every class is equally probable.
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
-        let (_, outcome) = Workers::new(&device, 0, 6, 0.0).unwrap().run(&network, &batch(6)).unwrap();
+        let (_, outcome) = Workers::new(&device, 0, &settings(6, 0.0)).unwrap().run(&network, &batch(6)).unwrap();
         assert_eq!(outcome.correct, 0);
         assert!((outcome.parts[0] - 3f64.ln()).abs() < 1e-6 && outcome.parts[2] == 0.0);
-    }
-
-    #[test]
-    fn loaded_weights_become_contiguous_and_keep_their_values() {
-        let network = Network::new(&architecture(), &Device::flex());
-        let weights = network.weights();
-        assert_eq!(contiguous(network.load(&weights).unwrap()).weights(), weights);
     }
 }

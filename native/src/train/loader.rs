@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::augment::{self, Mixed, Second};
 use super::config::Config;
+use super::sampler::Sampler;
 use crate::data::Sample;
 
 /// One batch on the host.
@@ -33,6 +34,7 @@ pub(super) struct Loader {
     samples: Vec<Sample>,
     cache: Vec<OnceLock<Photo>>,
     room: AtomicUsize,
+    sampler: Option<Sampler>,
     config: Config,
     threads: rayon::ThreadPool,
 }
@@ -48,7 +50,12 @@ impl Loader {
             .thread_name(|i| format!("loader {i}"))
             .build()
             .context("cannot start the loader's threads")?;
+        let sampler = config.reid.as_ref().map(|reid| {
+            let labels: Vec<usize> = samples.iter().map(|sample| sample.class).collect();
+            Sampler::new(&labels, config.train.batch / reid.photos, reid.photos)
+        });
         Ok(Arc::new(Self {
+            sampler,
             cache: samples.iter().map(|_| OnceLock::new()).collect(),
             samples,
             room: AtomicUsize::new(config.data.cache_mib << 20),
@@ -59,7 +66,25 @@ impl Loader {
 
     /// Batches in an epoch; the last one may be short.
     pub(super) fn batches(&self) -> usize {
+        if let Some(sampler) = &self.sampler {
+            return sampler.batches();
+        }
         self.samples.len().div_ceil(self.config.train.batch)
+    }
+
+    /// How many photos there are.
+    pub(super) fn photos(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The photos of an epoch, batch after batch, each with the number of its random source.
+    fn order(&self, epoch: usize) -> Vec<(usize, usize)> {
+        let seed = self.config.train.seed;
+        match &self.sampler {
+            // A photo may come twice, and is then augmented in two ways.
+            Some(sampler) => sampler.order(seed, epoch).into_iter().enumerate().map(|(i, photo)| (photo, i)).collect(),
+            None => augment::order(seed, epoch, self.photos()).into_iter().map(|photo| (photo, photo)).collect(),
+        }
     }
 
     /// Sends the batches of `epoch` from batch `first` on, in order; they depend on nothing but the config, the epoch
@@ -68,7 +93,7 @@ impl Loader {
         let (sender, receiver) = sync_channel(2);
         let loader = Arc::clone(self);
         std::thread::spawn(move || {
-            let order = augment::order(loader.config.train.seed, epoch, loader.samples.len());
+            let order = loader.order(epoch);
             for indices in order.chunks(loader.config.train.batch).skip(first) {
                 let batch = loader.batch(epoch, indices);
                 let failed = batch.is_err();
@@ -80,13 +105,13 @@ impl Loader {
         receiver
     }
 
-    fn batch(&self, epoch: usize, indices: &[usize]) -> Result<Batch> {
+    fn batch(&self, epoch: usize, indices: &[(usize, usize)]) -> Result<Batch> {
         let Config { train, augment, pixels, model, .. } = &self.config;
         let views = self.threads.install(|| {
             indices
                 .par_iter()
-                .map(|&index| {
-                    let mut random = augment::source(train.seed, epoch, index);
+                .map(|&(index, source)| {
+                    let mut random = augment::source(train.seed, epoch, source);
                     let view =
                         |photo: &Photo, random: &mut _| augment::view(photo, model.image_size, augment, pixels, random);
                     let view = self.with_photo(index, |photo| view(photo, &mut random))?;
@@ -95,7 +120,7 @@ impl Loader {
                 .collect::<Result<Vec<(Vec<f32>, u64)>>>()
         })?;
         let (views, pair_keys): (Vec<Vec<f32>>, Vec<u64>) = views.into_iter().unzip();
-        let labels: Vec<i32> = indices.iter().map(|&index| self.samples[index].class as i32).collect();
+        let labels: Vec<i32> = indices.iter().map(|&(index, _)| self.samples[index].class as i32).collect();
         let slices: Vec<&[f32]> = views.iter().map(Vec::as_slice).collect();
         Ok(match augment::mix(&slices, &labels, &pair_keys, model.image_size, augment) {
             Some(Mixed { images, labels, seconds }) => Batch { images, labels, seconds, pair_keys },
@@ -112,8 +137,10 @@ impl Loader {
         let bytes = photo.rgb().len();
         let taken = self.room.try_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes));
         if taken.is_ok() {
-            // Each photo is visited once an epoch, so nobody else has filled its place.
-            let _ = self.cache[index].set(photo);
+            // Another thread may have filled its place meanwhile.
+            if self.cache[index].set(photo).is_err() {
+                self.room.fetch_add(bytes, Ordering::Relaxed);
+            }
         }
         Ok(result)
     }

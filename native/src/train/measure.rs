@@ -8,9 +8,10 @@ use burn::tensor::Device;
 use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 
+use super::config::Reid;
 use super::record::TestAccuracy;
-use crate::data::{Dataset, Sample};
-use crate::measure::{Measured, Pass, Tally, Views, of_run};
+use crate::data::{Sample, Task};
+use crate::measure::{Measured, Measures, Pass, Tally, Views, of_task};
 
 /// What the held-out photos say.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,8 +47,7 @@ pub(super) fn held_out(
     }
 }
 
-/// Measures a finished network, writes `measures.json` into `run`, and returns top-1 on the test photos, where there are
-/// any.
+/// Measures a finished network and writes `measures.json` into `run`.
 ///
 /// # Errors
 /// When the pass fails or the disk refuses.
@@ -57,16 +57,18 @@ pub(super) fn at_end(
     device: &Device,
     workers: usize,
     preprocessing: &Preprocessing,
-    dataset: &Dataset,
-) -> Result<Option<TestAccuracy>> {
+    task: &Task,
+    reid: Option<&Reid>,
+) -> Result<Measures> {
     let pass = Pass { network, device, workers, preprocessing, views: Views::Single };
-    let measures = of_run(&pass, &dataset.held_out, &dataset.test)?;
+    let measures = of_task(&pass, task, reid, None)?;
     measures.write(run)?;
-    Ok(measures.test.as_ref().filter(|test| test.photos > 0).map(TestAccuracy::of))
+    Ok(measures)
 }
 
 impl TestAccuracy {
-    fn of(measured: &Measured) -> Self {
+    /// Top-1 of a list of photos.
+    pub(super) fn of(measured: &Measured) -> Self {
         Self { answer: measured.answer.top1, sa: measured.sa.top1, glca: measured.glca.map(|glca| glca.top1) }
     }
 }

@@ -10,26 +10,36 @@ mod device;
 mod ema;
 mod epochs;
 mod gradients;
+mod identities;
 mod loader;
 mod log;
 mod measure;
 mod memory;
 mod noise;
 mod optimizer;
+mod out_of_memory;
+mod outcome;
+mod parameters;
 mod rates;
 mod recipes;
 mod record;
+mod sampler;
 mod schedule;
 mod session;
 mod sgd;
 mod start;
+mod twin;
+mod walk;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use arguments::Arguments;
-pub use config::{Augment, Backbone, Choice, Config, ConfigError, Data, Model, OptimizerKind, Pixels, Policy, Train};
+pub use config::{
+    Augment, Backbone, Choice, Config, ConfigError, Data, FeatureChoice, Model, OptimizerKind, Pixels, Policy,
+    PrecisionChoice, Reid, Train,
+};
 pub use device::DeviceChoice;
 pub use recipes::{RECIPES, recipe};
 pub use record::{Best, RunRecord, TestAccuracy, Training};
@@ -51,6 +61,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// Where to compute; auto takes a GPU that this build supports, else the CPU.
     pub device: DeviceChoice,
+    /// Numbers of the CUDA devices to share each batch; empty: the first one alone.
+    pub devices: Vec<usize>,
     /// Pretrained weights; overrides the recipe's `train.init`.
     pub init: Option<PathBuf>,
     /// Raised from outside (Ctrl-C) to save a checkpoint and stop.

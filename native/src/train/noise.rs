@@ -12,7 +12,8 @@ use super::augment::source;
 pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
     let mut random = source(seed, 0, u32::MAX as usize - 1);
     let mut result = TensorMap::default();
-    for (name, tensor) in weights.iter().filter(|(name, _)| !name.starts_with("glca")) {
+    let copied = |name: &str| name.starts_with("glca") && !name.starts_with("glca_bottleneck");
+    for (name, tensor) in weights.iter().filter(|(name, _)| !copied(name)) {
         let count: usize = tensor.shape.iter().product();
         let deviation = match (name, tensor.shape.first()) {
             ("cls_token" | "pos_embed", _) => Some(0.02),

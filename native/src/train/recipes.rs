@@ -7,11 +7,13 @@ use anyhow::{Context, Result, bail};
 use super::config::Config;
 
 /// Names and texts of the recipes in `native/recipes`.
-pub const RECIPES: [(&str, &str); 4] = [
+pub const RECIPES: [(&str, &str); 6] = [
     ("birds", include_str!("../../recipes/birds.toml")),
     ("cars", include_str!("../../recipes/cars.toml")),
     ("cars-160", include_str!("../../recipes/cars-160.toml")),
     ("paper-categorisation", include_str!("../../recipes/paper-categorisation.toml")),
+    ("paper-persons", include_str!("../../recipes/paper-persons.toml")),
+    ("paper-vehicles", include_str!("../../recipes/paper-vehicles.toml")),
 ];
 
 /// Reads the recipe at `path`, or the one of that name that comes with the program, with some keys overridden

@@ -8,6 +8,7 @@ use finegrain::photo::Preprocessing;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use crate::measure::Ranking;
 
 /// The content of `run.json`; the weights lie beside it in `model.safetensors` (f32, timm's names).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct Training {
     pub final_train_accuracy: f64,
     /// Top-1 on the test photos after the last epoch through the trainer's network; informative, nothing is chosen by it.
     pub test_top1: Option<TestAccuracy>,
+    /// The ranking of the test photos by re-identification, by the features of SA and GLCA together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_ranking: Option<Ranking>,
     /// The whole recipe, without the folder of the pretrained weights.
     pub recipe: Config,
 }

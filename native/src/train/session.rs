@@ -3,19 +3,21 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use finegrain::tensors::Precision;
 
 use super::checkpoint;
+use super::config::PrecisionChoice;
 use super::ema::Ema;
 use super::epochs::Session;
-use super::gradients::{Workers, contiguous, count_parameters};
+use super::gradients::Workers;
 use super::loader::Loader;
 use super::log::Log;
-use super::record::{RunRecord, Training};
+use super::parameters::{contiguous, count_parameters};
+use super::record::{RunRecord, TestAccuracy, Training};
 use super::start::{preprocessing, resolve, schedule, start};
-use super::{TrainOptions, measure};
-use crate::data::Dataset;
+use super::{TrainOptions, measure, out_of_memory};
+use crate::data::{DataError, Task};
 
 /// Trains after the recipe; returns `None` when it was stopped (a checkpoint is saved then).
 ///
@@ -24,35 +26,50 @@ use crate::data::Dataset;
 /// number; what was saved before stays.
 pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (device, device_name) = options.device.open()?;
-    let config = resolve(options, device_name == "cpu", cores)?;
-    let mut dataset = Dataset::open(config.data.kind, &options.data)?;
+    let (devices, device_name) = options.device.open_all(&options.devices)?;
+    let Some(device) = devices.first().cloned() else { bail!("there is no device to train on") };
+    let config = resolve(options, (device_name == "cpu").then_some(cores), devices.len())?;
+    if config.train.precision == PrecisionChoice::Bf16 && device_name != "cuda" {
+        bail!(
+            "train.precision \"bf16\" is for CUDA, and this run computes on {device_name}: use --device cuda, or leave the \
+             key out"
+        );
+    }
+    if device_name != "cpu" {
+        out_of_memory::quieten();
+    }
+    let mut task = Task::open(config.data.kind, &options.data)?;
     let broken = match config.data.skip_broken {
-        true => dataset.without_broken(&options.stop, &|| ()),
+        true => task.without_broken(&options.stop, &|| ()),
         false => Vec::new(),
     };
     if config.data.skip_broken && options.stop.load(Ordering::Relaxed) {
         // The search was cut short, nothing has begun.
         return Ok(None);
     }
-    dataset.check_trainable()?;
-    dataset.hold_out(config.data.held_out, config.train.seed);
-    let architecture = config.architecture(dataset.labels.len());
+    task.check_trainable()?;
+    if let Some(reid) = &config.reid {
+        let (needed, found) = (config.train.batch / reid.photos, task.labels().len());
+        if found < needed {
+            return Err(DataError::TooFewIdentities { needed, found }.into());
+        }
+    }
+    task.hold_out(config.data.held_out, config.train.seed);
+    let architecture = config.architecture(task.labels().len());
     let (start, import) = start(options, &config, &architecture, &device)?;
 
-    let loader = Loader::new(dataset.train.clone(), &config, cores.div_ceil(2))?;
+    let loader = Loader::new(task.train(), &config, cores.div_ceil(2))?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
     let network = contiguous(start.network);
     let average = start.average.map_or_else(|| network.clone(), contiguous);
     let mut session = Session {
         run: &options.out,
         schedule: schedule(&config, loader.batches()),
-        workers: Workers::new(&device, workers, config.train.micro_batch, config.train.label_smoothing)?
-            .with_drop_path(config.train.drop_path),
+        workers: Workers::over(&devices, workers, &config.train)?,
         log: Log::open(&options.out, &start.position, config.train.epochs * loader.batches())?,
         device,
         preprocessing: preprocessing(&config),
-        held_out: dataset.held_out.clone(),
+        held_out: task.held_out().to_vec(),
         ema: Ema::new(config.train.ema, &average),
         network,
         optimizer: start.optimizer,
@@ -63,9 +80,10 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     };
     let (all, trained) = count_parameters(&session.network);
     session.log.say(&format!(
-        "{} classes, {} training photos, {} held out, {all} parameters ({trained} trained), on {device_name}",
-        dataset.labels.len(),
-        dataset.train.len(),
+        "{} {}, {} training photos, {} held out, {all} parameters ({trained} trained), on {device_name}",
+        task.labels().len(),
+        if session.config.reid.is_some() { "identities" } else { "classes" },
+        loader.photos(),
         session.held_out.len(),
     ));
     for photo in &broken {
@@ -77,13 +95,16 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let Some(last) = session.epochs(&loader, options)? else { return Ok(None) };
 
     let network = session.result()?;
-    let test_top1 = if dataset.test.is_empty() && dataset.held_out.is_empty() {
+    let mut recipe = session.config;
+    let measures = if task.test_photos() == 0 && task.held_out().is_empty() {
         None
     } else {
         session.log.say("training has ended; measuring it, the test photos once");
-        measure::at_end(&options.out, &network, &session.device, workers, &session.preprocessing, &dataset)?
+        let (device, preprocessing, reid) = (&session.device, &session.preprocessing, recipe.reid.as_ref());
+        Some(measure::at_end(&options.out, &network, device, workers, preprocessing, &task, reid)?)
     };
-    let mut recipe = session.config;
+    let test = measures.as_ref().and_then(|measures| measures.test.as_ref()).filter(|test| test.photos > 0);
+    let retrieval = measures.as_ref().and_then(|measures| measures.retrieval.as_ref());
     recipe.train.init = None;
     let record = RunRecord {
         format: 1,
@@ -91,12 +112,12 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         title: recipe.title.clone(),
         architecture,
         preprocessing: session.preprocessing,
-        labels: dataset.labels,
+        labels: task.labels().to_vec(),
         training: Training {
             finegrain: env!("CARGO_PKG_VERSION").into(),
             device: device_name.into(),
-            train_photos: dataset.train.len(),
-            test_photos: dataset.test.len(),
+            train_photos: loader.photos(),
+            test_photos: task.test_photos(),
             init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
             init_file: session.init.as_ref().map(|init| init.name.clone()),
             init_run: session.init.and_then(|init| init.run),
@@ -108,7 +129,8 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             seconds: session.position.seconds,
             final_train_loss: last.epoch_loss,
             final_train_accuracy: last.epoch_accuracy,
-            test_top1,
+            test_top1: test.map(TestAccuracy::of),
+            test_ranking: retrieval.map(|retrieval| retrieval.plain.answer),
             recipe,
         },
     };

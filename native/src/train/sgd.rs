@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use finegrain::model::Network;
-use finegrain::tensors::{self, TensorError, TensorMap};
+use finegrain::tensors::{TensorError, TensorMap};
 
 use super::optimizer::Rates;
+use super::walk::{self, Parameter};
 
 /// The optimizer's state: the velocity of each parameter, flat.
 #[derive(Debug)]
@@ -31,15 +31,25 @@ impl Sgd {
         scale: f64,
         rates: &dyn Fn(&str) -> Rates,
     ) -> Network {
-        network.map(&mut Update { path: Vec::new(), state: self, gradients, scale, rates })
+        walk::step(network, gradients, scale, &mut |Parameter { path, value }, mut g| {
+            let Rates { lr, decay } = rates(&path);
+            if decay > 0.0 {
+                g = g + value.clone() * decay;
+            }
+            let velocity = match self.velocities.remove(&path) {
+                Some(velocity) => velocity * self.momentum + g,
+                None => g,
+            };
+            self.velocities.insert(path, velocity.clone());
+            value - velocity * lr
+        })
     }
 
     /// The state as named tensors: `velocity.<path>`.
     pub(super) fn tensors(&self) -> TensorMap {
         let mut map = TensorMap::default();
         for (path, velocity) in &self.velocities {
-            let values: Vec<f32> = velocity.clone().into_data().iter::<f32>().collect();
-            map.insert(format!("velocity.{path}"), tensors::Tensor::f32([values.len()], values));
+            map.insert(format!("velocity.{path}"), walk::to_file(velocity));
         }
         map
     }
@@ -52,59 +62,9 @@ impl Sgd {
         let mut velocities = BTreeMap::new();
         let map = map.under("velocity.");
         for (path, _) in map.iter() {
-            let values = map.reals(path)?.to_vec();
-            let count = values.len();
-            velocities.insert(path.to_owned(), Tensor::from_data(TensorData::new(values, [count]), device));
+            velocities.insert(path.to_owned(), walk::from_file(map.reals(path)?, device));
         }
         Ok(Self { momentum, velocities })
-    }
-}
-
-struct Update<'a> {
-    path: Vec<String>,
-    state: &'a mut Sgd,
-    gradients: GradientsParams,
-    scale: f64,
-    rates: &'a dyn Fn(&str) -> Rates,
-}
-
-impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let path = self.path.join(".");
-        let Rates { lr, decay } = (self.rates)(&path);
-        let (scale, momentum) = (self.scale, self.state.momentum);
-        let former = self.state.velocities.remove(&path);
-        let mut updated = None;
-        let param = param.map(|value| {
-            let shape = value.dims();
-            let value: Tensor<1> = value.flatten(0, D - 1);
-            let mut g: Tensor<1> = gradient.flatten(0, D - 1);
-            if scale != 1.0 {
-                g = g * scale;
-            }
-            if decay > 0.0 {
-                g = g + value.clone() * decay;
-            }
-            let velocity = match former {
-                Some(velocity) => velocity * momentum + g,
-                None => g,
-            };
-            updated = Some(velocity.clone());
-            (value - velocity * lr).reshape(shape)
-        });
-        if let Some(velocity) = updated {
-            self.state.velocities.insert(path, velocity);
-        }
-        param
     }
 }
 

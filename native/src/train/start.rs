@@ -20,21 +20,22 @@ use crate::weights::{self, Import};
 /// Photos per forward and backward pass on the CPU unless the recipe says otherwise.
 const CPU_PART: usize = 8;
 
-/// The recipe with the command line's wishes and with numbers in place of "choose for me".
+/// The recipe with the command line's wishes and with numbers in place of "choose for me", for so many `cores` of a CPU or
+/// so many GPUs.
 ///
 /// # Errors
 /// When the recipe cannot be read or followed.
-pub(super) fn resolve(options: &TrainOptions, cpu: bool, cores: usize) -> Result<Config> {
+pub(super) fn resolve(options: &TrainOptions, cores: Option<usize>, devices: usize) -> Result<Config> {
     let mut config = recipe(&options.config, &options.set)?;
     let train = &mut config.train;
     if let Some(init) = &options.init {
         train.init = Some(init.clone());
     }
     if train.micro_batch == 0 {
-        train.micro_batch = if cpu { CPU_PART.min(train.batch) } else { train.batch };
+        train.micro_batch = if cores.is_some() { CPU_PART.min(train.batch) } else { train.batch.div_ceil(devices) };
     }
     if train.workers == 0 {
-        train.workers = cores;
+        train.workers = cores.unwrap_or(1);
     }
     Ok(config)
 }
@@ -74,7 +75,10 @@ pub(super) fn start(
 ) -> Result<(Saved, Option<Import>)> {
     let run = &options.out;
     let written = run.join("config.toml");
-    let network = Network::new(architecture, device);
+    let network = match &config.reid {
+        Some(_) => Network::new(architecture, device).for_identities(),
+        None => Network::new(architecture, device),
+    };
     let mut report = None;
     let mut saved = if options.resume {
         let former = std::fs::read_to_string(&written)
@@ -123,6 +127,7 @@ fn same_run(a: &Config, b: &Config) -> bool {
         config.train.workers = 0;
         config.train.checkpoint_minutes = 0.0;
         config.train.keep = 1;
+        config.train.gradient_checkpointing = false;
         config.train.init = None;
         config.data.cache_mib = 0;
         config

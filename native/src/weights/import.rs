@@ -32,7 +32,13 @@ pub fn import(file: &TensorMap, network: Network) -> Result<(Network, Import)> {
     let mut renamed = rename(file)?;
     let architecture = network.architecture().clone();
     check(&renamed.weights, &architecture)?;
-    let adapted = adapt(&renamed.weights, &architecture)?;
+    let mut adapted = adapt(&renamed.weights, &architecture)?;
+    // Bottlenecks are of re-identification and start anew, unless the file is of such a run itself.
+    for (name, tensor) in network.weights().iter().filter(|(name, _)| name.contains("bottleneck.")) {
+        if adapted.get(name).is_none() {
+            adapted.insert(name, tensor.clone());
+        }
+    }
     let network = network.load(&adapted)?;
 
     let (mut matched, mut interpolated, mut missing) = (Vec::new(), Vec::new(), Vec::new());

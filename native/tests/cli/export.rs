@@ -113,7 +113,8 @@ fn the_card_tells_what_is_known_and_is_no_part_of_the_bundle() {
     tally.photos = 5;
     tally.answer = score;
     let calibration = Calibration { temperature: 1.25, threshold: 0.5, photos: 7 };
-    let measures = Measures { format: 1, calibration: Some(calibration), held_out: None, test: Some(tally) };
+    let measures =
+        Measures { format: 1, calibration: Some(calibration), held_out: None, test: Some(tally), retrieval: None };
     measures.write(&run).unwrap();
     export(&run, &out, "f16");
     assert_eq!(store::open(&out).unwrap().manifest.calibration, Some(calibration));

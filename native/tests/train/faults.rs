@@ -54,6 +54,22 @@ fn weights_of_another_architecture_are_refused() {
 }
 
 #[test]
+fn bf16_is_for_cuda() {
+    let place = Place::new(TINY);
+    let error = place.error(|o| o.set = vec!["train.precision=bf16".into()]);
+    assert!(error.contains("\"bf16\" is for CUDA") && error.contains("cpu"), "{error}");
+    let error = place.error(|o| o.set = vec!["train.precision=f16".into()]);
+    assert!(error.contains("unknown variant `f16`") && error.contains("`bf16`"), "{error}");
+    assert!(!place.path("failing").exists(), "nothing was begun");
+}
+
+#[test]
+fn several_devices_are_cudas() {
+    let error = Place::new(TINY).error(|o| o.devices = vec![0, 1]);
+    assert!(error.contains("--devices names CUDA devices") && error.contains("cpu"), "{error}");
+}
+
+#[test]
 fn a_loss_that_is_no_number_stops_the_run_and_names_the_step() {
     let place = Place::new(&format!("{TINY}\n[pixels]\nstd = [1e-38, 1e-38, 1e-38]\n"));
     let error = place.error(|_| ());

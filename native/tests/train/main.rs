@@ -7,5 +7,6 @@
 mod faults;
 mod place;
 mod recipes;
+mod reid;
 mod resume;
 mod runs;

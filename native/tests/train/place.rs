@@ -43,6 +43,7 @@ impl Place {
             out: self.path(out),
             resume: false,
             device: DeviceChoice::Cpu,
+            devices: Vec::new(),
             init: None,
             stop: Arc::new(AtomicBool::new(false)),
         }

@@ -42,6 +42,7 @@ fn the_recipes_of_the_bundles_are_complete() {
         assert_eq!(fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap(), text);
         let recipe = Config::parse(text).unwrap();
         assert!(name.starts_with(&recipe.id), "{name}");
+        assert_eq!(recipe.reid.is_some(), matches!(name, "paper-persons" | "paper-vehicles"));
         let resolved = recipe.to_toml().unwrap();
         assert_eq!(Config::parse(&resolved).unwrap(), recipe, "what is written beside a run is the recipe");
     }

@@ -3,7 +3,10 @@
 //! burn's CPU back end evaluates a layer norm, a GELU or an attention as a chain of elementwise tensors, each written to
 //! memory and read back, and keeps all of them for the backward pass. Here each is one kernel with its own backward
 //! pass: no `[B, heads, T, T]` map is ever stored, vectors are as wide as the processor's. Every function has a twin in
-//! plain tensors (`plain.rs`), which other devices use and against which the kernels are tested.
+//! plain tensors (`plain.rs`), which other devices and bf16 use and against which the kernels are tested.
+//!
+//! With gradient checkpointing, burn computes cheap elementwise results again in the backward pass instead of keeping them.
+//! The kernels count as dear and stay as they are: each keeps its inputs and a number per row, which is little already.
 
 #[cfg(feature = "autodiff")]
 mod autodiff;

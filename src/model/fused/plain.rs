@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor, activation};
 
+use super::super::precision::{like, wide};
+
 pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::gelu(x)
 }
@@ -36,8 +38,9 @@ pub(super) fn cross_attention(queries: Tensor<3>, kv: Tensor<3>, heads: usize) -
 fn attend(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> (Tensor<3>, Tensor<4>) {
     let [batch, heads, count, width] = queries.dims();
     // Scaling the queries costs less than scaling the map.
-    let map = activation::softmax((queries * (width as f64).powf(-0.5)).matmul(keys.transpose()), 3);
-    (map.clone().matmul(values).swap_dims(1, 2).reshape([batch, count, heads * width]), map)
+    // The softmax is in f32 whatever the products are in.
+    let map = activation::softmax(wide((queries * (width as f64).powf(-0.5)).matmul(keys.transpose())), 3);
+    (like(map.clone(), values.dtype()).matmul(values).swap_dims(1, 2).reshape([batch, count, heads * width]), map)
 }
 
 /// `[B, T, 3 D]` to three times `[B, T, D]`.

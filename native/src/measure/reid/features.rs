@@ -78,6 +78,11 @@ impl Features {
         self.width
     }
 
+    /// Some of the photos; the range lies within them.
+    pub(in super::super) fn part(&self, photos: std::ops::Range<usize>) -> Self {
+        Self { values: self.values[photos.start * self.width..photos.end * self.width].to_vec(), width: self.width }
+    }
+
     /// These photos, then those of `other`, which has the same width.
     pub(super) fn chain(&self, other: &Self) -> Self {
         Self { values: [&self.values[..], &other.values].concat(), width: self.width }

@@ -39,7 +39,7 @@ pub fn numbers(samples: &[ReidSample]) -> (Vec<i32>, Vec<i32>) {
 }
 
 /// The measures of a ranking, shares from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ranking {
     /// Mean average precision.
     pub map: f64,
@@ -55,6 +55,23 @@ pub struct Ranking {
     pub queries: usize,
     /// Queries without a match in their list, not counted.
     pub without_match: usize,
+}
+
+impl Ranking {
+    /// These queries and those of `other` together.
+    pub(in super::super) fn and(&self, other: &Self) -> Self {
+        let queries = self.queries + other.queries;
+        let mean = |a: f64, b: f64| (a * self.queries as f64 + b * other.queries as f64) / queries.max(1) as f64;
+        Self {
+            map: mean(self.map, other.map),
+            rank1: mean(self.rank1, other.rank1),
+            rank5: mean(self.rank5, other.rank5),
+            rank10: mean(self.rank10, other.rank10),
+            minp: mean(self.minp, other.minp),
+            queries,
+            without_match: self.without_match + other.without_match,
+        }
+    }
 }
 
 /// What one query gives.
@@ -167,6 +184,23 @@ mod tests {
             let gallery = Photos { identities: &identities, cameras: &[2, 2] };
             near(rank(&distances, query, gallery).unwrap().map, 0.5);
         }
+    }
+
+    #[test]
+    fn queries_in_parts_give_the_same() {
+        let gallery = Photos { identities: &[1, 2, 1, 3], cameras: &[2, 2, 3, 2] };
+        let values = vec![0.3, 0.2, 0.9, 0.4, 0.5, 0.1, 0.2, 0.8, 0.7, 0.6, 0.5, 0.4];
+        let (identities, cameras) = ([1, 2, 9], [1, 1, 1]);
+        let of = |from: usize, to: usize| {
+            let distances = Distances { values: values[4 * from..4 * to].to_vec(), columns: 4 };
+            let query = Photos { identities: &identities[from..to], cameras: &cameras[from..to] };
+            rank(&distances, query, gallery).unwrap()
+        };
+        let (whole, parts) = (of(0, 3), Ranking::default().and(&of(0, 1)).and(&of(1, 3)));
+        near(whole.map, parts.map);
+        near(whole.minp, parts.minp);
+        assert_eq!((whole.queries, whole.without_match), (2, 1));
+        assert_eq!((parts.queries, parts.without_match, parts.rank1), (2, 1, whole.rank1));
     }
 
     #[test]

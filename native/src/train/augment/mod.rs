@@ -47,6 +47,10 @@ pub(super) fn view(
     };
     let area = crop(photo.width(), photo.height(), shape, augment, random);
     let mut rgb = resized(photo, area, height, width);
+    if augment.pad > 0 {
+        rgb =
+            moved(&rgb, size, [0; 2].map(|_| random.random_range(0..=2 * augment.pad) as isize - augment.pad as isize));
+    }
     let mirrored = random.random_bool(augment.flip);
     jitter(&mut rgb, augment, random);
     let mut picture = Picture { rgb, width, height };
@@ -121,6 +125,18 @@ fn resized(photo: &Photo, area: [usize; 4], height: usize, width: usize) -> Vec<
         .and_then(|source| Resizer::new().resize(&source, &mut target, &options).map_err(|error| error.to_string()));
     debug_assert!(done.is_ok(), "a part of a photo can always be resized: {done:?}");
     target.into_vec()
+}
+
+/// The picture `[height, width, 3]` moved down and right by `by` pixels; black comes in.
+fn moved(rgb: &[u8], [height, width]: [usize; 2], by: [isize; 2]) -> Vec<u8> {
+    let mut result = vec![0; rgb.len()];
+    for (i, pixel) in result.chunks_exact_mut(3).enumerate() {
+        let from = |at: usize, by: isize, most: usize| at.checked_add_signed(-by).filter(|&at| at < most);
+        if let (Some(y), Some(x)) = (from(i / width, by[0], height), from(i % width, by[1], width)) {
+            pixel.copy_from_slice(&rgb[3 * (y * width + x)..][..3]);
+        }
+    }
+    result
 }
 
 /// Brightness, then contrast, then saturation, each by a random factor.
@@ -204,6 +220,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_moved_picture_keeps_its_pixels_and_black_comes_in() {
+        let rgb: Vec<u8> = (0..2 * 3).flat_map(|i| [10 + i; 3]).collect();
+        let red = |by| moved(&rgb, [2, 3], by).iter().step_by(3).copied().collect::<Vec<u8>>();
+        assert_eq!(red([0, 0]), [10, 11, 12, 13, 14, 15]);
+        assert_eq!(red([1, -1]), [0, 0, 0, 11, 12, 0]);
+        assert_eq!(red([0, 2]), [0, 0, 10, 0, 0, 13]);
+        let augment =
+            Augment { crop_scale: [1.0, 1.0], crop_aspect: [1.0, 1.0], flip: 0.0, pad: 4, ..Augment::default() };
+        let photo = photo(16, 16);
+        let views: Vec<_> =
+            (0..20).map(|i| view(&photo, [16, 16], &augment, &Pixels::default(), &mut source(0, 0, i))).collect();
+        assert!(views.iter().any(|view| *view != views[0]), "by another way each time");
     }
 
     #[test]

@@ -13,6 +13,8 @@ table! {
         /// Width over height of a random crop, smallest and largest; relative to the photo's own shape where
         /// pixels.fit is "stretch".
         crop_aspect: [f64; 2],
+        /// The view is moved by up to so many pixels in each direction; black comes in (pad and random crop). 0: off.
+        pad: usize,
         /// Probability of a horizontal flip.
         flip: f64,
         /// Brightness is multiplied by up to 1 +- brightness.
@@ -56,6 +58,7 @@ impl Default for Augment {
         Self {
             crop_scale: [0.4, 1.0],
             crop_aspect: [0.75, 4.0 / 3.0],
+            pad: 0,
             flip: 0.5,
             brightness: 0.0,
             contrast: 0.0,

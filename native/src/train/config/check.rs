@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use super::{Choice, Config, ConfigError};
+use crate::data::detect::Layout;
 use crate::train::augment::STRONGEST;
 
 /// An error unless `fine`. Conditions are written so that NaN fails every one.
@@ -23,6 +24,7 @@ impl Config {
         self.check_train()?;
         self.check_augment()?;
         self.check_pixels()?;
+        self.check_reid()?;
         Ok(self.architecture(2).check()?)
     }
 
@@ -80,10 +82,30 @@ impl Config {
         for (key, value) in probabilities {
             need((0.0..=1.0).contains(&value), key, &value, "from 0 to 1")?;
         }
+        let [height, width] = self.model.image_size;
+        let must = "at most half of the short side of model.image_size";
+        need(a.pad <= height.min(width) / 2, "augment.pad", &a.pad, must)?;
         for (key, value) in [("augment.mixup", a.mixup), ("augment.cutmix", a.cutmix)] {
             need((0.0..=100.0).contains(&value), key, &value, "from 0 to 100")?;
         }
         Ok(())
+    }
+
+    fn check_reid(&self) -> Result<(), ConfigError> {
+        let Some(r) = &self.reid else { return Ok(()) };
+        let (kind, batch) = (self.data.kind, self.train.batch);
+        let must = "left out: data.kind is no data set of re-identification";
+        need(matches!(kind, Layout::Identities(_)), "[reid]", r, must)?;
+        need((2..=1024).contains(&r.photos), "reid.photos", &r.photos, "from 2 to 1024")?;
+        let must = "a multiple of reid.photos, at least twice as much";
+        need(batch.is_multiple_of(r.photos) && batch >= 2 * r.photos, "train.batch", &batch, must)?;
+        need((0.0..=100.0).contains(&r.margin), "reid.margin", &r.margin, "from 0 to 100")?;
+        let weight = r.triplet_weight;
+        need((0.0..=1000.0).contains(&weight), "reid.triplet_weight", &weight, "from 0 to 1000")?;
+        let must = "0 for re-identification";
+        need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
+        need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
+        need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
     }
 
     fn check_pixels(&self) -> Result<(), ConfigError> {

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::Backbone;
 use super::table::table;
-use crate::data::DatasetKind;
+use crate::data::detect::Layout;
 
 table! {
     /// `[data]`
     #[serde(deny_unknown_fields)]
     Data {
-        /// Layout of the folder given by `--data`.
-        kind: DatasetKind,
+        /// Layout of the folder given by `--data`: aircraft, cars, cub, dogs, folder, nabirds; for re-identification
+        /// market1501, dukemtmc, msmt17-v1, msmt17-v2, veri776, cuhk03-labeled, cuhk03-detected.
+        kind: Layout,
         /// Share of the training photos that is held out, of each class: measured after each epoch, never trained on.
         /// Test photos have no say in anything.
         #[serde(default)]
@@ -71,9 +72,17 @@ table! {
         /// Photos per optimizer step.
         batch: usize,
         /// Photos per forward and backward pass; their gradients are summed over a batch (gradient accumulation: lower
-        /// it when memory is short). 0: 8 on the CPU, batch on GPUs. PWCA pairs photos within one such part.
+        /// it when memory is short). 0: 8 on the CPU, batch on GPUs (with --devices each one's share). PWCA pairs photos within one such part.
         #[serde(default)]
         micro_batch: usize,
+        /// Computes cheap intermediate results again in the backward pass instead of keeping them: less memory, more time,
+        /// the same weights. Little is left to save on the CPU, where attention, norms and GELU have kernels of their own.
+        #[serde(default)]
+        gradient_checkpointing: bool,
+        /// "f32", or "bf16" on CUDA: the products of patch embedding, attention and MLP are then in bf16; weights,
+        /// optimizer, norms, softmax and losses stay in f32.
+        #[serde(default)]
+        precision: PrecisionChoice,
         /// Single-threaded workers on the CPU; 0: one per core. Does not change the result.
         #[serde(default)]
         workers: usize,
@@ -160,6 +169,17 @@ pub enum OptimizerKind {
     AdamW,
     /// Stochastic gradient descent with momentum.
     Sgd,
+}
+
+/// The choices of `train.precision`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PrecisionChoice {
+    /// Everything in 32 bits.
+    #[default]
+    F32,
+    /// Large products in bf16.
+    Bf16,
 }
 
 /// The choices of `train.result`.

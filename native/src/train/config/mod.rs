@@ -6,15 +6,19 @@ mod check;
 mod keys;
 mod overrides;
 mod print;
+mod reid;
 mod table;
 mod unknown;
 
 use finegrain::architecture::Architecture;
 use toml::Table;
 
+use crate::data::detect::Layout;
+
 pub use augment::{Augment, Policy};
 pub use backbone::Backbone;
-pub use keys::{Choice, Data, Model, OptimizerKind, Pixels, Train};
+pub use keys::{Choice, Data, Model, OptimizerKind, Pixels, PrecisionChoice, Train};
+pub use reid::{FeatureChoice, Reid};
 
 table::table! {
     /// A whole recipe.
@@ -36,6 +40,9 @@ table::table! {
         /// How pixels become numbers.
         #[serde(default)]
         pixels: Pixels,
+        /// What re-identification adds; only where data.kind is one of its data sets.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reid: Option<Reid>,
     }
 }
 
@@ -102,6 +109,9 @@ impl Config {
         };
         if config.pixels.resize == 0 {
             config.pixels.resize = config.model.image_size[0].min(config.model.image_size[1]);
+        }
+        if matches!(config.data.kind, Layout::Identities(_)) {
+            config.reid.get_or_insert_default();
         }
         config.check()?;
         Ok(config)

@@ -2,16 +2,17 @@
 
 use toml::{Table, Value};
 
-use super::{Augment, Config, ConfigError, Data, Model, Pixels, Train};
+use super::{Augment, Config, ConfigError, Data, Model, Pixels, Reid, Train};
 
 /// The tables of a recipe with their keys and comments; the first has no name.
-pub(super) const TABLES: [(&str, &[(&str, &str)]); 6] = [
+pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
     ("", Config::KEYS),
     ("data", Data::KEYS),
     ("model", Model::KEYS),
     ("train", Train::KEYS),
     ("augment", Augment::KEYS),
     ("pixels", Pixels::KEYS),
+    ("reid", Reid::KEYS),
 ];
 
 /// Keys of `model.mechanism`.
