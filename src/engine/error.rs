@@ -2,6 +2,7 @@
 
 use crate::architecture::ArchitectureError;
 use crate::engine::recording::RecordingError;
+use crate::look::LookError;
 use crate::tensors::TensorError;
 
 /// Why the engine could not answer. Each message is one sentence that says what to do where something can be done.
@@ -62,6 +63,9 @@ pub enum EngineError {
     /// A network that the kernels do not cover.
     #[error("the engine does not run this network: {0}")]
     Unsupported(String),
+    /// A question about a photo that has no answer.
+    #[error(transparent)]
+    Look(#[from] LookError),
     /// An architecture that cannot be.
     #[error(transparent)]
     Architecture(#[from] ArchitectureError),

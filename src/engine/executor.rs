@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::gpu::one_line;
 use super::recording::{Access, Command, Content, Kernel, Recording};
@@ -13,27 +14,34 @@ use crate::tensors::{Tensor, TensorMap};
 /// Uniform structs share one buffer, each at a multiple of this (WebGPU's default alignment).
 const UNIFORM_STEP: u64 = 256;
 
-/// Compiled kernels by name.
+/// Compiled kernels by name. What classifying needs is compiled at load; what only a look needs, at the first such look.
+#[derive(Default)]
 pub(crate) struct Pipelines {
-    pipelines: BTreeMap<&'static str, wgpu::ComputePipeline>,
+    compiled: Mutex<BTreeMap<&'static str, wgpu::ComputePipeline>>,
 }
 
 impl Pipelines {
-    /// Compiles each kernel of the recording once. Between two kernels it waits for the device, so that a browser may
-    /// draw; `progress` is told (done, total).
+    /// Compiles each kernel of the recording that is not there yet. Between two kernels it waits for the device, so that a
+    /// browser may draw; `progress` is told (done, total).
     pub(crate) async fn compile(
+        &self,
         gpu: &Gpu,
         recording: &Recording,
         progress: impl Fn(usize, usize),
-    ) -> Result<Self, EngineError> {
+    ) -> Result<(), EngineError> {
         let kernels = recording.kernels();
-        let mut pipelines = BTreeMap::new();
         for (done, kernel) in kernels.iter().enumerate() {
-            let pipeline = compile(gpu, kernel).await?;
-            pipelines.insert(kernel.shader.name, pipeline);
+            if self.get(kernel).is_none() {
+                let pipeline = compile(gpu, kernel).await?;
+                self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
+            }
             progress(done + 1, kernels.len());
         }
-        Ok(Self { pipelines })
+        Ok(())
+    }
+
+    fn get(&self, kernel: &Kernel) -> Option<wgpu::ComputePipeline> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(kernel.shader.name).cloned()
     }
 }
 
@@ -104,7 +112,10 @@ struct Slot {
 
 /// A recording with its resources on a device.
 pub(crate) struct Executor {
+    /// What its kernels write, by label.
+    scratch: BTreeMap<String, wgpu::Buffer>,
     input: Option<wgpu::Buffer>,
+    uniforms: wgpu::Buffer,
     steps: Vec<Step>,
     slots: Vec<Slot>,
     results: wgpu::Buffer,
@@ -113,23 +124,32 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Allocates buffers and makes bind groups for every dispatch.
+    /// Allocates buffers and makes bind groups for every dispatch. What the recording calls kept is looked for in
+    /// `earlier`, the latest of them first.
     pub(crate) async fn new(
         gpu: &Gpu,
         recording: Recording,
         pipelines: &Pipelines,
         weights: &WeightBuffers,
+        earlier: &[&Executor],
     ) -> Result<Self, EngineError> {
         let defect = |what: &str| EngineError::Device(format!("the engine's recording has no {what}"));
         let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let mut buffers = Vec::new();
+        let mut scratch = BTreeMap::new();
         let mut input = None;
         let mut bytes = 0;
         for buffer in recording.buffers() {
             let size = 4 * buffer.len() as u64;
             if let Content::Weight(_) = buffer.content {
                 buffers.push(weights.get(&buffer.label).cloned().ok_or_else(|| defect(&buffer.label))?);
+                continue;
+            }
+            if buffer.content == Content::Kept {
+                let kept = earlier.iter().rev().find_map(|earlier| earlier.scratch.get(&buffer.label));
+                let kept = kept.filter(|kept| kept.size() == size);
+                buffers.push(kept.cloned().ok_or_else(|| defect(&format!("kept buffer \"{}\"", buffer.label)))?);
                 continue;
             }
             gpu.fits(&buffer.label, size)?;
@@ -142,6 +162,8 @@ impl Executor {
             bytes += size;
             if buffer.content == Content::Input {
                 input = Some(created.clone());
+            } else {
+                scratch.insert(buffer.label.clone(), created.clone());
             }
             buffers.push(created);
         }
@@ -154,7 +176,7 @@ impl Executor {
             match command {
                 Command::Dispatch { label, kernel, uniforms: values, bindings } => {
                     let pipeline =
-                        pipelines.pipelines.get(kernel.shader.name).ok_or_else(|| defect(kernel.shader.name))?.clone();
+                        pipelines.get(kernel).ok_or_else(|| defect(kernel.shader.name))?;
                     let uniform = wgpu::BufferBinding {
                         buffer: &uniforms,
                         offset,
@@ -199,7 +221,7 @@ impl Executor {
             return Err(EngineError::Device(one_line(&error)));
         }
         gpu.check()?;
-        Ok(Self { input, steps, slots, results, bytes, busy: AtomicBool::new(false) })
+        Ok(Self { scratch, input, uniforms, steps, slots, results, bytes, busy: AtomicBool::new(false) })
     }
 
     /// Bytes on the device beside the weights.
@@ -288,6 +310,15 @@ fn uniforms(gpu: &Gpu, recording: &Recording) -> wgpu::Buffer {
     });
     gpu.queue.write_buffer(&buffer, 0, &bytes);
     buffer
+}
+
+impl Drop for Executor {
+    /// Gives its memory back at once: in a browser, a buffer that is only dropped waits for the garbage collector, which does
+    /// not see its size. Work that was submitted before still runs.
+    fn drop(&mut self) {
+        let own = self.scratch.values().chain(&self.input).chain([&self.uniforms, &self.results]);
+        own.for_each(wgpu::Buffer::destroy);
+    }
 }
 
 /// The right to use the executor's buffers.

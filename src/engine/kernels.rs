@@ -10,8 +10,9 @@ mod generated {
 }
 
 pub use generated::{
-    AttentionMeanUniforms, AttentionUniforms, ClassifierUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, RolloutUniforms, SelectUniforms,
+    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
+    DirectionUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, cpu twin, |u| grid)`.
@@ -62,6 +63,13 @@ kernel!(PROBABILITY_GLCA: ProbabilityUniforms, cpu::probability_glca, |u| {
     let _ = u;
     [1, 1, 1]
 });
+kernel!(ATTENTION_ROW: AttentionRowUniforms, cpu::attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
+kernel!(DIRECTION: DirectionUniforms, cpu::direction, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(PULL_BACK: PullBackUniforms, cpu::pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(CONTRIBUTION: ContributionUniforms, cpu::contribution, |u| [u.keys.div_ceil(64), 1, 1]);
 
 /// The widest attention head that the kernels cover.
 pub const MAX_HEAD_DIM: usize = 128;
@@ -77,7 +85,7 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 }
 
 /// Every kernel, for tests and for a list to print.
-pub static ALL: [&Kernel; 16] = [
+pub static ALL: [&Kernel; 20] = [
     &PATCH_EMBED,
     &LAYER_NORM,
     &MATMUL,
@@ -94,4 +102,8 @@ pub static ALL: [&Kernel; 16] = [
     &CLASSIFIER,
     &PROBABILITY,
     &PROBABILITY_GLCA,
+    &ATTENTION_ROW,
+    &DIRECTION,
+    &PULL_BACK,
+    &CONTRIBUTION,
 ];

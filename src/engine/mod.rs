@@ -10,6 +10,7 @@ mod error;
 mod executor;
 mod gpu;
 pub mod kernels;
+mod look;
 pub mod record;
 mod recording;
 mod weights;
@@ -20,10 +21,13 @@ pub use recording::{
     Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader, WeightLayout,
 };
 
+use std::sync::{Arc, Mutex};
+
 use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::tensors::{Tensor, TensorMap, Values};
 use executor::{Executor, Pipelines};
+use look::Seen;
 use weights::WeightBuffers;
 
 /// How far loading is.
@@ -63,8 +67,9 @@ pub async fn run(
 ) -> Result<TensorMap, EngineError> {
     recording.check()?;
     let weights = WeightBuffers::upload(gpu, &recording, weights)?;
-    let pipelines = Pipelines::compile(gpu, &recording, |_, _| {}).await?;
-    Executor::new(gpu, recording, &pipelines, &weights).await?.run(gpu, image).await
+    let pipelines = Pipelines::default();
+    pipelines.compile(gpu, &recording, |_, _| {}).await?;
+    Executor::new(gpu, recording, &pipelines, &weights, &[]).await?.run(gpu, image).await
 }
 
 /// A network on a device, ready to classify.
@@ -72,7 +77,10 @@ pub struct Engine {
     gpu: Gpu,
     architecture: Architecture,
     weights: WeightBuffers,
+    pipelines: Pipelines,
     frame: Executor,
+    /// The photo that was classified last, until the next one comes.
+    seen: Mutex<Option<Arc<Seen>>>,
 }
 
 impl Engine {
@@ -104,10 +112,11 @@ impl Engine {
         };
         let weights = WeightBuffers::upload(gpu, &recording, weights)?;
         progress(Progress::Uploaded { bytes: weights.bytes() });
-        let pipelines =
-            Pipelines::compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;
-        let frame = Executor::new(gpu, recording, &pipelines, &weights).await?;
-        Ok(Self { gpu: gpu.clone(), architecture: architecture.clone(), weights, frame })
+        let pipelines = Pipelines::default();
+        pipelines.compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;
+        let frame = Executor::new(gpu, recording, &pipelines, &weights, &[]).await?;
+        let (gpu, architecture) = (gpu.clone(), architecture.clone());
+        Ok(Self { gpu, architecture, weights, pipelines, frame, seen: Mutex::new(None) })
     }
 
     /// The network's architecture.
@@ -122,7 +131,8 @@ impl Engine {
 
     /// Bytes that this engine keeps on the device.
     pub fn device_bytes(&self) -> u64 {
-        self.weights.bytes() + self.frame.bytes()
+        let tail = self.seen().and_then(|seen| seen.tail.as_ref().map(Executor::bytes)).unwrap_or(0);
+        self.weights.bytes() + self.frame.bytes() + tail
     }
 
     /// Classifies one photo: `image` is `[3, H, W]`, resized and normalised.
@@ -131,25 +141,11 @@ impl Engine {
     /// [`EngineError::Image`] for a wrong length, [`EngineError::Busy`] while another photo is being classified,
     /// [`EngineError::NotFinite`] if the result is no number, [`EngineError::Device`] or [`EngineError::Lost`].
     pub async fn classify(&self, image: &[f32]) -> Result<Answer, EngineError> {
-        let mut results = self.frame.run(&self.gpu, image).await?;
-        let mut reals = |name: &str| match results.remove(name).map(|tensor| tensor.values) {
-            Some(Values::F32(values)) => values,
-            _ => Vec::new(),
-        };
-        let (logits_sa, logits_glca) = (reals("out.logits.sa"), reals("out.logits.glca"));
-        let (sa, glca) = (reals("out.probability.sa"), reals("out.probability.glca"));
-        let probability = if glca.is_empty() { sa.clone() } else { reals("out.probability") };
-        let rollout = reals("out.rollout");
-        for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
-            if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
-                return Err(EngineError::NotFinite(name));
-            }
-        }
-        let selected = match results.remove("out.selected").map(|tensor| tensor.values) {
-            Some(Values::I32(values)) => values.into_iter().map(i32::cast_unsigned).collect(),
-            _ => Vec::new(),
-        };
-        Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
+        // What is in the buffers while another photo runs, or after it failed, is no photo's.
+        self.set_seen(None);
+        let answer = answer(self.frame.run(&self.gpu, image).await?)?;
+        self.set_seen(Some(Seen { architecture: self.architecture.clone(), answer: answer.clone(), tail: None }));
+        Ok(answer)
     }
 
     /// Runs one photo and gives every intermediate result under the names of the trace files, each with a batch of one
@@ -161,8 +157,8 @@ impl Engine {
     pub async fn trace(&self, image: &[f32]) -> Result<TensorMap, EngineError> {
         let recording = record::trace(&self.architecture)?;
         recording.check()?;
-        let pipelines = Pipelines::compile(&self.gpu, &recording, |_, _| {}).await?;
-        let trace = Executor::new(&self.gpu, recording, &pipelines, &self.weights).await?;
+        self.pipelines.compile(&self.gpu, &recording, |_, _| {}).await?;
+        let trace = Executor::new(&self.gpu, recording, &self.pipelines, &self.weights, &[]).await?;
         let mut results = trace.run(&self.gpu, image).await?;
         // Without GLCA the answer is SA's.
         if let (None, Some(sa)) = (results.get("out.probability"), results.get("out.probability.sa").cloned()) {
@@ -175,4 +171,26 @@ impl Engine {
         }
         Ok(batch)
     }
+}
+
+/// The answer in what a classification read back.
+fn answer(mut results: TensorMap) -> Result<Answer, EngineError> {
+    let mut reals = |name: &str| match results.remove(name).map(|tensor| tensor.values) {
+        Some(Values::F32(values)) => values,
+        _ => Vec::new(),
+    };
+    let (logits_sa, logits_glca) = (reals("out.logits.sa"), reals("out.logits.glca"));
+    let (sa, glca) = (reals("out.probability.sa"), reals("out.probability.glca"));
+    let probability = if glca.is_empty() { sa.clone() } else { reals("out.probability") };
+    let rollout = reals("out.rollout");
+    for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
+        if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
+            return Err(EngineError::NotFinite(name));
+        }
+    }
+    let selected = match results.remove("out.selected").map(|tensor| tensor.values) {
+        Some(Values::I32(values)) => values.into_iter().map(i32::cast_unsigned).collect(),
+        _ => Vec::new(),
+    };
+    Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
 }

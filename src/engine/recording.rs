@@ -71,6 +71,8 @@ pub enum Content {
     Weight(WeightLayout),
     /// Written by kernels, as f32 or (`selected`) as u32.
     Scratch,
+    /// Left behind by an earlier recording that ran on the same device, found by its label; read only.
+    Kept,
 }
 
 /// How a weight of the model lies in a buffer.
@@ -148,6 +150,12 @@ impl Recording {
     /// A buffer that kernels write.
     pub fn scratch(&mut self, label: impl Into<String>, shape: &[usize]) -> BufferId {
         self.buffer(label.into(), shape.into(), Content::Scratch)
+    }
+
+    /// What an earlier recording left in its buffer of that label: the hook by which a later one looks between the layers
+    /// ([`crate::engine::Engine::look`]). Buffers that several layers share hold what the last of them wrote.
+    pub fn kept(&mut self, label: impl Into<String>, shape: &[usize]) -> BufferId {
+        self.buffer(label.into(), shape.into(), Content::Kept)
     }
 
     /// A weight as it lies in the file (norms, biases, embeddings).
@@ -311,6 +319,7 @@ impl fmt::Display for Recording {
                 Content::Input => "input",
                 Content::Weight(_) => "weight",
                 Content::Scratch => "scratch",
+                Content::Kept => "kept",
             };
             writeln!(f, "{kind:8} {label} {shape:?}")?;
         }

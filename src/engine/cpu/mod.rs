@@ -6,27 +6,37 @@
 
 mod attention;
 mod attention_mean;
+mod attention_row;
 mod classifier;
+mod contribution;
+mod direction;
 mod gather;
 mod layer_norm;
 mod matmul;
 mod patch_embed;
 mod probability;
+mod pull_back;
 mod rollout;
 mod select;
 mod shared;
 
 pub use attention::attention;
 pub use attention_mean::{attention_heads, attention_mean};
+pub use attention_row::attention_row;
 pub use classifier::classifier;
+pub use contribution::contribution;
+pub use direction::direction;
 pub use gather::gather;
 pub use layer_norm::layer_norm;
 pub use matmul::{matmul, matmul_gelu, matmul_residual};
 pub use patch_embed::patch_embed;
 pub use probability::{probability, probability_glca};
+pub use pull_back::pull_back;
 pub use rollout::rollout;
 pub use select::select;
 pub use shared::{erf, gelu};
+
+use std::collections::BTreeMap;
 
 use super::recording::{Command, Content, Recording};
 use crate::tensors::{Tensor, TensorError, TensorMap};
@@ -36,6 +46,32 @@ use crate::tensors::{Tensor, TensorError, TensorMap};
 /// # Errors
 /// [`TensorError`] for a weight that is missing or wrong.
 pub fn run(recording: &Recording, weights: &TensorMap, image: &[f32]) -> Result<TensorMap, TensorError> {
+    run_after(&[], recording, weights, image)
+}
+
+/// Runs `earlier` recordings in order and then `recording`, which may read what they left behind; gives its results.
+///
+/// # Errors
+/// As [`run`], and for a buffer that none of them left behind.
+pub fn run_after(
+    earlier: &[&Recording],
+    recording: &Recording,
+    weights: &TensorMap,
+    image: &[f32],
+) -> Result<TensorMap, TensorError> {
+    let mut kept = BTreeMap::new();
+    for recording in earlier {
+        run_one(recording, weights, image, &mut kept)?;
+    }
+    run_one(recording, weights, image, &mut kept)
+}
+
+fn run_one(
+    recording: &Recording,
+    weights: &TensorMap,
+    image: &[f32],
+    kept: &mut BTreeMap<String, Vec<f32>>,
+) -> Result<TensorMap, TensorError> {
     let mut buffers = recording
         .buffers()
         .iter()
@@ -43,6 +79,9 @@ pub fn run(recording: &Recording, weights: &TensorMap, image: &[f32]) -> Result<
             Content::Input => Ok(image.to_vec()),
             Content::Weight(layout) => layout.read(weights),
             Content::Scratch => Ok(vec![0.0; buffer.len()]),
+            Content::Kept => {
+                kept.get(&buffer.label).cloned().ok_or_else(|| TensorError::Missing(buffer.label.clone()))
+            }
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut results = TensorMap::default();
@@ -68,6 +107,11 @@ pub fn run(recording: &Recording, weights: &TensorMap, image: &[f32]) -> Result<
                 };
                 results.insert(name.clone(), tensor);
             }
+        }
+    }
+    for (buffer, values) in recording.buffers().iter().zip(buffers) {
+        if buffer.content == Content::Scratch {
+            kept.insert(buffer.label.clone(), values);
         }
     }
     Ok(results)

@@ -7,9 +7,14 @@ use crate::engine::recording::BufferId;
 impl Recorder<'_> {
     /// `tokens` `[N + 1, D]` and GLCA's output `[1 + k, D]`; the class token is row 0 of both.
     pub(super) fn classifier(&mut self, tokens: BufferId, glca: Option<BufferId>) {
+        let logits_sa = self.branch("sa", "norm", "head", tokens);
+        self.answer(logits_sa, glca);
+    }
+
+    /// From SA's logits `[classes]` and GLCA's output `[1 + k, D]`.
+    pub(super) fn answer(&mut self, logits_sa: BufferId, glca: Option<BufferId>) {
         let classes = self.architecture.classes;
         let uniforms = kernels::ProbabilityUniforms { classes: classes as u32 };
-        let logits_sa = self.branch("sa", "norm", "head", tokens);
         let sa = self.recording.scratch("probability.sa", &[classes]);
         if let Some(glca) = glca {
             let logits_glca = self.branch("glca", "glca_norm", "glca_head", glca);

@@ -4,8 +4,11 @@
 mod block;
 mod classifier;
 mod glca;
+mod look;
 mod rollout;
 mod vit;
+
+pub use look::{attention, difference, glca_attention, rollout, tail};
 
 use super::EngineError;
 use super::kernels;
@@ -46,17 +49,9 @@ pub fn trace(architecture: &Architecture) -> Result<Recording, EngineError> {
 }
 
 fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, EngineError> {
-    architecture.check()?;
-    if architecture.head_dim() > kernels::MAX_HEAD_DIM {
-        return Err(EngineError::Unsupported(format!(
-            "an attention head is {} wide, the kernels cover {}",
-            architecture.head_dim(),
-            kernels::MAX_HEAD_DIM
-        )));
-    }
-    let mut recorder = Recorder { recording: Recording::default(), architecture, detail };
+    let mut recorder = Recorder::new(architecture, detail)?;
     let backbone = recorder.vit()?;
-    let rollout = recorder.rollout(&backbone);
+    let rollout = recorder.rollout(&backbone.attention);
     let glca = match &architecture.mechanism {
         // PWCA is a regulariser of training: with GLCA off, DCAL at inference is the plain backbone.
         Mechanism::Dcal(dcal) if dcal.glca => Some(recorder.glca(backbone.tokens, rollout)?),
@@ -64,6 +59,21 @@ fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, Engi
     };
     recorder.classifier(backbone.tokens, glca);
     Ok(recorder.recording)
+}
+
+impl<'a> Recorder<'a> {
+    /// Nothing recorded yet, for an architecture that the kernels cover.
+    fn new(architecture: &'a Architecture, detail: Detail) -> Result<Self, EngineError> {
+        architecture.check()?;
+        if architecture.head_dim() > kernels::MAX_HEAD_DIM {
+            return Err(EngineError::Unsupported(format!(
+                "an attention head is {} wide, the kernels cover {}",
+                architecture.head_dim(),
+                kernels::MAX_HEAD_DIM
+            )));
+        }
+        Ok(Self { recording: Recording::default(), architecture, detail })
+    }
 }
 
 impl Recorder<'_> {

@@ -2,6 +2,7 @@
 
 use super::Recorder;
 use super::block::{Attention, Scratch};
+use crate::architecture::Architecture;
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::BufferId;
@@ -47,16 +48,8 @@ impl Recorder<'_> {
             let qkv = self.recording.scratch(format!("{block}.qkv"), &[tokens, 3 * dim]);
             self.layer_norm(&format!("{block}.norm1"), tokens, x, scratch.normed);
             self.linear(&format!("{block}.attn.qkv"), 3 * dim, 0..3 * dim, tokens, scratch.normed, qkv);
-            let shape = Attention {
-                lse: self.recording.scratch(format!("{block}.lse"), &[architecture.heads, tokens]),
-                q: qkv,
-                kv: qkv,
-                queries: tokens,
-                q_stride: 3 * dim,
-                kv_stride: 3 * dim,
-                k_offset: dim,
-                v_offset: 2 * dim,
-            };
+            let lse = self.recording.scratch(format!("{block}.lse"), &[architecture.heads, tokens]);
+            let shape = self_attention(architecture, qkv, lse);
             self.attend(&block, &shape, &scratch, x)?;
             self.mlp(&block, tokens, &scratch, x);
             if self.detail == super::Detail::Trace {
@@ -69,4 +62,10 @@ impl Recorder<'_> {
         }
         Ok(Backbone { tokens: x, attention })
     }
+}
+
+/// The attention of every token over every token: queries, keys and values side by side in `qkv` `[N + 1, 3 D]`.
+pub(super) fn self_attention(architecture: &Architecture, qkv: BufferId, lse: BufferId) -> Attention {
+    let (dim, queries) = (architecture.dim, architecture.tokens());
+    Attention { q: qkv, kv: qkv, lse, queries, q_stride: 3 * dim, kv_stride: 3 * dim, k_offset: dim, v_offset: 2 * dim }
 }
