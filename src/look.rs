@@ -28,7 +28,9 @@ pub enum LookError {
         last: usize,
     },
     /// GLCA looks from the class token and the local queries only.
-    #[error("token {0} is no local query of this photo: ask for the class token, for one that was selected, or for a larger R")]
+    #[error(
+        "token {0} is no local query of this photo: ask for the class token, for one that was selected, or for a larger R"
+    )]
     NotSelected(usize),
     /// A plain backbone.
     #[error("this network has no global-local cross-attention: ask for its blocks")]

@@ -1,9 +1,11 @@
 //! One photo's way through the network (DCAL paper, section 3; inference, so without PWCA).
 
+use std::ops::Range;
+
 use super::kernels::attention::{Place, Scratch, apart, packed};
 use super::kernels::matmul::{Matrix, Store, matmul};
 use super::kernels::{gelu, layer_norm};
-use super::weights::{Block, Linear, Norm, Weights};
+use super::weights::{Block, Glca, Linear, Norm, Weights};
 use crate::architecture::Architecture;
 use crate::select::select;
 
@@ -29,6 +31,30 @@ pub(super) struct Pass<'a> {
     /// Log-sum-exp of a head's rows, `[T]`: the backward pass of training needs it, inference does not.
     lse: Vec<f32>,
     scratch: Scratch,
+    /// Tokens before each block, `[T, D]`, where someone is going to look into them.
+    inputs: Option<Vec<Vec<f32>>>,
+}
+
+/// What GLCA makes of every token, whichever of them are selected.
+pub(super) struct Global {
+    /// Tokens of the last block, `[T, D]`.
+    pub tokens: Vec<f32>,
+    /// The same after GLCA's first norm, `[T, D]`.
+    normed: Vec<f32>,
+    /// Keys and values, `[T, 2 D]`.
+    pub kv: Vec<f32>,
+}
+
+/// What GLCA makes of the selected tokens.
+pub(super) struct Local {
+    /// Token indices, highest rollout first, `[k]`.
+    pub selected: Vec<u32>,
+    /// Queries of the class token and the selected ones, `[1 + k, D]`.
+    pub queries: Vec<f32>,
+    /// The block's result for the class token, `[D]`.
+    pub class: Vec<f32>,
+    /// `[classes]`
+    pub logits: Vec<f32>,
 }
 
 impl<'a> Pass<'a> {
@@ -46,7 +72,21 @@ impl<'a> Pass<'a> {
             maps: Vec::with_capacity(architecture.depth),
             lse: zeros(tokens),
             scratch: Scratch::default(),
+            inputs: None,
         }
+    }
+
+    /// Also keeps the tokens before each block, for [`Pass::into_inputs`].
+    pub(super) fn keeping_inputs(mut self) -> Self {
+        self.inputs = Some(Vec::with_capacity(self.architecture.depth));
+        self
+    }
+
+    /// Tokens before each block, `[T, D]`, and those after the last one; nothing unless they were kept.
+    pub(super) fn into_inputs(self) -> Vec<Vec<f32>> {
+        let Some(mut inputs) = self.inputs else { return Vec::new() };
+        inputs.push(self.x);
+        inputs
     }
 
     /// Patch embedding and every block: `image` `[3, H, W]` to the tokens and the maps.
@@ -55,6 +95,9 @@ impl<'a> Pass<'a> {
         self.embed(image);
         observe("out.embed", &[tokens, dim], &self.x);
         for (i, block) in weights.blocks.iter().enumerate() {
+            if let Some(inputs) = &mut self.inputs {
+                inputs.push(self.x.clone());
+            }
             self.norm(&block.norm1);
             linear(&self.normed, &block.qkv, &mut self.qkv);
             self.self_attention();
@@ -87,43 +130,13 @@ impl<'a> Pass<'a> {
         row
     }
 
-    /// The local queries, `[k]`, and the logits `[classes]` of the GLCA branch, where the network has one (equation 4).
-    pub(super) fn glca(&mut self, rollout: &[f32], observe: Observe<'_>) -> Option<(Vec<u32>, Vec<f32>)> {
+    /// What does not depend on the selection, where the network has GLCA.
+    pub(super) fn global(&mut self) -> Option<Global> {
         let glca = self.weights.glca.as_ref()?;
-        let (tokens, dim, heads) = (self.architecture.tokens(), self.architecture.dim, self.architecture.heads);
-        let selected = select(rollout, self.architecture.glca()?.selected(self.architecture.patches()));
-        let count = 1 + selected.len();
+        let dim = self.architecture.dim;
         self.norm(&glca.block.norm1);
-        let gather = |from: &[f32]| -> Vec<f32> {
-            let rows = std::iter::once(0).chain(selected.iter().map(|&token| token as usize));
-            rows.flat_map(|token| from[token * dim..][..dim].iter().copied()).collect()
-        };
-        // The first third of `qkv` makes the queries of the selected tokens, the rest the keys and values of all.
-        let qkv = &glca.block.qkv;
-        let columns = |first: usize, width: usize| Matrix::new(&qkv.weight[first..], dim, width, 3 * dim);
-        let mut queries = repeated(&qkv.bias[..dim], count);
-        let normed = gather(&self.normed);
-        matmul(&mut queries, dim, Store::Add, 1.0, Matrix::new(&normed, count, dim, dim), columns(0, dim));
-        let mut kv = repeated(&qkv.bias[dim..], tokens);
-        matmul(&mut kv, 2 * dim, Store::Add, 1.0, Matrix::new(&self.normed, tokens, dim, dim), columns(dim, 2 * dim));
-
-        let mut mixed = vec![0.0; count * dim];
-        let mut maps = Vec::with_capacity(heads * count * tokens);
-        for head in 0..heads {
-            let (head, out) = apart(Place { image: 0, head, heads }, [count, tokens, dim]);
-            let map = head.forward(&queries, &kv, (&mut mixed, out), &mut self.lse[..count], &mut self.scratch);
-            maps.extend_from_slice(map);
-        }
-        observe("out.glca.attn", &[heads, count, tokens], &maps);
-        let mut local = gather(&self.x);
-        add_linear(&mixed, &glca.block.proj, &mut local);
-        let mut normed = vec![0.0; count * dim];
-        self.norm_of(&local, &glca.block.norm2, &mut normed);
-        feed_forward(&normed, &glca.block, &mut self.hidden, &mut local);
-        observe("out.glca.tokens", &[count, dim], &local);
-        let feature = self.class_feature(&local, &glca.norm);
-        observe("out.feature.glca", &[dim], &feature);
-        Some((selected, logits(&feature, &glca.head)))
+        let kv = part_of_qkv(&self.normed, &glca.block.qkv, dim, dim..3 * dim);
+        Some(Global { tokens: self.x.clone(), normed: self.normed.clone(), kv })
     }
 
     /// The image's patches as rows, times the patch embedding, plus the positions; the class token first.
@@ -167,16 +180,67 @@ impl<'a> Pass<'a> {
         layer_norm::forward(&self.x, &norm.gamma, &norm.beta, epsilon, &mut self.normed, |_| {});
     }
 
-    fn norm_of(&self, x: &[f32], norm: &Norm, y: &mut [f32]) {
-        layer_norm::forward(x, &norm.gamma, &norm.beta, self.architecture.layer_norm_eps, y, |_| {});
-    }
-
     /// The class token of `x` `[.., D]` after `norm`, `[D]`.
     fn class_feature(&self, x: &[f32], norm: &Norm) -> Vec<f32> {
-        let mut feature = vec![0.0; self.architecture.dim];
-        self.norm_of(&x[..self.architecture.dim], norm, &mut feature);
-        feature
+        normed(&x[..self.architecture.dim], norm, self.architecture.layer_norm_eps)
     }
+}
+
+/// The local queries' second look (equation 4): the tokens with the highest `rollout` `[T]` over all tokens. How many
+/// they are, the R of `architecture` says.
+pub(super) fn glca(
+    architecture: &Architecture,
+    glca: &Glca,
+    global: &Global,
+    rollout: &[f32],
+    observe: Observe<'_>,
+) -> Local {
+    let (tokens, dim, heads, eps) =
+        (architecture.tokens(), architecture.dim, architecture.heads, architecture.layer_norm_eps);
+    let selected = select(rollout, architecture.selected());
+    let count = 1 + selected.len();
+    let gather = |from: &[f32]| -> Vec<f32> {
+        let rows = std::iter::once(0).chain(selected.iter().map(|&token| token as usize));
+        rows.flat_map(|token| from[token * dim..][..dim].iter().copied()).collect()
+    };
+    // The first third of `qkv` makes the queries of the selected tokens, the rest the keys and values of all.
+    let queries = part_of_qkv(&gather(&global.normed), &glca.block.qkv, dim, 0..dim);
+    let (mut scratch, mut lse) = (Scratch::default(), vec![0.0; count]);
+    let mut mixed = vec![0.0; count * dim];
+    let mut maps = Vec::with_capacity(heads * count * tokens);
+    for head in 0..heads {
+        let (head, out) = apart(Place { image: 0, head, heads }, [count, tokens, dim]);
+        let map = head.forward(&queries, &global.kv, (&mut mixed, out), &mut lse, &mut scratch);
+        maps.extend_from_slice(map);
+    }
+    observe("out.glca.attn", &[heads, count, tokens], &maps);
+    drop(maps);
+    let mut local = gather(&global.tokens);
+    add_linear(&mixed, &glca.block.proj, &mut local);
+    let mut hidden = vec![0.0; count * architecture.hidden()];
+    feed_forward(&normed(&local, &glca.block.norm2, eps), &glca.block, &mut hidden, &mut local);
+    observe("out.glca.tokens", &[count, dim], &local);
+    local.truncate(dim);
+    let feature = normed(&local, &glca.norm, eps);
+    observe("out.feature.glca", &[dim], &feature);
+    let logits = logits(&feature, &glca.head);
+    Local { selected, queries, class: local, logits }
+}
+
+/// `norm` of each row of `x` `[rows, D]`.
+pub(super) fn normed(x: &[f32], norm: &Norm, epsilon: f32) -> Vec<f32> {
+    let mut y = vec![0.0; x.len()];
+    layer_norm::forward(x, &norm.gamma, &norm.beta, epsilon, &mut y, |_| {});
+    y
+}
+
+/// The outputs `part` of a layer `D -> 3 D` (queries, keys, values) for `x` `[rows, D]`: `[rows, part]`.
+pub(super) fn part_of_qkv(x: &[f32], qkv: &Linear, dim: usize, part: Range<usize>) -> Vec<f32> {
+    let (rows, width) = (x.len() / dim, part.len());
+    let mut y = repeated(&qkv.bias[part.clone()], rows);
+    let columns = Matrix::new(&qkv.weight[part.start..], dim, width, 3 * dim);
+    matmul(&mut y, width, Store::Add, 1.0, Matrix::new(x, rows, dim, dim), columns);
+    y
 }
 
 /// `x += MLP(normed)`, both `[rows, D]`; `hidden` is room for at least `[rows, mlp_ratio D]`.

@@ -175,8 +175,7 @@ impl Executor {
         for command in recording.commands() {
             match command {
                 Command::Dispatch { label, kernel, uniforms: values, bindings } => {
-                    let pipeline =
-                        pipelines.get(kernel).ok_or_else(|| defect(kernel.shader.name))?;
+                    let pipeline = pipelines.get(kernel).ok_or_else(|| defect(kernel.shader.name))?;
                     let uniform = wgpu::BufferBinding {
                         buffer: &uniforms,
                         offset,

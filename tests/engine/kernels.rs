@@ -16,34 +16,34 @@ use crate::support::{Random, gpu, relative_norm};
 const TOLERANCE: f64 = 2e-6;
 
 /// A recording whose inputs are random.
-struct Case {
-    recording: Recording,
+pub(crate) struct Case {
+    pub(crate) recording: Recording,
     values: TensorMap,
     random: Random,
 }
 
 impl Case {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { recording: Recording::default(), values: TensorMap::default(), random: Random(seed) }
     }
 
     /// A buffer of random values that kernels read.
-    fn random(&mut self, name: &str, shape: &[usize], scale: f32) -> BufferId {
+    pub(crate) fn random(&mut self, name: &str, shape: &[usize], scale: f32) -> BufferId {
         self.values.insert(name, self.random.tensor(shape, scale));
         self.recording.vector(name, shape)
     }
 
     /// A buffer that a kernel writes and that is compared.
-    fn output(&mut self, name: &str, shape: &[usize]) -> BufferId {
+    pub(crate) fn output(&mut self, name: &str, shape: &[usize]) -> BufferId {
         self.recording.scratch(name, shape)
     }
 
-    fn run<U: bytemuck::Pod>(&mut self, kernel: &'static Kernel, uniforms: U, bindings: &[BufferId]) {
+    pub(crate) fn run<U: bytemuck::Pod>(&mut self, kernel: &'static Kernel, uniforms: U, bindings: &[BufferId]) {
         self.recording.dispatch(kernel.shader.name, kernel, uniforms, bindings);
     }
 
     /// Runs both ways and compares what was read back.
-    fn compare(mut self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) {
+    pub(crate) fn compare(mut self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) {
         for (name, buffer) in outputs {
             self.recording.read_back(*name, *buffer);
         }

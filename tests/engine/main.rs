@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod kernels;
+mod look_kernels;
 mod networks;
 mod recordings;
 mod support;

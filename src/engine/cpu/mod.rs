@@ -79,9 +79,7 @@ fn run_one(
             Content::Input => Ok(image.to_vec()),
             Content::Weight(layout) => layout.read(weights),
             Content::Scratch => Ok(vec![0.0; buffer.len()]),
-            Content::Kept => {
-                kept.get(&buffer.label).cloned().ok_or_else(|| TensorError::Missing(buffer.label.clone()))
-            }
+            Content::Kept => kept.get(&buffer.label).cloned().ok_or_else(|| TensorError::Missing(buffer.label.clone())),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut results = TensorMap::default();

@@ -11,9 +11,9 @@ use super::glca::{Global, glca_attention as glca_layout};
 use super::vit::self_attention;
 use super::{Detail, Recorder};
 use crate::architecture::Architecture;
+use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
-use crate::engine::EngineError;
 use crate::look::{LookError, check_classes, check_layer, check_token};
 
 /// The attention of token `query` over all tokens in each of `layers`: `out.attention.<layer>` `[heads, N + 1]`.
@@ -125,7 +125,8 @@ impl Recorder<'_> {
 
     /// Each head's attention of one query, `[heads, N + 1]`, as `out.<name>`.
     fn attention_row(&mut self, name: &str, attention: &Attention, query: usize) {
-        let (heads, keys, head_dim) = (self.architecture.heads, self.architecture.tokens(), self.architecture.head_dim());
+        let (heads, keys, head_dim) =
+            (self.architecture.heads, self.architecture.tokens(), self.architecture.head_dim());
         let y = self.recording.scratch(name, &[heads, keys]);
         let uniforms = kernels::AttentionRowUniforms {
             query: query as u32,

@@ -1,0 +1,8 @@
+//! Looks into a classified photo: the engine and the processor against the burn model, and the difference of two classes
+//! against its definition written out in f64.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod case;
+mod difference;
+mod hooks;
+mod manners;
