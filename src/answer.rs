@@ -28,12 +28,18 @@ impl Answer {
     /// Where both branches disagree another class may come first than without a temperature. Temperature scaling is
     /// that of Guo et al. 2017, applied to each branch before the mean. `temperature` is above 0.
     pub fn calibrated(&self, temperature: f32) -> Vec<f32> {
-        let sa = softmax(&self.logits_sa, f64::from(temperature));
-        if self.logits_glca.len() != sa.len() {
-            return sa.into_iter().map(|p| p as f32).collect();
+        let [sa, glca] = self.calibrated_branches(temperature);
+        if glca.len() != sa.len() {
+            return sa;
         }
-        let glca = softmax(&self.logits_glca, f64::from(temperature));
-        sa.into_iter().zip(glca).map(|(sa, glca)| (0.5 * (sa + glca)) as f32).collect()
+        sa.into_iter().zip(glca).map(|(sa, glca)| 0.5 * (sa + glca)).collect()
+    }
+
+    /// What [`Answer::calibrated`] is the mean of: SA's and GLCA's probabilities, `[classes]` each; the latter empty without
+    /// GLCA.
+    pub fn calibrated_branches(&self, temperature: f32) -> [Vec<f32>; 2] {
+        [&self.logits_sa, &self.logits_glca]
+            .map(|logits| softmax(logits, f64::from(temperature)).into_iter().map(|p| p as f32).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! either and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
 
 mod executor;
+mod look;
 mod network;
 mod outcome;
 mod pixels;

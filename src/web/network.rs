@@ -1,5 +1,7 @@
 //! A bundle's network, loaded and ready.
 
+use std::cell::RefCell;
+
 use js_sys::{Function, Map, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -7,6 +9,7 @@ use super::executor::{Executor, Failed};
 use super::outcome::{Crop, Outcome, Timings};
 use super::pixels::Pixels;
 use super::{failure, milliseconds};
+use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::bundle::{Bundle, Manifest};
 use crate::self_test::{SelfTest, TOLERANCE};
@@ -19,9 +22,18 @@ const MAX_MEMORY: u64 = 2 << 30;
 /// A network that classifies photos.
 #[wasm_bindgen]
 pub struct Network {
-    manifest: Manifest,
-    executor: Executor,
+    pub(super) manifest: Manifest,
+    pub(super) executor: Executor,
     trace: TensorMap,
+    /// The photo that can be looked into.
+    pub(super) photo: RefCell<Option<Photo>>,
+}
+
+/// A photo that was classified.
+pub(super) struct Photo {
+    /// The network's input, `[3, H, W]`.
+    pub(super) image: Vec<f32>,
+    pub(super) crop: Crop,
 }
 
 #[wasm_bindgen]
@@ -49,14 +61,16 @@ impl Network {
         })
         .map_err(Failed::plain)?;
         let executor = Executor::load(&bundle, &stage).await?;
-        Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace })
+        Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, photo: RefCell::new(None) })
     }
 
-    /// Classifies a photo and frees its pixels.
+    /// Classifies a photo and frees its pixels. With `ratio`, the local queries are that share of the patches instead of
+    /// the bundle's.
     ///
     /// # Errors
-    /// Pixels that are not all there; a device that failed (`DeviceError`) or computes no numbers (`WrongResultError`).
-    pub async fn classify(&self, pixels: Pixels, top_k: usize) -> Result<JsValue, JsValue> {
+    /// Pixels that are not all there; a device that failed (`DeviceError`) or computes no numbers (`WrongResultError`); a
+    /// ratio outside (0, 1].
+    pub async fn classify(&self, pixels: Pixels, top_k: usize, ratio: Option<f64>) -> Result<JsValue, JsValue> {
         let start = milliseconds();
         let photo = pixels.photo()?;
         let preprocessing = &self.manifest.preprocessing;
@@ -64,7 +78,7 @@ impl Network {
         let image = preprocessing.apply(&photo).map_err(failure)?;
         drop(photo);
         let prepared = milliseconds();
-        let answer = self.executor.classify(&image).await?;
+        let answer = self.run(Photo { image, crop }, ratio).await?;
         let timings = Timings { preprocess: prepared - start, run: milliseconds() - prepared };
         Ok(Outcome::new(&answer, &self.manifest, top_k, crop, timings).into_js()?)
     }
@@ -75,6 +89,7 @@ impl Network {
     /// As [`Network::classify`].
     pub async fn self_test(&self) -> Result<JsValue, JsValue> {
         let image = self.trace.reals("input.images").map_err(failure)?;
+        self.photo.replace(None);
         let answer = self.executor.classify(image).await?;
         let test = SelfTest::new(&answer, &self.trace, TOLERANCE).map_err(failure)?;
         Ok(serde_wasm_bindgen::to_value(&test).map_err(failure)?)
@@ -84,6 +99,19 @@ impl Network {
     #[wasm_bindgen(getter)]
     pub fn device_bytes(&self) -> f64 {
         self.executor.device_bytes() as f64
+    }
+}
+
+impl Network {
+    /// Runs a photo, which can be looked into afterwards.
+    pub(super) async fn run(&self, photo: Photo, ratio: Option<f64>) -> Result<Answer, Failed> {
+        self.photo.replace(None);
+        let mut answer = self.executor.classify(&photo.image).await?;
+        if let Some(ratio) = ratio {
+            answer = self.executor.with_ratio(ratio).await?;
+        }
+        self.photo.replace(Some(photo));
+        Ok(answer)
     }
 }
 
@@ -105,7 +133,9 @@ fn needed(architecture: &Architecture) -> Option<u64> {
     let [height, width] = architecture.image_size;
     let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
     let tokens = architecture.tokens();
-    let activations = words(tokens.checked_mul(architecture.hidden().checked_add(8 * architecture.dim)?)?)?;
+    // The CPU path keeps the tokens before each block, for looks.
+    let width = architecture.hidden().checked_add(architecture.dim.checked_mul(architecture.depth.checked_add(8)?)?)?;
+    let activations = words(tokens.checked_mul(width)?)?;
     // The CPU path holds one block's map of attention.
     let map = words(tokens.checked_mul(tokens)?.checked_mul(architecture.heads)?)?;
     weights.checked_add(image)?.checked_add(activations)?.checked_add(map)

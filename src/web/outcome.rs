@@ -35,7 +35,7 @@ pub(super) struct Timings {
 }
 
 /// The part of the photo that the network saw, in the photo's pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Crop {
     x: f64,
     y: f64,
@@ -60,21 +60,29 @@ impl From<[f64; 4]> for Crop {
     }
 }
 
+/// Rows of `tokens` values each, class token first, as values of patches.
+pub(super) fn patches_of(rows: &[f32], tokens: usize) -> Float32Array {
+    let patches: Vec<f32> = rows.chunks_exact(tokens.max(1)).flat_map(|row| &row[1..]).copied().collect();
+    Float32Array::from(patches.as_slice())
+}
+
 impl Outcome {
     /// Names the classes of an answer, calibrated where the bundle says how, and maps tokens to patches: the class token (token 0) is left out of `rollout`,
     /// and `selected` counts patches from 0 in reading order.
     pub(super) fn new(answer: &Answer, manifest: &Manifest, top_k: usize, crop: Crop, timings: Timings) -> Self {
         let Manifest { architecture, labels, calibration, .. } = manifest;
-        let calibrated = calibration.map(|c| (answer.calibrated(c.temperature), c.threshold));
-        let recognised = calibrated.as_ref().map(|(p, threshold)| p.iter().any(|p| p >= threshold));
-        let probability = calibrated.as_ref().map_or(&answer.probability, |(probability, _)| probability);
+        let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
+        let probability = answer.calibrated(temperature);
+        let recognised = calibration.map(|calibration| probability.iter().any(|&p| p >= calibration.threshold));
+        // The answer is the mean of the branches, here as well.
+        let [sa, glca] = answer.calibrated_branches(temperature);
         let rollout = answer.rollout.get(1..).unwrap_or_default();
         let patches: Vec<u32> = answer.selected.iter().map(|&token| token.saturating_sub(1)).collect();
         Self {
-            predictions: top(probability, labels, top_k),
+            predictions: top(&probability, labels, top_k),
             recognised,
-            sa: top(&answer.sa, labels, top_k),
-            glca: top(&answer.glca, labels, top_k),
+            sa: top(&sa, labels, top_k),
+            glca: top(&glca, labels, top_k),
             rollout: Float32Array::from(rollout),
             selected: Uint32Array::from(patches.as_slice()),
             grid: architecture.grid(),

@@ -4,6 +4,7 @@ use super::{Failed, Kind};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress};
+use crate::look::Difference;
 
 pub(in crate::web) struct Executor {
     engine: Engine,
@@ -32,6 +33,29 @@ impl Executor {
 
     pub(in crate::web) async fn classify(&self, image: &[f32]) -> Result<Answer, Failed> {
         Ok(self.engine.classify(image).await?)
+    }
+
+    pub(in crate::web) async fn with_ratio(&self, ratio: f64) -> Result<Answer, Failed> {
+        Ok(self.engine.with_ratio(ratio).await?)
+    }
+
+    pub(in crate::web) async fn attention(&self, layer: Option<usize>, query: usize) -> Result<Vec<f32>, Failed> {
+        Ok(match layer {
+            Some(layer) => self.engine.attention(layer, query).await?,
+            None => self.engine.attention_of_layers(query).await?,
+        })
+    }
+
+    pub(in crate::web) async fn glca_attention(&self, query: usize) -> Result<Vec<f32>, Failed> {
+        Ok(self.engine.glca_attention(query).await?)
+    }
+
+    pub(in crate::web) async fn rollout(&self, layer: usize) -> Result<Vec<f32>, Failed> {
+        Ok(self.engine.rollout(layer).await?)
+    }
+
+    pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
+        Ok(self.engine.difference(classes).await?)
     }
 
     /// Bytes of buffers on the device.

@@ -104,7 +104,7 @@ export interface Result {
   /** False where no class reaches the bundle's threshold: the photo shows something else, or nothing clearly. Null for a
    *  bundle without a calibration. */
   recognised: boolean | null;
-  /** Self-attention branch alone. */
+  /** Self-attention branch alone, calibrated in the same way; `predictions` is the mean of `sa` and `glca`. */
   sa: Prediction[];
   /** Global-local cross-attention branch alone; empty for a network without it. */
   glca: Prediction[];
@@ -129,6 +129,32 @@ export interface Result {
 /** What holds a photo. Files are turned as their EXIF data says; transparency is laid over white. */
 export type Source = ImageBitmap | ImageData | Blob | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
+export interface Look {
+  /** The result whose photo is meant: fails if another one was classified since, instead of looking into that one. */
+  of?: Result;
+}
+
+export interface AttentionOptions {
+  /** A block from 0 on, or `glca`: the second look of the class token and the local queries. All blocks by default. */
+  layer?: number | "glca";
+  /** One head from 0 on, or their mean; all heads by default. Only with `layer`. */
+  head?: number | "mean";
+  /** The token that looks: the class token (default) or a patch, by its index in reading order. For `glca`, one of
+   *  `Result.selected`. */
+  query?: "class" | number;
+}
+
+/** One value a patch, in reading order; `both` is the mean of the branches, as the answer is. */
+export interface Difference {
+  sa: Float32Array;
+  /** Empty for a network without GLCA. */
+  glca: Float32Array;
+  both: Float32Array;
+}
+
+/** The answer of one branch: `predictions` for `both`, `sa` or `glca`. A result holds all three; nothing is run. */
+export function branch(result: Result, name: "both" | "sa" | "glca"): Prediction[];
+
 export class Classifier implements Choice {
   private constructor();
   /** Downloads, checks and loads the bundle in the folder `bundleUrl`. */
@@ -141,8 +167,35 @@ export class Classifier implements Choice {
   readonly backend: Backend;
   readonly adapter: string;
   readonly reason: string | null;
-  /** Classifies one photo; calls made meanwhile wait for their turn. `topK` is 5 by default. */
-  classify(source: Source, options?: { topK?: number }): Promise<Result>;
+  /** Blocks of the network and attention heads of each. */
+  readonly layers: number;
+  readonly heads: number;
+  /** The bundle's share R of patches that become local queries; null for a network without GLCA. */
+  readonly ratio: number | null;
+  /**
+   * Classifies one photo; calls made meanwhile wait for their turn. `topK` is 5 by default; `ratio`, above 0 and at most
+   * 1, takes the place of the bundle's R.
+   */
+  classify(source: Source, options?: { topK?: number; ratio?: number }): Promise<Result>;
+  /**
+   * The answer to the photo classified last with another share of local queries. Only what depends on it runs: the
+   * selection, GLCA and its classifier; the backbone does not. Later looks see these local queries.
+   */
+  setRatio(ratio: number, options?: Look & { topK?: number }): Promise<Result>;
+  /**
+   * Where a token of the photo classified last took its information from: attention over all patches, in reading order;
+   * with the class token's own share a row sums to 1. The rows of a layer lie one after the other, `heads` of them, and
+   * without `layer` all layers do. Recomputed from queries and keys that classifying left behind.
+   */
+  attention(options?: Look & AttentionOptions): Promise<Float32Array>;
+  /** Attention rollout from the class token after `layer` (the last one by default) down to the photo, one value a patch. */
+  rollout(options?: Look & { layer?: number }): Promise<Float32Array>;
+  /**
+   * What set two classes, named by their labels, apart in the photo classified last: for each patch, what the attention
+   * that read it added to the difference of the two classes' logits, above 0 for `first`. The direct part of the logits,
+   * exact and without gradients (definition and source: `Difference` in `src/look.rs`).
+   */
+  difference(first: string, second: string, options?: Look): Promise<Difference>;
   /** Bytes of the worker's wasm memory and of the buffers on the graphics device. */
   memory(): Promise<{ wasm: number; gpu: number }>;
   /** Gives memory back, on the GPU too. */

@@ -4,8 +4,10 @@
 // what passes between the two can be cloned or transferred.
 
 import { Link } from "./link.js";
+import { classOf, patchOf, ratioOf, topKOf } from "./looks.js";
 import { bitmapOf, imageDataOf } from "./pixels.js";
 
+export { branch } from "./looks.js";
 export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
@@ -49,6 +51,8 @@ export class Classifier {
   #facts;
   #last = Promise.resolve();
   #freed = false;
+  #turn = 0; // of the photo that can be looked into
+  #turns = new WeakMap(); // of each result
 
   constructor(open) {
     if (typeof open !== "function") throw new TypeError("a Classifier is made by Classifier.load");
@@ -111,18 +115,103 @@ export class Classifier {
     return this.#facts.reason;
   }
 
+  /** Blocks of the network, heads of each, and the bundle's share of local queries. */
+  get layers() {
+    return this.#facts.layers;
+  }
+  get heads() {
+    return this.#facts.heads;
+  }
+  get ratio() {
+    return this.#facts.ratio;
+  }
+
   /** One photo after the other: calls made meanwhile wait for their turn. */
-  classify(source, { topK = 5 } = {}) {
-    if (this.#freed) return Promise.reject(new Error("this classifier was freed; load it again"));
-    if (!Number.isInteger(topK) || topK < 1) {
-      return Promise.reject(new RangeError(`topK is ${topK}, it must be a whole number from 1 on`));
+  classify(source, { topK = 5, ratio } = {}) {
+    return this.#queue(() => {
+      topKOf(topK);
+      if (ratio !== undefined) ratioOf(ratio);
+      return () => this.#run(source, topK, ratio);
+    });
+  }
+
+  /** The same photo with another share of local queries; only what depends on it runs. */
+  setRatio(ratio, { topK = 5, of } = {}) {
+    return this.#queue(() => {
+      topKOf(topK);
+      ratioOf(ratio);
+      return async () => {
+        const start = performance.now();
+        this.#isLatest(of);
+        const result = await this.#link.ask("ratio", { ratio, topK });
+        result.timings.total = performance.now() - start;
+        this.#turns.set(result, this.#turn);
+        return result;
+      };
+    });
+  }
+
+  /** The attention of the class token or of a patch over all patches, in one layer or in all. */
+  attention({ layer, head, query, of } = {}) {
+    return this.#queue(() => {
+      const patch = patchOf(query);
+      const kind = layer === "glca" ? "glca" : "attention";
+      const about = kind === "glca" ? [patch] : [layer, patch];
+      return async () => {
+        const values = await this.#look(of, kind, about);
+        const patches = values.length / (layer === undefined ? this.layers * this.heads : this.heads);
+        if (head === undefined) return values;
+        if (layer === undefined) throw new TypeError("a head is one of a layer: name the layer too");
+        if (head === "mean") return meanOf(values, patches);
+        if (!Number.isInteger(head) || head < 0 || head >= this.heads) {
+          throw new RangeError(`there is no head ${head}: a layer has heads 0 to ${this.heads - 1}`);
+        }
+        return values.slice(head * patches, (head + 1) * patches);
+      };
+    });
+  }
+
+  /** Rollout from the class token after one layer down to the photo. */
+  rollout({ layer = this.layers - 1, of } = {}) {
+    return this.#queue(() => () => this.#look(of, "rollout", [layer]));
+  }
+
+  /** What set two classes, named by their labels, apart. */
+  difference(first, second, { of } = {}) {
+    return this.#queue(() => {
+      const about = [first, second].map((label) => classOf(label, this.labels));
+      return () => this.#look(of, "difference", about);
+    });
+  }
+
+  async #look(of, kind, about) {
+    this.#isLatest(of);
+    return this.#link.ask("look", { kind, about });
+  }
+
+  /** A look goes into the photo classified last: into which one the caller means, it can say. */
+  #isLatest(result) {
+    if (result !== undefined && this.#turns.get(result) !== this.#turn) {
+      throw new Error("another photo was classified since: classify this one again to look into it");
     }
-    const answer = this.#last.then(() => this.#run(source, topK));
+  }
+
+  /** `prepare` checks what was asked for at once and gives what is to be done in its turn. */
+  #queue(prepare) {
+    if (this.#freed) return Promise.reject(new Error("this classifier was freed; load it again"));
+    let work;
+    try {
+      work = prepare();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const answer = this.#last.then(work);
     this.#last = answer.catch(() => {});
     return answer;
   }
 
-  async #run(source, topK) {
+  async #run(source, topK, ratio) {
+    this.#turn += 1;
     const start = performance.now();
     // A worker that stopped unexpectedly is replaced; the bundle comes from the browser's storage.
     if (this.#link.ended && !this.#freed) await this.#open(this);
@@ -134,8 +223,9 @@ export class Classifier {
       [image, ours] = [data, true];
     }
     const transfer = !ours ? [] : image instanceof ImageData ? [image.data.buffer] : [image];
-    const result = await this.#link.ask("classify", { source: image, topK }, transfer);
+    const result = await this.#link.ask("classify", { source: image, topK, ratio }, transfer);
     result.timings.total = performance.now() - start;
+    this.#turns.set(result, this.#turn);
     return result;
   }
 
@@ -154,6 +244,12 @@ export class Classifier {
       .catch(() => {}) // a worker that has ended holds nothing
       .then(() => link()?.end());
   }
+}
+
+function meanOf(values, patches) {
+  const mean = new Float32Array(patches);
+  values.forEach((value, i) => (mean[i % patches] += (value * patches) / values.length));
+  return mean;
 }
 
 function guarded(listener, value) {

@@ -33,6 +33,8 @@ export class Session {
   #network = null;
   #module = null;
   #losses = 0;
+  // The photo that can be looked into: what the network saw of it, for another device.
+  #photo = null; // {image: Float32Array | null, crop, ratio}
 
   /** @param {(type: string, message: object) => void} post says something to the page */
   constructor(post) {
@@ -54,17 +56,20 @@ export class Session {
     await this.#start();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
     const { id, title, labels } = this.#bundle.manifest;
-    return { id, title, labels, ...this.#choice, canvas: typeof OffscreenCanvas === "function" };
+    const { layers, heads, ratio = null } = this.#network;
+    const canvas = typeof OffscreenCanvas === "function";
+    return { id, title, labels, layers, heads, ratio, ...this.#choice, canvas };
   }
 
   /** @param {Blob | ImageBitmap | ImageData} source */
-  async classify(source, topK) {
+  async classify(source, topK, ratio) {
+    this.#photo = null;
     const start = performance.now();
     const image = source instanceof Blob ? await decodeImage(source) : source;
     try {
       // The photo stays at hand until there is an answer: a device may be lost more than once on the way.
       for (;;) {
-        const answer = await this.#attempt(() => this.#answer(image, topK, start));
+        const answer = await this.#attempt(() => this.#answer(image, topK, ratio, start));
         if (answer) return answer;
       }
     } finally {
@@ -72,14 +77,49 @@ export class Session {
     }
   }
 
-  async #answer(image, topK, start) {
+  async #answer(image, topK, ratio, start) {
     if (!this.#network) await this.#start();
     const pixels = readPixels(image, this.#module.Pixels);
     const decoded = performance.now();
-    const { timings, ...result } = await this.#network.classify(pixels, topK);
+    const { timings, ...result } = await this.#network.classify(pixels, topK, ratio);
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
+    // The processor is not lost.
+    this.#photo = { image: backend === "cpu" ? null : this.#network.image(), crop: result.crop, ratio };
     return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };
+  }
+
+  /**
+   * Looks into the photo that was classified last. A device that is lost meanwhile is replaced, and the photo run again.
+   * @param {"attention" | "glca" | "rollout" | "difference"} kind
+   * @param {(number | undefined)[]} about what the module's function of that kind takes
+   */
+  look(kind, about) {
+    const name = kind === "glca" ? "glca_attention" : kind;
+    return this.#again((network) => network[name](...about));
+  }
+
+  /** The answer to the same photo with another share of local queries. */
+  async ratio(ratio, topK) {
+    const { timings, ...result } = await this.#again((network) => network.with_ratio(ratio, topK));
+    const { backend, adapter } = this.#choice;
+    this.#photo.ratio = ratio;
+    return { ...result, crop: this.#photo.crop, timings: { decode: 0, ...timings, total: 0 }, backend, adapter };
+  }
+
+  async #again(look) {
+    for (;;) {
+      const found = await this.#attempt(async () => {
+        if (!this.#network) {
+          await this.#start();
+          if (this.#photo?.image) await this.#network.restore(this.#photo.image, this.#photo.ratio);
+        }
+        const value = await look(this.#network);
+        this.#losses = 0;
+        return { value };
+      });
+      if (found) return found.value;
+    }
   }
 
   async memory() {

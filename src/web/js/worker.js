@@ -14,7 +14,9 @@ const answers = {
   },
   load: ({ url, options }) => session.load(url, options),
   preview: ({ blob, side }) => previewOf(blob, side),
-  classify: ({ source, topK }) => session.classify(source, topK),
+  classify: ({ source, topK, ratio }) => session.classify(source, topK, ratio),
+  ratio: ({ ratio, topK }) => session.ratio(ratio, topK),
+  look: ({ kind, about }) => session.look(kind, about),
   memory: () => session.memory(),
   free: () => session.free(),
 };
