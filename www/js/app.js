@@ -1,9 +1,10 @@
 // The page: choose a model, take photos, show what the network says.
 
-import { Classifier, preview } from "../pkg/finegrain.js";
+import { branch, Classifier, preview } from "../pkg/finegrain.js";
 import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { fillList, percent, plainName } from "./lists.js";
+import { Look } from "./look.js";
 import { buildSwitch, fetchModels } from "./models.js";
 import { classifierNotice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -17,6 +18,7 @@ const NOT_RECOGNISED = "Not recognised; most like";
 const query = new URLSearchParams(location.search);
 const backend = query.get("backend") ?? "auto";
 const stage = new Stage(find("stage"), find("attention"));
+const look = new Look(stage, showAnswer);
 
 let model = null; // the entry of index.json that is chosen
 let loading = null; // {controller, classifier: Promise<Classifier>} of that model
@@ -136,17 +138,24 @@ async function run(mine) {
   await painted();
   const result = await ready.classify(photo, { topK: 5 });
   if (mine !== turn) return;
-  stage.explain(result);
-  find("answer-title").textContent = result.recognised === false ? NOT_RECOGNISED : MOST_PROBABLE;
-  fillList(find("predictions"), result.predictions);
-  fillList(find("sa"), result.sa);
-  fillList(find("glca"), result.glca);
-  find("branches").hidden = result.glca.length === 0;
-  find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
+  showAnswer(result, "both");
+  look.open(ready, photo, result);
   const [best] = result.predictions;
   const took = `${Math.round(result.timings.total)} ms`;
   const named = `${plainName(best.label)}, ${percent(best.probability)}.`;
   say("ready", `Took ${took} ${device(ready)}`, result.recognised === false ? `${NOT_RECOGNISED}: ${named}` : named);
+}
+
+/** Shows a result, or what one of its branches says alone. */
+function showAnswer(result, name) {
+  stage.explain(result);
+  const alone = { sa: ", first look alone", glca: ", second look alone" }[name] ?? "";
+  find("answer-title").textContent = (result.recognised === false ? NOT_RECOGNISED : MOST_PROBABLE) + alone;
+  fillList(find("predictions"), branch(result, name));
+  fillList(find("sa"), result.sa);
+  fillList(find("glca"), result.glca);
+  find("branches").hidden = result.glca.length === 0;
+  find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
 }
 
 function place(blob, shown) {
@@ -157,6 +166,7 @@ function place(blob, shown) {
 }
 
 function clear() {
+  look.close();
   stage.explain(null);
   find("answer-title").textContent = MOST_PROBABLE;
   for (const id of ["predictions", "sa", "glca"]) find(id).replaceChildren();

@@ -50,19 +50,53 @@ export function drawLegend(canvas) {
 /**
  * @param {Float32Array} rollout `[rows * columns]`
  * @param {[number, number]} grid rows, columns
+ * @param {[number, number]} range the values of the first and the last colour: those of this photo by default
  * @returns {OffscreenCanvas} the crop in colours; what got little attention is transparent
  */
-export function heatImage(rollout, [rows, columns]) {
-  const low = Math.min(...rollout);
-  const range = Math.max(...rollout) - low || 1;
-  const [height, width] = [rows * FINE, columns * FINE];
+export function heatImage(rollout, grid, [low, high] = rangeOf(rollout)) {
+  return paint(rollout, grid, FINE, (value) => {
+    const t = Math.min(1, Math.max(0, (value - low) / (high - low || 1)));
+    return [...MAP[Math.round(t * (STEPS - 1))], Math.round(255 * Math.min(1, 1.4 * t))];
+  });
+}
+
+/** The same for a thumbnail: one opaque pixel a patch, which the page stretches. */
+export function thumbnail(values, grid) {
+  const [low, high] = rangeOf(values);
+  return paint(values, grid, 1, (value) => [...MAP[Math.round(((value - low) / (high - low || 1)) * (STEPS - 1))], 255]);
+}
+
+/** Orange and blue: equally light, and told apart by every kind of colour vision. */
+export const SIDES = [inGamut(0.76, 0.17, (62 * Math.PI) / 180), inGamut(0.7, 0.15, (250 * Math.PI) / 180)];
+
+/**
+ * What speaks for one class and what for another: above 0 in the first of `SIDES`, below 0 in the second.
+ * @param {"first" | "both" | "second"} shown
+ */
+export function sidesImage(values, grid, shown) {
+  const [low, high] = rangeOf(values);
+  const most = Math.max(-low, high) || 1;
+  return paint(values, grid, FINE, (value) => {
+    const side = value > 0 ? 0 : 1;
+    const hidden = shown !== "both" && shown !== (side === 0 ? "first" : "second");
+    const alpha = hidden ? 0 : Math.round(255 * Math.min(1, 1.3 * Math.abs(value / most) ** 0.7));
+    return [...SIDES[side], alpha];
+  });
+}
+
+/** The least and the greatest value. */
+export function rangeOf(values) {
+  return [Math.min(...values), Math.max(...values)];
+}
+
+/** `colour` gives red, green, blue and alpha for a value; a patch has `fine` x `fine` pixels. */
+function paint(values, [rows, columns], fine, colour) {
+  const [height, width] = [rows * fine, columns * fine];
   const image = new ImageData(width, height);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
-      const value = bilinear(rollout, rows, columns, (y + 0.5) / FINE - 0.5, (x + 0.5) / FINE - 0.5);
-      const t = (value - low) / range;
-      const alpha = Math.round(255 * Math.min(1, 1.4 * t));
-      image.data.set([...MAP[Math.round(t * (STEPS - 1))], alpha], 4 * (y * width + x));
+      const value = bilinear(values, rows, columns, (y + 0.5) / fine - 0.5, (x + 0.5) / fine - 0.5);
+      image.data.set(colour(value), 4 * (y * width + x));
     }
   }
   const canvas = new OffscreenCanvas(width, height);

@@ -27,6 +27,11 @@ export class Stage {
     this.explain(null);
   }
 
+  /** What is shown: its bitmap, until another photo is, and the size that the photo has itself. */
+  get photo() {
+    return this.#photo;
+  }
+
   /** Lays an answer over the photo, or takes it away (null). */
   explain(result) {
     this.#result = result;
@@ -82,7 +87,7 @@ function dimOutside(context, [x, y, width, height]) {
 }
 
 /** Outlines the local queries: lines between two of them are thin, the outer edge of a group is strong. */
-function outline(context, [x, y, width, height], { selected, grid: [rows, columns] }, dense) {
+export function outline(context, [x, y, width, height], { selected, grid: [rows, columns] }, dense) {
   const chosen = new Set(selected);
   const [ph, pw] = [height / rows, width / columns];
   const outer = new Path2D();

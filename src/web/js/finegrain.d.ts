@@ -130,7 +130,8 @@ export interface Result {
 export type Source = ImageBitmap | ImageData | Blob | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
 export interface Look {
-  /** The result whose photo is meant: fails if another one was classified since, instead of looking into that one. */
+  /** The result whose photo is meant: fails (`OtherPhotoError`) if another one was classified since, instead of looking
+   *  into that one. */
   of?: Result;
 }
 

@@ -192,7 +192,8 @@ export class Classifier {
   /** A look goes into the photo classified last: into which one the caller means, it can say. */
   #isLatest(result) {
     if (result !== undefined && this.#turns.get(result) !== this.#turn) {
-      throw new Error("another photo was classified since: classify this one again to look into it");
+      const error = new Error("another photo was classified since: classify this one again to look into it");
+      throw Object.assign(error, { name: "OtherPhotoError" });
     }
   }
 

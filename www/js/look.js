@@ -1,0 +1,252 @@
+// "How it looked": the section that opens an answer up. It asks nothing of the network before it is opened.
+
+import { branch } from "../pkg/finegrain.js";
+import { apart, nameSides } from "./apart.js";
+import { Pair } from "./compare.js";
+import { heatImage } from "./heat.js";
+import { GLCA, Layers, mapOf, nameOf } from "./layers.js";
+import { fillList } from "./lists.js";
+import { PhotoMap } from "./map.js";
+import { Ratio } from "./ratio.js";
+
+// Answers to the latest looks.
+const KEPT = 12;
+
+const find = (id) => document.getElementById(id);
+const chosen = (name) => document.querySelector(`#look input[name="${name}"]:checked`).value;
+const choose = (name, value) => {
+  document.querySelector(`#look input[name="${name}"][value="${value}"]`).checked = true;
+};
+
+export class Look {
+  #stage;
+  #answered;
+  #map;
+  #layers;
+  #ratio;
+  #pair;
+  #seen = null; // {classifier, photo, result, ratio, kept} of the answer on the page
+  #query = null; // the patch that looks, or null for the class token
+  #turn = 0;
+
+  /**
+   * @param {import("./stage.js").Stage} stage
+   * @param {(result: object, branch: string) => void} answered shows an answer on the page
+   */
+  constructor(stage, answered) {
+    this.#stage = stage;
+    this.#answered = answered;
+    this.#map = new PhotoMap(find("look-frame"), find("look-map"), (patch) => this.#from(patch));
+    this.#layers = new Layers(find("thumbs"), () => this.#draw());
+    this.#ratio = new Ratio(find("ratio"), find("ratio-said"), (ratio) => this.#withRatio(ratio));
+    this.#pair = new Pair(find("pair"));
+    find("look").addEventListener("toggle", () => this.#draw());
+    for (const name of ["mode", "side"]) this.#on(`input[name="${name}"]`, () => this.#draw());
+    this.#on('input[name="branch"]', () => {
+      this.#showAnswer();
+      this.#draw();
+    });
+    this.#on("#depth", () => this.#draw());
+    const opacity = () => {
+      this.#map.opacity = this.#pair.opacity = find("look-opacity").value / 100;
+      if (this.#seen) this.#drawPair();
+    };
+    this.#on("#look-opacity", opacity);
+    opacity();
+    find("look-class").addEventListener("click", () => {
+      this.#from(null);
+      find("look-map").focus();
+    });
+    find("other").addEventListener("change", ({ target }) => {
+      const [file] = target.files;
+      if (file) this.#beside(file);
+      target.value = "";
+    });
+  }
+
+  #on(selector, listener) {
+    for (const input of document.querySelectorAll(`#look ${selector}`)) input.addEventListener("input", listener);
+  }
+
+  /** An answer is on the page. */
+  open(classifier, photo, result) {
+    this.#seen = { classifier, photo, result, ratio: classifier.ratio, kept: new Map() };
+    this.#query = null;
+    choose("branch", "both");
+    const plain = classifier.ratio === null;
+    for (const id of ["look-branch", "look-ratio"]) find(id).hidden = plain;
+    const depth = find("depth");
+    depth.max = String(classifier.layers);
+    depth.value = depth.max;
+    this.#layers.build(classifier);
+    find("look-inside").hidden = false;
+    find("look-empty").hidden = true;
+    this.#showAnswer(false);
+    this.#draw();
+  }
+
+  /** There is none any more. */
+  close() {
+    this.#seen = null;
+    this.#turn += 1;
+    this.#ratio.stop();
+    this.#map.show(null);
+    this.#pair.close();
+    find("beside-said").textContent = "";
+    find("look-inside").hidden = true;
+    find("look-empty").hidden = false;
+  }
+
+  /** The answer of the branch that is chosen; the page's own list follows unless it has just been made. */
+  #showAnswer(tell = true) {
+    const { result, ratio } = this.#seen;
+    const name = chosen("branch");
+    fillList(find("look-answer"), branch(result, name).slice(0, 3));
+    if (ratio !== null) this.#ratio.show(ratio, result);
+    if (tell) this.#answered(result, name);
+  }
+
+  /** Asks about the photo on the page; where another one was classified meanwhile, it is classified again. */
+  async #ask(question) {
+    const seen = this.#seen;
+    try {
+      return await question(seen.classifier, seen.result);
+    } catch (error) {
+      if (error.name !== "OtherPhotoError" || this.#seen !== seen) throw error;
+      seen.result = await seen.classifier.classify(seen.photo, { ratio: seen.ratio ?? undefined });
+      return question(seen.classifier, seen.result);
+    }
+  }
+
+  /** The same, asked once: switching back and forth runs nothing again. */
+  #once(key, question) {
+    const { kept } = this.#seen;
+    if (!kept.has(key)) {
+      const answer = this.#ask(question);
+      kept.set(key, answer);
+      answer.catch(() => kept.delete(key));
+      if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+    }
+    return kept.get(key);
+  }
+
+  async #withRatio(ratio) {
+    const seen = this.#seen;
+    try {
+      const result = await this.#ask((classifier, of) => classifier.setRatio(ratio, { of }));
+      if (this.#seen !== seen) return;
+      Object.assign(seen, { result, ratio });
+      this.#showAnswer();
+      await this.#draw();
+    } catch (error) {
+      this.#fail(error, seen);
+    }
+  }
+
+  #from(patch) {
+    this.#query = patch;
+    this.#draw();
+  }
+
+  /** Draws what is chosen. The latest choice wins: what comes late is dropped. */
+  async #draw() {
+    const mine = (this.#turn += 1);
+    const mode = chosen("mode");
+    for (const name of ["rollout", "layers", "apart"]) find(`look-${name}`).hidden = name !== mode;
+    this.#map.pickable = mode === "layers";
+    const seen = this.#seen;
+    if (!seen || !find("look").open) return;
+    this.#drawPair();
+    try {
+      const view = await { rollout: () => this.#rollout(), layers: () => this.#attention(), apart: () => this.#apart() }[mode]();
+      if (mine !== this.#turn) return;
+      const { crop, grid } = seen.result;
+      find("look-caption").textContent = view.label;
+      this.#map.show({ photo: this.#stage.photo, crop, grid, query: null, grey: false, cells: [], ...view });
+    } catch (error) {
+      if (mine === this.#turn) this.#fail(error, seen);
+    }
+  }
+
+  async #rollout() {
+    const { classifier, result } = this.#seen;
+    const layer = Number(find("depth").value) - 1;
+    const last = layer === classifier.layers - 1;
+    find("depth-said").textContent = `${layer + 1} of ${classifier.layers}`;
+    const values = last ? result.rollout : await this.#once(`rollout ${layer}`, (network, of) => network.rollout({ layer, of }));
+    const label = last
+      ? "Rollout from the last layer, and the patches that get a second look"
+      : `Rollout from layer ${layer + 1}: what its summary can be traced back to`;
+    return { image: heatImage(values, result.grid), cells: last ? result.selected : [], label };
+  }
+
+  async #attention() {
+    const query = this.#query;
+    const { classifier, result, ratio } = this.#seen;
+    const about = { query: query ?? "class" };
+    // The second look has the class token and the local queries only.
+    const looks = classifier.ratio !== null && (query === null || result.selected.includes(query));
+    const all = await this.#once(`attention ${query}`, (network, of) => network.attention({ ...about, of }));
+    const second = (network, of) => network.attention({ ...about, layer: GLCA, of });
+    const glca = looks ? await this.#once(`second look ${query} ${ratio}`, second) : null;
+    if (query !== this.#query) return {};
+    const patches = result.rollout.length;
+    const values = (layer, head) => {
+      if (layer !== GLCA) return mapOf(all, layer, head, classifier.heads, patches);
+      return glca && mapOf(glca, 0, head, classifier.heads, patches);
+    };
+    this.#layers.draw(values, result.grid);
+    if (!values(this.#layers.layer, "mean")) this.#layers.choose(classifier.layers - 1, "mean");
+    const { layer, head } = this.#layers;
+    const from = query === null ? "the summary (class token)" : placeOf(query, result.grid);
+    find("look-query").textContent =
+      query === null
+        ? "Where the network’s summary takes its information from. Tap a patch of the photo to look from there."
+        : `Looking from ${from}.`;
+    find("look-class").hidden = query === null;
+    const label = `${nameOf(layer, head)}, seen from ${from}`;
+    return { image: heatImage(values(layer, head), result.grid), cells: layer === GLCA ? result.selected : [], query, label };
+  }
+
+  async #apart() {
+    const { result, ratio } = this.#seen;
+    const name = chosen("branch");
+    const labels = branch(result, name).slice(0, 2).map(({ label }) => label);
+    nameSides([find("side-first"), find("side-second")], labels);
+    if (labels.length < 2) return { image: null, label: "This network has one class only" };
+    const found = await this.#once(`apart ${labels.join("\n")} ${ratio}`, (network, of) => network.difference(...labels, { of }));
+    const { image, said } = apart(found[name], result.grid, labels, chosen("side"));
+    find("apart-said").textContent = said;
+    const [first, second] = [find("side-first"), find("side-second")].map(({ textContent }) => textContent);
+    return { image, grey: true, label: `What spoke for ${first} (orange) and for ${second} (blue)` };
+  }
+
+  async #beside(file) {
+    const seen = this.#seen;
+    find("beside-said").textContent = "Looking at the other photo.";
+    try {
+      await this.#pair.take(seen.classifier, file);
+      if (this.#seen === seen) this.#drawPair();
+      else this.#pair.close();
+    } catch (error) {
+      if (this.#seen === seen) find("beside-said").textContent = `The other photo was not taken: ${error.message}.`;
+    }
+  }
+
+  #drawPair() {
+    const { result, photo } = this.#seen;
+    const said = this.#pair.draw({ shown: this.#stage.photo, result, name: photo.name ?? "this photo" });
+    if (said) find("beside-said").textContent = said;
+  }
+
+  #fail(error, seen) {
+    if (this.#seen !== seen) return;
+    console.warn(error);
+    find("look-caption").textContent = `This cannot be shown: ${error.message}.`;
+  }
+}
+
+/** A patch in words. */
+function placeOf(patch, [, columns]) {
+  return `the patch in row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
+}
