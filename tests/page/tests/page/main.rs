@@ -9,6 +9,7 @@ mod bench;
 mod bundles;
 mod example;
 mod loading;
+mod looking;
 mod offline;
 mod photos;
 mod quiet;

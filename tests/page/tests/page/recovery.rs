@@ -12,7 +12,7 @@ use finegrain_page_tests::site::{Site, prepend};
 use finegrain_page_tests::small;
 
 /// Destroys the device right after a submission, as often as the test asks for: the photo is on its way then.
-const LOSING: &str = "
+pub(crate) const LOSING: &str = "
     let left = 0, submissions = 0, test = null;
     const request = GPUAdapter.prototype.requestDevice;
     GPUAdapter.prototype.requestDevice = async function (...given) {
@@ -43,7 +43,7 @@ const WRONG_KERNEL: &str = "
         return create.call(this, { label: descriptor.label, code });
     };";
 
-fn site(code: &str) -> Result<Site> {
+pub(crate) fn site(code: &str) -> Result<Site> {
     Site::damaged(|www| {
         prepend(&www.join("pkg/worker.js"), code)?;
         small::install(www, &small::bundle()?)
@@ -51,7 +51,7 @@ fn site(code: &str) -> Result<Site> {
 }
 
 /// Tells the worker how many devices are to be lost; gives the number of submissions until now.
-fn lose(browser: &Browser, devices: &str) -> Result<u64> {
+pub(crate) fn lose(browser: &Browser, devices: &str) -> Result<u64> {
     let answer = browser.script(&format!(
         "const test = new BroadcastChannel('test');
          test.postMessage({{ lose: {devices} }});
