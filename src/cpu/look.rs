@@ -98,7 +98,8 @@ impl Seen {
     }
 
     /// The answer with another share `ratio` of local queries, in (0, 1]: only what depends on it runs. Later looks see
-    /// this answer's local queries.
+    /// this answer's local queries. The logits are those of any other R: GLCA is one block, in which the class token reads
+    /// all tokens and no other query.
     ///
     /// # Errors
     /// [`CpuError::Look`] without GLCA or for a ratio outside (0, 1], [`CpuError::NotFinite`] if the result is no number.

@@ -78,6 +78,7 @@ impl Engine {
 
     /// The answer to the same photo with another share `ratio` of local queries, in (0, 1]: only what depends on it runs
     /// ([`record::tail`]). Later looks see this answer's local queries.
+    /// The logits are those of any other R: GLCA is one block, in which the class token reads all tokens and no other query.
     ///
     /// # Errors
     /// [`EngineError::Look`] without GLCA, for a ratio outside (0, 1], or before the first photo; as [`Engine::classify`].

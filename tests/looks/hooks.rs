@@ -117,6 +117,9 @@ fn another_ratio_is_a_fresh_run_without_the_backbone() {
             close("GLCA after R", &block_on(engine.glca_attention(token)).unwrap(), &truth);
             close("GLCA after R, CPU", &seen.glca_attention(token).unwrap(), &truth);
         }
+        // GLCA is one block: its class token reads every token and no other query, so the answer is that of any other R.
+        let own = processor.classify(&case.image).unwrap();
+        close("any R", &seen.answer().logits_glca, &own.logits_glca);
         // The next photo has the network's own R again.
         let again = block_on(engine.classify(&case.image)).unwrap();
         assert_eq!(again.selected.len(), case.architecture.selected());

@@ -180,7 +180,8 @@ export class Classifier implements Choice {
   classify(source: Source, options?: { topK?: number; ratio?: number }): Promise<Result>;
   /**
    * The answer to the photo classified last with another share of local queries. Only what depends on it runs: the
-   * selection, GLCA and its classifier; the backbone does not. Later looks see these local queries.
+   * selection, GLCA and its classifier; the backbone does not. Later looks see these local queries. The predictions are
+   * those of any other R up to rounding: GLCA is one block, in which the class token reads every patch and no other query.
    */
   setRatio(ratio: number, options?: Look & { topK?: number }): Promise<Result>;
   /**

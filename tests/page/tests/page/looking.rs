@@ -188,7 +188,8 @@ fn an_answer_is_opened_up() -> Result<()> {
     ensure!(shown(&browser, list)? == both, "both is another answer than before");
     ensure!(shown(&browser, "window.asked")?.is_empty(), "{}", shown(&browser, "window.asked")?);
 
-    // R: the answer follows, and the photo is not classified again.
+    // R: other patches are outlined at once, and the photo is not classified again.
+    let mut maps = vec![shown(&browser, MAP)?];
     for (percent, patches) in [(50, 98), (100, 196), (3, 5)] {
         browser.script(&format!(
             "const ratio = document.getElementById('ratio');
@@ -198,8 +199,11 @@ fn an_answer_is_opened_up() -> Result<()> {
         page.wait_for(&format!("document.getElementById('ratio-said').textContent === '{patches} of 196'"))?;
         let how_many = shown(&browser, "document.getElementById('how-many').textContent")?;
         ensure!(how_many.contains(&format!("{patches} of 196")), "{how_many}");
+        let before = maps.last().cloned().unwrap_or_default();
+        page.wait_for(&format!("String({MAP}) !== '{before}'"))?;
+        maps.push(shown(&browser, MAP)?);
     }
-    ensure!(!shown(&browser, list)?.eq(&both), "five patches give the same answer as nineteen");
+    ensure!(maps.iter().enumerate().all(|(i, map)| !maps[..i].contains(map)), "two R have the same map");
     let asked = shown(&browser, "window.asked")?;
     ensure!(asked.split(',').all(|asked| asked == "ratio"), "{asked}");
 
