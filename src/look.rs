@@ -27,6 +27,9 @@ pub enum LookError {
         /// The last one.
         last: usize,
     },
+    /// A recording names a buffer that classifying does not leave behind, or one of another shape.
+    #[error("classifying leaves no buffer \"{0}\" of that shape behind: take label and shape from its recording")]
+    NotKept(String),
     /// GLCA looks from the class token and the local queries only.
     #[error(
         "token {0} is no local query of this photo: ask for the class token, for one that was selected, or for a larger R"

@@ -9,6 +9,7 @@ use super::gpu::one_line;
 use super::recording::{Access, Command, Content, Kernel, Recording};
 use super::weights::WeightBuffers;
 use super::{EngineError, Gpu};
+use crate::look::LookError;
 use crate::tensors::{Tensor, TensorMap};
 
 /// Uniform structs share one buffer, each at a multiple of this (WebGPU's default alignment).
@@ -149,7 +150,7 @@ impl Executor {
             if buffer.content == Content::Kept {
                 let kept = earlier.iter().rev().find_map(|earlier| earlier.scratch.get(&buffer.label));
                 let kept = kept.filter(|kept| kept.size() == size);
-                buffers.push(kept.cloned().ok_or_else(|| defect(&format!("kept buffer \"{}\"", buffer.label)))?);
+                buffers.push(kept.cloned().ok_or_else(|| LookError::NotKept(buffer.label.clone()))?);
                 continue;
             }
             gpu.fits(&buffer.label, size)?;

@@ -27,7 +27,7 @@ impl Engine {
     /// label in [`record::classify`], and in [`record::tail`] after [`Engine::with_ratio`]. Weights are named as there.
     ///
     /// # Errors
-    /// [`EngineError::Look`] before the first photo, [`EngineError::Device`] for a buffer that is not there.
+    /// [`EngineError::Look`] before the first photo, or for a buffer that is not there.
     pub async fn look(&self, recording: Recording) -> Result<TensorMap, EngineError> {
         let seen = self.seen().ok_or(LookError::NoPhoto)?;
         let look = self.follow_up(recording, &seen).await?;

@@ -112,6 +112,12 @@ fn a_wrong_recording_is_refused() {
     assert!(error(good, &[x, weight, y]).unwrap_err().contains("3 storage bindings instead of 4"));
     assert!(error(good, &[y, weight, bias, y]).unwrap_err().contains("bound twice"));
     assert!(error(good, &[x, weight, bias, x]).unwrap_err().contains("it writes \"x\""));
+    // What an earlier recording left behind is read only.
+    let mut look = Recording::default();
+    let bindings =
+        [look.kept("x", &[4, 8]), look.linear("w", &[8, 8]), look.vector("b", &[8]), look.kept("y", &[4, 8])];
+    look.dispatch("layer", &kernels::MATMUL, good, &bindings);
+    assert!(look.check().unwrap_err().to_string().contains("it writes \"y\""));
     assert!(error(MatmulUniforms { rows: 0, ..good }, &[x, weight, bias, y]).unwrap_err().contains("grid"));
     recording.dispatch("layer", &kernels::MATMUL, GatherUniforms { rows: 4, dim: 8 }, &[x, weight, bias, y]);
     assert!(recording.check().unwrap_err().to_string().contains("8 bytes of uniforms instead of 12"));

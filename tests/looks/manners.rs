@@ -1,6 +1,6 @@
 //! Looks agree with their twins, say what cannot be asked, and leave no memory behind.
 
-use finegrain::engine::{EngineError, cpu, record};
+use finegrain::engine::{EngineError, Recording, cpu, record};
 use finegrain::look::LookError;
 use finegrain::tensors::Values;
 use pollster::block_on;
@@ -48,6 +48,17 @@ fn a_question_without_an_answer_is_one_sentence() {
     assert_eq!(look(block_on(engine.with_ratio(1.5)).unwrap_err()), LookError::Ratio(1.5));
     let other = (1..50).find(|token| !answer.selected.contains(token)).unwrap() as usize;
     assert_eq!(look(block_on(engine.glca_attention(other)).unwrap_err()), LookError::NotSelected(other));
+    // A recording of one's own, by labels of `record::classify`.
+    let mut own = Recording::default();
+    let tokens = own.kept("tokens", &[50, 33]);
+    own.read_back("last", tokens);
+    assert_eq!(block_on(engine.look(own)).unwrap().get("last").unwrap().shape, [50, 33]);
+    for (label, shape) in [("no such thing", [50, 33]), ("tokens", [50, 34])] {
+        let mut own = Recording::default();
+        let wrong = own.kept(label, &shape);
+        own.read_back("it", wrong);
+        assert_eq!(look(block_on(engine.look(own)).unwrap_err()), LookError::NotKept(label.into()));
+    }
     // A photo that fails leaves nothing to look into.
     assert!(block_on(engine.classify(&vec![f32::NAN; case.image.len()])).is_err());
     assert_eq!(look(block_on(engine.attention(0, 0)).unwrap_err()), LookError::NoPhoto);

@@ -54,16 +54,23 @@ export function drawLegend(canvas) {
  * @returns {OffscreenCanvas} the crop in colours; what got little attention is transparent
  */
 export function heatImage(rollout, grid, [low, high] = rangeOf(rollout)) {
-  return paint(rollout, grid, FINE, (value) => {
-    const t = Math.min(1, Math.max(0, (value - low) / (high - low || 1)));
-    return [...MAP[Math.round(t * (STEPS - 1))], Math.round(255 * Math.min(1, 1.4 * t))];
+  const range = high - low || 1;
+  return paint(rollout, grid, (value, pixels, at) => {
+    const t = Math.min(1, Math.max(0, (value - low) / range));
+    pixels.set(MAP[Math.round(t * (STEPS - 1))], at);
+    pixels[at + 3] = 255 * Math.min(1, 1.4 * t);
   });
 }
 
-/** The same for a thumbnail: one opaque pixel a patch, which the page stretches. */
-export function thumbnail(values, grid) {
+/** The same as a thumbnail: one opaque pixel a patch, which the page stretches. There are dozens of them at once. */
+export function thumbnail(canvas, values, [rows, columns]) {
   const [low, high] = rangeOf(values);
-  return paint(values, grid, 1, (value) => [...MAP[Math.round(((value - low) / (high - low || 1)) * (STEPS - 1))], 255]);
+  const steps = (STEPS - 1) / (high - low || 1);
+  const image = new ImageData(columns, rows);
+  image.data.fill(255);
+  values.forEach((value, i) => image.data.set(MAP[Math.round((value - low) * steps)], 4 * i));
+  Object.assign(canvas, { width: columns, height: rows });
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 /** Orange and blue: equally light, and told apart by every kind of colour vision. */
@@ -76,11 +83,11 @@ export const SIDES = [inGamut(0.76, 0.17, (62 * Math.PI) / 180), inGamut(0.7, 0.
 export function sidesImage(values, grid, shown) {
   const [low, high] = rangeOf(values);
   const most = Math.max(-low, high) || 1;
-  return paint(values, grid, FINE, (value) => {
+  return paint(values, grid, (value, pixels, at) => {
     const side = value > 0 ? 0 : 1;
     const hidden = shown !== "both" && shown !== (side === 0 ? "first" : "second");
-    const alpha = hidden ? 0 : Math.round(255 * Math.min(1, 1.3 * Math.abs(value / most) ** 0.7));
-    return [...SIDES[side], alpha];
+    pixels.set(SIDES[side], at);
+    pixels[at + 3] = hidden ? 0 : 255 * Math.min(1, 1.3 * Math.abs(value / most) ** 0.7);
   });
 }
 
@@ -89,14 +96,14 @@ export function rangeOf(values) {
   return [Math.min(...values), Math.max(...values)];
 }
 
-/** `colour` gives red, green, blue and alpha for a value; a patch has `fine` x `fine` pixels. */
-function paint(values, [rows, columns], fine, colour) {
-  const [height, width] = [rows * fine, columns * fine];
+/** `colour` writes red, green, blue and alpha of a value at a place among the pixels. */
+function paint(values, [rows, columns], colour) {
+  const [height, width] = [rows * FINE, columns * FINE];
   const image = new ImageData(width, height);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
-      const value = bilinear(values, rows, columns, (y + 0.5) / fine - 0.5, (x + 0.5) / fine - 0.5);
-      image.data.set(colour(value), 4 * (y * width + x));
+      const value = bilinear(values, rows, columns, (y + 0.5) / FINE - 0.5, (x + 0.5) / FINE - 0.5);
+      colour(value, image.data, 4 * (y * width + x));
     }
   }
   const canvas = new OffscreenCanvas(width, height);

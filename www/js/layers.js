@@ -71,9 +71,8 @@ export class Layers {
     for (const { button, layer, head } of this.#buttons) {
       const map = values(layer, head);
       button.disabled = map === null;
-      const canvas = button.firstChild;
-      [canvas.height, canvas.width] = grid;
-      if (map) canvas.getContext("2d").drawImage(thumbnail(map, grid), 0, 0);
+      if (map) thumbnail(button.firstChild, map, grid);
+      else button.firstChild.width = 1; // empty
     }
   }
 

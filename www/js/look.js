@@ -79,13 +79,13 @@ export class Look {
     depth.max = String(classifier.layers);
     depth.value = depth.max;
     this.#layers.build(classifier);
-    find("look-inside").hidden = false;
+    Object.assign(find("look-inside"), { hidden: false, inert: false });
     find("look-empty").hidden = true;
     this.#showAnswer(false);
     this.#draw();
   }
 
-  /** There is none any more. */
+  /** There is none any more. What was there keeps its place, unseen, so that nothing moves while the next one comes. */
   close() {
     this.#seen = null;
     this.#turn += 1;
@@ -93,7 +93,7 @@ export class Look {
     this.#map.show(null);
     this.#pair.close();
     find("beside-said").textContent = "";
-    find("look-inside").hidden = true;
+    find("look-inside").inert = true;
     find("look-empty").hidden = false;
   }
 
