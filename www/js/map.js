@@ -90,7 +90,10 @@ export class PhotoMap {
   #draw() {
     const { photo, crop, grid, image, grey, cells, query } = this.#view ?? {};
     const canvas = this.#canvas;
-    if (!photo || this.#frame.clientWidth === 0) return;
+    if (!photo) return;
+    // A wide photo needs no square.
+    this.#frame.style.aspectRatio = String(Math.min(2, Math.max(1, crop.width / crop.height)));
+    if (this.#frame.clientWidth === 0) return;
     const fit = Math.min(this.#frame.clientWidth / crop.width, this.#frame.clientHeight / crop.height);
     const dense = window.devicePixelRatio || 1;
     const [width, height] = [crop.width * fit, crop.height * fit].map((v) => Math.max(1, Math.round(v)));
