@@ -139,7 +139,7 @@ async function run(mine) {
   const result = await ready.classify(photo, { topK: 5 });
   if (mine !== turn) return;
   showAnswer(result, "both");
-  look.open(ready, photo, result);
+  look.open(ready, { file: photo }, result);
   const [best] = result.predictions;
   const took = `${Math.round(result.timings.total)} ms`;
   const named = `${plainName(best.label)}, ${percent(best.probability)}.`;

@@ -68,7 +68,10 @@ export class Look {
     for (const input of document.querySelectorAll(`#look ${selector}`)) input.addEventListener("input", listener);
   }
 
-  /** An answer is on the page. */
+  /**
+   * An answer is on the page.
+   * @param {{file: Blob, region?: object | null}} photo what was classified, and which part of it (null: all)
+   */
   open(classifier, photo, result) {
     this.#seen = { classifier, photo, result, ratio: classifier.ratio, kept: new Map() };
     this.#query = null;
@@ -113,7 +116,9 @@ export class Look {
       return await question(seen.classifier, seen.result);
     } catch (error) {
       if (error.name !== "OtherPhotoError" || this.#seen !== seen) throw error;
-      seen.result = await seen.classifier.classify(seen.photo, { ratio: seen.ratio ?? undefined });
+      const { file, region } = seen.photo;
+      const options = { ...(region && { region }), ...(seen.ratio !== null && { ratio: seen.ratio }) };
+      seen.result = await seen.classifier.classify(file, options);
       return question(seen.classifier, seen.result);
     }
   }
@@ -235,7 +240,7 @@ export class Look {
 
   #drawPair() {
     const { result, photo } = this.#seen;
-    const said = this.#pair.draw({ shown: this.#stage.photo, result, name: photo.name ?? "this photo" });
+    const said = this.#pair.draw({ shown: this.#stage.photo, result, name: photo.file.name ?? "this photo" });
     if (said) find("beside-said").textContent = said;
   }
 

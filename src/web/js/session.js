@@ -34,7 +34,7 @@ export class Session {
   #module = null;
   #losses = 0;
   // The photo that can be looked into: what the network saw of it, for another device.
-  #photo = null; // {image: Float32Array | null, crop, ratio}
+  #photo = null; // {image: Float32Array | null, crop, zoom, ratio}
 
   /** @param {(type: string, message: object) => void} post says something to the page */
   constructor(post) {
@@ -85,7 +85,8 @@ export class Session {
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
     // The processor is not lost.
-    this.#photo = { image: backend === "cpu" ? null : this.#network.image(), crop: result.crop, ratio };
+    const image = backend === "cpu" ? null : this.#network.image();
+    this.#photo = { image, crop: result.crop, zoom: result.zoom, ratio };
     return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };
   }
 
@@ -104,7 +105,9 @@ export class Session {
     const { timings, ...result } = await this.#again((network) => network.with_ratio(ratio, topK));
     const { backend, adapter } = this.#choice;
     this.#photo.ratio = ratio;
-    return { ...result, crop: this.#photo.crop, timings: { decode: 0, ...timings, total: 0 }, backend, adapter };
+    // A photo that was restored on another device has no place there; rollout does not change with R.
+    const { crop, zoom } = this.#photo;
+    return { ...result, crop, zoom, timings: { decode: 0, ...timings, total: 0 }, backend, adapter };
   }
 
   async #again(look) {
