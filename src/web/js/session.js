@@ -85,8 +85,8 @@ export class Session {
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
     // The processor is not lost.
-    const image = backend === "cpu" ? null : this.#network.image();
-    this.#photo = { image, crop: result.crop, zoom: result.zoom, ratio };
+    const seen = backend === "cpu" ? null : this.#network.image();
+    this.#photo = { image: seen, crop: result.crop, zoom: result.zoom, ratio };
     return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };
   }
 

@@ -41,6 +41,12 @@ fn check(options: Options) -> Result<()> {
         passes(&browser, scheme, "the page without a photo")?;
         page.upload(&sample("mallard.png"))?;
         passes(&browser, scheme, "an answer")?;
+        browser.script("document.getElementById('look').open = true;")?;
+        for (mode, caption) in [("rollout", "Rollout"), ("layers", "Layer 12"), ("apart", "What spoke")] {
+            browser.script(&format!("document.querySelector('#look input[value=\"{mode}\"]').click();"))?;
+            page.wait_for(&format!("document.getElementById('look-caption').textContent.startsWith('{caption}')"))?;
+            passes(&browser, scheme, caption)?;
+        }
         page.upload(&photos.file("text.jpg", b"These are words, not a photo.\n")?)?;
         passes(&browser, scheme, "a file that is no photo")?;
         browser.script("document.querySelectorAll('details').forEach((details) => { details.open = true; });")?;
