@@ -18,6 +18,7 @@ use super::record::{RunRecord, TestAccuracy, Training};
 use super::start::{preprocessing, resolve, schedule, start};
 use super::{TrainOptions, measure, out_of_memory};
 use crate::data::{DataError, Task};
+use crate::hierarchy;
 
 /// Trains after the recipe; returns `None` when it was stopped (a checkpoint is saved then).
 ///
@@ -112,6 +113,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         title: recipe.title.clone(),
         architecture,
         preprocessing: session.preprocessing,
+        hierarchy: Vec::new(),
         labels: task.labels().to_vec(),
         training: Training {
             finegrain: env!("CARGO_PKG_VERSION").into(),
