@@ -104,6 +104,12 @@ export interface Result {
   /** False where no class reaches the bundle's threshold: the photo shows something else, or nothing clearly. Null for a
    *  bundle without a calibration. */
   recognised: boolean | null;
+  /** What is sure where no class is: the most probable group of classes of each level of the bundle's hierarchy ("make",
+   *  "family") on which one is sure. Empty where the fine answer is sure, where nothing is, and without a hierarchy. */
+  coarser: { level: string; label: string; probability: number }[];
+  /** How often one of the two most probable classes was taken for the other on the test photos: `photos` of `of` photos
+   *  of the class `right` were named `named`. Empty where that is not known. */
+  confused: { right: string; named: string; photos: number; of: number }[];
   /** Self-attention branch alone. */
   sa: Prediction[];
   /** Global-local cross-attention branch alone; empty for a network without it. */
@@ -129,10 +135,28 @@ export interface Result {
 /** What holds a photo. Files are turned as their EXIF data says; transparency is laid over white. */
 export type Source = ImageBitmap | ImageData | Blob | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
+/** A part of a photo, in the photo's pixels. */
+export interface Region {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+export interface ClassifyOptions {
+  /** How many classes are listed, 5 by default. */
+  topK?: number;
+  /** The part of the photo to look at, rounded to whole pixels; all of it by default. As if the photo had been cut to it. */
+  region?: Region;
+}
+
 export class Classifier implements Choice {
   private constructor();
-  /** Downloads, checks and loads the bundle in the folder `bundleUrl`. */
-  static load(bundleUrl: string | URL, options?: LoadOptions): Promise<Classifier>;
+  /**
+   * Loads a bundle, checked: from the folder at an address, which is downloaded and kept, or from the user's own disk,
+   * which is neither: a `.zip`, or the files of a folder (`<input webkitdirectory>`).
+   */
+  static load(bundle: string | URL | Blob | Iterable<File>, options?: LoadOptions): Promise<Classifier>;
   /** The bundle's id, title and class names. */
   readonly id: string;
   readonly title: string;
@@ -141,8 +165,8 @@ export class Classifier implements Choice {
   readonly backend: Backend;
   readonly adapter: string;
   readonly reason: string | null;
-  /** Classifies one photo; calls made meanwhile wait for their turn. `topK` is 5 by default. */
-  classify(source: Source, options?: { topK?: number }): Promise<Result>;
+  /** Classifies one photo; calls made meanwhile wait for their turn. */
+  classify(source: Source, options?: ClassifyOptions): Promise<Result>;
   /** Bytes of the worker's wasm memory and of the buffers on the graphics device. */
   memory(): Promise<{ wasm: number; gpu: number }>;
   /** Gives memory back, on the GPU too. */

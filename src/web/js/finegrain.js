@@ -56,12 +56,10 @@ export class Classifier {
     Object.freeze(this);
   }
 
-  static async load(bundleUrl, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
+  static async load(bundle, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
-    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-    let url = new URL(bundleUrl, base).href;
-    if (!url.endsWith("/")) url += "/";
+    const place = placeOf(bundle);
     signal?.throwIfAborted();
     const open = async (classifier) => {
       const link = spare ?? new Link();
@@ -74,7 +72,7 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { url, options: { backend, precision } });
+        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision } });
       } catch (error) {
         link.end(error);
         throw error;
@@ -112,17 +110,22 @@ export class Classifier {
   }
 
   /** One photo after the other: calls made meanwhile wait for their turn. */
-  classify(source, { topK = 5 } = {}) {
+  classify(source, { topK = 5, region = null } = {}) {
     if (this.#freed) return Promise.reject(new Error("this classifier was freed; load it again"));
     if (!Number.isInteger(topK) || topK < 1) {
       return Promise.reject(new RangeError(`topK is ${topK}, it must be a whole number from 1 on`));
     }
-    const answer = this.#last.then(() => this.#run(source, topK));
+    const sides = region && [region.x, region.y, region.width, region.height];
+    if (sides && !sides.every(Number.isFinite)) {
+      return Promise.reject(new TypeError("region must be {x, y, width, height} in the photo's pixels"));
+    }
+    const part = sides && { x: sides[0], y: sides[1], width: sides[2], height: sides[3] };
+    const answer = this.#last.then(() => this.#run(source, topK, part));
     this.#last = answer.catch(() => {});
     return answer;
   }
 
-  async #run(source, topK) {
+  async #run(source, topK, region) {
     const start = performance.now();
     // A worker that stopped unexpectedly is replaced; the bundle comes from the browser's storage.
     if (this.#link.ended && !this.#freed) await this.#open(this);
@@ -134,7 +137,7 @@ export class Classifier {
       [image, ours] = [data, true];
     }
     const transfer = !ours ? [] : image instanceof ImageData ? [image.data.buffer] : [image];
-    const result = await this.#link.ask("classify", { source: image, topK }, transfer);
+    const result = await this.#link.ask("classify", { source: image, topK, region }, transfer);
     result.timings.total = performance.now() - start;
     return result;
   }
@@ -154,6 +157,21 @@ export class Classifier {
       .catch(() => {}) // a worker that has ended holds nothing
       .then(() => link()?.end());
   }
+}
+
+/** Where a bundle is: an address, or the files from the user's own disk. */
+function placeOf(bundle) {
+  if (bundle instanceof Blob) return { url: null, own: bundle };
+  const files = typeof bundle === "string" || bundle instanceof URL ? null : Array.from(bundle ?? []);
+  if (files) {
+    if (files.length === 0 || !files.every((file) => file instanceof File)) {
+      throw new TypeError("a bundle is an address, a zip file, or the files of a folder");
+    }
+    // The path within the folder is a property that does not go to a worker with its file.
+    return { url: null, own: files.map((file) => ({ file, path: file.webkitRelativePath || file.name })) };
+  }
+  const { href } = new URL(bundle, globalThis.document?.baseURI ?? globalThis.location?.href);
+  return { url: href.endsWith("/") ? href : `${href}/`, own: null };
 }
 
 function guarded(listener, value) {

@@ -3,7 +3,8 @@
 import { chooseBackend, cpu } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
-import { decodeImage, readPixels } from "./pixels.js";
+import { OwnBundle } from "./own_bundle.js";
+import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
 
 // In a row, without an answer in between.
@@ -40,16 +41,18 @@ export class Session {
   }
 
   /**
-   * @param {string} url the bundle's folder, absolute, with a final slash
+   * @param {string | null} url the bundle's folder, absolute, with a final slash
+   * @param {Blob | {file: File, path: string}[] | null} own the bundle from the user's own disk, where there is no `url`
    * @param {{backend: string, precision: string}} options already checked
    */
-  async load(url, options) {
+  async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
     this.#choice = await chooseBackend(options.backend);
     // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
     prepare(this.#choice.backend).catch(() => {});
     const tell = { progress: (event) => this.#progress(event), notice: (notice) => this.#notice(notice) };
-    this.#bundle = new Bundle(url, tell);
+    const module = async () => (await prepare(this.#choice.backend)).module;
+    this.#bundle = own ? new OwnBundle(own, tell, module) : new Bundle(url, tell);
     await this.#bundle.open();
     await this.#start();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
@@ -57,14 +60,18 @@ export class Session {
     return { id, title, labels, ...this.#choice, canvas: typeof OffscreenCanvas === "function" };
   }
 
-  /** @param {Blob | ImageBitmap | ImageData} source */
-  async classify(source, topK) {
+  /**
+   * @param {Blob | ImageBitmap | ImageData} source
+   * @param {{x: number, y: number, width: number, height: number} | null} region the part to look at; null for all
+   */
+  async classify(source, topK, region) {
     const start = performance.now();
     const image = source instanceof Blob ? await decodeImage(source) : source;
     try {
+      const part = checkRegion(region, image);
       // The photo stays at hand until there is an answer: a device may be lost more than once on the way.
       for (;;) {
-        const answer = await this.#attempt(() => this.#answer(image, topK, start));
+        const answer = await this.#attempt(() => this.#answer(image, topK, part, start));
         if (answer) return answer;
       }
     } finally {
@@ -72,11 +79,14 @@ export class Session {
     }
   }
 
-  async #answer(image, topK, start) {
+  async #answer(image, topK, part, start) {
     if (!this.#network) await this.#start();
-    const pixels = readPixels(image, this.#module.Pixels);
+    const pixels = readPixels(image, this.#module.Pixels, part);
     const decoded = performance.now();
     const { timings, ...result } = await this.#network.classify(pixels, topK);
+    // The network knows the part only; people see the photo.
+    result.crop.x += part.x;
+    result.crop.y += part.y;
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
     return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };

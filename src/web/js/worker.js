@@ -12,9 +12,9 @@ const answers = {
     await prepare(choice.backend);
     return choice;
   },
-  load: ({ url, options }) => session.load(url, options),
+  load: ({ url, own, options }) => session.load(url, own, options),
   preview: ({ blob, side }) => previewOf(blob, side),
-  classify: ({ source, topK }) => session.classify(source, topK),
+  classify: ({ source, topK, region }) => session.classify(source, topK, region),
   memory: () => session.memory(),
   free: () => session.free(),
 };
