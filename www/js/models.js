@@ -42,10 +42,10 @@ export function addChoice(fieldset, model, checked, chosen) {
 
 /** Size, accuracy and needs of a bundle, for people; what nobody measured is left out. @param {Model} model */
 export function facts({ classes, bytes, accuracy, test_photos: photos, memory, own }) {
-  const megabytes = (count) => `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
+  const megabytes = (count, digits = 1) => `${(count / 1e6).toFixed(digits)} MB`;
   const known = [`${classes} classes`];
   if (bytes > 0) known.push(own ? megabytes(bytes) : `${megabytes(bytes)} to fetch once`);
   if (accuracy > 0) known.push(`right on ${(100 * accuracy).toFixed(1)} % of ${photos ?? "its"} test photos`);
-  if (memory > 0) known.push(`needs about ${megabytes(memory)} of memory`);
+  if (memory > 0) known.push(`needs about ${megabytes(memory, 0)} of memory`);
   return known;
 }
