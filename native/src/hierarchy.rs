@@ -15,7 +15,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use finegrain::bundle::Level;
 
-use crate::data::{DatasetKind, Hierarchy};
+use crate::data::detect::Layout;
+use crate::data::{DatasetKind, Hierarchy, Task};
 
 /// Makes of two words among the 196 names.
 const TWO_WORDS: [&str; 3] = ["AM General", "Aston Martin", "Land Rover"];
@@ -53,11 +54,23 @@ pub fn levels(choice: &str, labels: &[String]) -> Result<Vec<Level>> {
 }
 
 /// The rule that suits the class names of a data set, or `none`.
-pub fn rule_for(kind: DatasetKind) -> &'static str {
-    match kind {
-        DatasetKind::Cars => "cars",
-        DatasetKind::Cub => "last-word",
-        DatasetKind::Aircraft | DatasetKind::Dogs | DatasetKind::Folder | DatasetKind::NaBirds => "none",
+pub fn rule_for(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Classes(DatasetKind::Cars) => "cars",
+        Layout::Classes(DatasetKind::Cub) => "last-word",
+        Layout::Classes(_) | Layout::Identities(_) => "none",
+    }
+}
+
+/// The levels of a run: what its recipe names (as in [`levels`]), or else the data set's own tree.
+///
+/// # Errors
+/// Those of [`levels`].
+pub fn of_data(choice: Option<&str>, task: &Task) -> Result<Vec<Level>> {
+    match (choice, task) {
+        (Some(choice), _) => levels(choice, task.labels()),
+        (None, Task::Classes(dataset)) => Ok(dataset.hierarchy.as_ref().map(of_tree).unwrap_or_default()),
+        (None, Task::Identities(_)) => Ok(Vec::new()),
     }
 }
 

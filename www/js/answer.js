@@ -18,6 +18,7 @@ export function showAnswer(result) {
   find("branches").hidden = result.glca.length === 0;
   find("coarser").textContent = coarserText(result.coarser);
   find("confused").textContent = result.confused.map(confusedText).join(" ");
+  find("calibrated").textContent = result.recognised === null ? "not calibrated" : "calibrated on photos that were held out";
   find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
 }
 

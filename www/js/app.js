@@ -136,14 +136,17 @@ async function look(region) {
 async function run(mine) {
   const ready = await network.classifier();
   if (mine !== turn) return;
-  const [photo, { region }] = [current, current];
+  const [photo, { region }, { model }] = [current, current, network];
   say("running", "Looking.");
   await painted();
   const result = await ready.classify(photo.file, { topK: 5, ...(region && { region }) });
+  // It may be another photo's turn by now, and this one's answer is still its answer.
+  if (network.model === model && photo.region === region) {
+    photo.result = result;
+    gallery.update(photo);
+  }
   if (mine !== turn) return;
-  photo.result = result;
   showResult();
-  gallery.update(photo);
   say("ready", `Took ${Math.round(result.timings.total)} ms ${device(ready)}`, spokenAnswer(result));
 }
 

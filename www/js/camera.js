@@ -43,7 +43,7 @@ export function cameraDialog(dialog, { take, classifier, fail }) {
     try {
       const ready = await classifier();
       while (stream === watched && live.checked) {
-        const { predictions: [best], recognised } = await ready.classify(await createImageBitmap(video), { topK: 1 });
+        const { predictions: [best], recognised } = await seen(ready, video);
         if (stream !== watched || !live.checked) return;
         named.textContent =
           recognised === false ? "Nothing that is recognised." : `${plainName(best.label)}, ${percent(best.probability)}`;
@@ -74,6 +74,15 @@ export function cameraDialog(dialog, { take, classifier, fail }) {
       fail(error);
     }
   };
+}
+
+async function seen(classifier, video) {
+  const frame = await createImageBitmap(video);
+  try {
+    return await classifier.classify(frame, { topK: 1 });
+  } finally {
+    frame.close();
+  }
 }
 
 async function openCamera() {

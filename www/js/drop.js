@@ -7,6 +7,7 @@ const MOST = 5000;
  * @param {DataTransfer} transfer
  * @returns {Promise<File[]>} the files themselves, and of folders the photos, or of the folder that has a manifest.json
  *   (a bundle) all of its files
+ * @throws where a folder holds neither, or cannot be read
  */
 export async function filesOfDrop(transfer) {
   // Both lists are empty once the event is over.
@@ -20,7 +21,9 @@ export async function filesOfDrop(transfer) {
   if (bundle) return Promise.all(found.filter(({ within }) => within === bundle.within).map(fileOf));
   const files = await Promise.all(found.map(fileOf));
   const single = await Promise.all(entries.filter(({ isFile }) => isFile).map((entry) => fileOf({ entry })));
-  return [...single, ...files.filter(({ type }) => type.startsWith("image/"))];
+  const photos = [...single, ...files.filter(({ type }) => type.startsWith("image/"))];
+  if (photos.length === 0) throw new Error("this folder holds no photos, and no bundle with its manifest.json; drop another one");
+  return photos;
 }
 
 async function walk(folder, found) {
@@ -41,5 +44,7 @@ async function walk(folder, found) {
 }
 
 function fileOf({ entry }) {
-  return new Promise((resolve, reject) => entry.file(resolve, reject));
+  return new Promise((resolve, reject) => entry.file(resolve, reject)).catch((error) => {
+    throw new Error(`"${entry.name}" cannot be read (${error.message}); drop it again`);
+  });
 }

@@ -34,9 +34,13 @@ export function listen({ input, veil, samples }, take) {
 
   listenToDrops(veil, async (transfer) => {
     const address = addressIn(transfer.getData("text/uri-list"));
-    const files = await filesOfDrop(transfer);
-    if (files.length > 0) handOver(files, take);
-    else if (address) take.link(address);
+    try {
+      const files = await filesOfDrop(transfer);
+      if (files.length > 0) handOver(files, take);
+      else if (address) take.link(address);
+    } catch (error) {
+      take.photo(Promise.reject(error));
+    }
   });
 
   samples.addEventListener("click", (event) => {

@@ -65,7 +65,16 @@ async function fetchPhoto(text) {
   // Without loss: what is classified is what the site sent.
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   if (!blob) throw new Error("The browser has no memory left for this photo; make it smaller and drop it on the page");
-  return new File([blob], decodeURIComponent(address.pathname.split("/").pop()) || address.host, { type: "image/png" });
+  return new File([blob], nameOf(address), { type: "image/png" });
+}
+
+function nameOf({ pathname, host }) {
+  const last = pathname.split("/").pop() || host;
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last; // a percent sign that is one
+  }
 }
 
 async function loaded(image, { host }) {

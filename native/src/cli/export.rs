@@ -168,10 +168,12 @@ fn accuracy(measures: &Measures) -> Option<store::Accuracy> {
 
 /// Cuts the folders off the paths in the provenance: they are of one machine, and nobody else's business.
 fn without_folders(mut training: Value) -> Value {
-    if let Some(init) = training.pointer_mut("/recipe/train/init")
-        && let Some(name) = init.as_str().and_then(|path| Path::new(path).file_name())
-    {
-        *init = name.to_string_lossy().into();
+    for pointer in ["/recipe/train/init", "/recipe/data/hierarchy"] {
+        if let Some(path) = training.pointer_mut(pointer)
+            && let Some(name) = path.as_str().and_then(|path| Path::new(path).file_name())
+        {
+            *path = name.to_string_lossy().into();
+        }
     }
     training
 }

@@ -26,7 +26,7 @@ pub struct RunRecord {
     pub preprocessing: Preprocessing,
     /// Names of the classes.
     pub labels: Vec<String>,
-    /// Coarser names for the classes, where the data set has a tree of them (NABirds).
+    /// Coarser names for the classes: what the recipe names, or the data set's own tree (NABirds).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hierarchy: Vec<Level>,
     /// How the weights came about.

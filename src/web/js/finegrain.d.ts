@@ -124,7 +124,7 @@ export interface Result {
   /** The part of the photo that the network saw and `grid` divides, in the photo's pixels. */
   crop: Region;
   /** The part that rollout found, worth a second look; null where the network looked at most of the photo. Where the
-   *  subject is small, `classify` of that part is right far more often. */
+   *  subject is small, `classify` of that part (its `region`) is right far more often. */
   zoom: Region | null;
   /** Milliseconds. `decode` includes reading the pixels; `run` is the network. */
   timings: { decode: number; preprocess: number; run: number; total: number };
@@ -134,14 +134,6 @@ export interface Result {
 
 /** What holds a photo. Files are turned as their EXIF data says; transparency is laid over white. */
 export type Source = ImageBitmap | ImageData | Blob | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
-
-/** A part of a photo, in the photo's pixels. */
-export interface Region {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
 
 export interface ClassifyOptions {
   /** How many classes are listed, 5 by default. */

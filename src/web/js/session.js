@@ -85,8 +85,9 @@ export class Session {
     const decoded = performance.now();
     const { timings, ...result } = await this.#network.classify(pixels, topK);
     // The network knows the part only; people see the photo.
-    result.crop.x += part.x;
-    result.crop.y += part.y;
+    for (const found of [result.crop, result.zoom]) {
+      if (found) [found.x, found.y] = [found.x + part.x, found.y + part.y];
+    }
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
     return { ...result, timings: { decode: decoded - start, ...timings, total: 0 }, backend, adapter };

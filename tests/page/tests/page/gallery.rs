@@ -98,6 +98,11 @@ fn photos_and_folders_are_dropped() -> Result<()> {
     let names =
         browser.script("return [...document.querySelectorAll('#gallery .file-name')].map((e) => e.textContent);")?;
     ensure!(names == json!(["mallard.png", "white_pelican.png", "one.png", "two.png"]), "{names}");
+
+    let empty = tempfile::tempdir()?;
+    fs::write(empty.path().join("notes.txt"), "nothing to look at")?;
+    let view = page.after(|| browser.drop_files(&[empty.path()]))?;
+    ensure!(view.state == "error" && view.is_clear() && view.status.contains("no photos"), "{}", view.status);
     Ok(())
 }
 
