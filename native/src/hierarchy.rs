@@ -23,7 +23,7 @@ const TWO_WORDS: [&str; 3] = ["AM General", "Aston Martin", "Land Rover"];
 
 /// Words for a body type in the 196 names, and the group that each one stands for. The cabs (crew, extended, regular, club,
 /// quad, super) are those of pickups.
-const BODY_TYPES: [(&str, &str); 11] = [
+const BODY_TYPES: [(&str, &str); 10] = [
     ("Cab", "Pickup"),
     ("SuperCab", "Pickup"),
     ("Convertible", "Convertible"),
@@ -34,7 +34,6 @@ const BODY_TYPES: [(&str, &str); 11] = [
     ("Sedan", "Sedan"),
     ("Van", "Van"),
     ("Wagon", "Wagon"),
-    ("Roadster", "Convertible"),
 ];
 
 /// The levels for `labels`: `choice` is a rule (`cars`, `last-word`), `none`, or the name of a CSV file.
