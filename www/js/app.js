@@ -43,9 +43,9 @@ async function choose(next) {
   history.replaceState(null, "", `?${query}`);
   for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== next.id;
   find("classes").textContent = `its ${next.classes} classes`;
-  explain(null);
   gallery.forget();
   if (current) current.result = null;
+  explain();
   try {
     const ready = await network.classifier();
     if (mine !== turn) return;
@@ -63,7 +63,7 @@ async function openOwn(own) {
   const model = { id: "own", title: "Your own", classes: 0, bytes: 0, own };
   network.choose(model);
   const mine = ++turn;
-  explain(null);
+  explain();
   let reason;
   try {
     const classifier = await network.classifier();
@@ -123,8 +123,7 @@ async function look(region) {
   if (!current) return;
   const mine = ++turn;
   Object.assign(current, { region, result: null, error: null });
-  explain(null);
-  cropButtons();
+  explain();
   try {
     await run(mine);
   } catch (error) {
@@ -153,10 +152,11 @@ async function run(mine) {
 function showResult() {
   stage.explain(current.result);
   showAnswer(current.result);
+  cropButtons();
 }
 
 function place(photo, shown) {
-  explain(null);
+  explain();
   current = photo;
   size = shown && { width: shown.width, height: shown.height };
   stage.show(shown, photo?.name);
@@ -166,15 +166,17 @@ function place(photo, shown) {
   cropButtons();
 }
 
-function explain(result) {
-  stage.explain(result);
+function explain() {
+  stage.explain(null);
   clearAnswer();
+  cropButtons();
 }
 
 function cropButtons() {
   find("crop").disabled = current === null;
   find("crop").setAttribute("aria-pressed", String(crop.isOpen));
   find("uncrop").disabled = !current?.region;
+  find("zoom").disabled = !current?.result?.zoom;
 }
 
 function toggleCrop() {
@@ -207,6 +209,7 @@ function start() {
   find("camera").addEventListener("click", () => openCamera());
   find("bundles").addEventListener("click", () => openBundles());
   find("crop").addEventListener("click", toggleCrop);
+  find("zoom").addEventListener("click", () => crop.open(size, current.result.zoom, true));
   find("uncrop").addEventListener("click", () => {
     crop.close();
     look(null);

@@ -37,16 +37,17 @@ export class CropFrame {
   }
 
   /**
-   * Shows a frame on a photo of that size; a new one leaves out a tenth on each side and is told at once.
+   * Shows a frame on a photo of that size; one without a region leaves out a tenth on each side.
    * @param {{width: number, height: number}} photo
    * @param {{x: number, y: number, width: number, height: number} | null} region
+   * @param {boolean} isNew the frame is told at once, as if a person had drawn it
    */
-  open({ width, height }, region) {
+  open({ width, height }, region, isNew = !region) {
     this.#photo = { width, height };
     this.#layer.hidden = false;
     this.#set(region ?? { x: width * INSET, y: height * INSET, width: width * (1 - 2 * INSET), height: height * (1 - 2 * INSET) });
     this.#place();
-    if (!region) this.#tell();
+    if (isNew) this.#tell();
   }
 
   close() {

@@ -171,6 +171,33 @@ fn the_frame_is_moved_by_a_finger_on_a_phone() -> Result<()> {
 }
 
 #[test]
+fn zooming_in_frames_what_the_network_looked_at() -> Result<()> {
+    let (browser, site, photos) = (Browser::start(Options::default())?, Site::start()?, Photos::new()?);
+    let (page, _) = Page::open(&browser, &site.page("model=birds&backend=cpu"))?;
+    ensure!(browser.script("return document.querySelector('#zoom').disabled;")? == true, "there is nothing to zoom to");
+    // The bird is a small part of this one.
+    let bird = photos.png("mallard.png", |photo| {
+        let mut wide = image::DynamicImage::from(image::RgbImage::from_pixel(800, 600, image::Rgb([120, 150, 120])));
+        image::imageops::overlay(&mut wide, &photo, 500, 350);
+        wide
+    })?;
+    page.upload(&bird)?;
+    page.after(|| page.click("#zoom"))?;
+    let [x, y, width, height] = region(&browser)?;
+    ensure!(width < 600 && height < 600 && x + width > 560 && y + height > 400, "{x}, {y}, {width} x {height}");
+    let (_, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready" && view.predictions[0].label == "Mallard", "{view:?}");
+    // A second look's own zoom lies within the first.
+    if browser.script("return document.querySelector('#zoom').disabled;")? == false {
+        page.after(|| page.click("#zoom"))?;
+        let [left, top, w, h] = region(&browser)?;
+        let inside = left + 1 >= x && top + 1 >= y && left + w <= x + width + 1 && top + h <= y + height + 1;
+        ensure!(inside, "{left}, {top}, {w} x {h} is not within {x}, {y}, {width} x {height}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_photo_of_the_gallery_keeps_its_frame() -> Result<()> {
     let (browser, site) = (Browser::start(Options::default())?, small_site()?);
     let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
