@@ -194,7 +194,8 @@ mod tests {
     #[test]
     fn every_class_is_in_one_group() {
         assert!(check_levels(&[makes(), bodies()], 4).is_ok());
-        let wrong: [(fn(&mut Level), &str); 7] = [
+        type Spoil = fn(&mut Level);
+        let wrong: [(Spoil, &str); 7] = [
             (|level| level.name.clear(), "name"),
             (|level| level.of_class.truncate(3), "groups 3 classes"),
             (|level| level.of_class[0] = Some(9), "group 9"),
