@@ -195,7 +195,7 @@ fn measures() -> Measures {
     test.answer = Score { top1: 0.6, top5: 1.0 };
     test.per_class = vec![[1, 3], [1, 1], [0, 0], [1, 1], [0, 0]];
     test.confused = vec![Confused { right: 0, named: 3, photos: 2, examples: vec![1, 4] }];
-    Measures { format: 1, calibration: None, held_out: None, test: Some(test) }
+    Measures { format: 1, calibration: None, held_out: None, test: Some(test), retrieval: None }
 }
 
 #[test]
