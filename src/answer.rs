@@ -64,13 +64,18 @@ pub struct Prediction {
 ///
 /// `probability` and `labels` are `[classes]`.
 pub fn top(probability: &[f32], labels: &[String], k: usize) -> Vec<Prediction> {
-    let mut order: Vec<usize> = (0..probability.len().min(labels.len())).collect();
-    order.sort_by(|&a, &b| probability[b].total_cmp(&probability[a]).then(a.cmp(&b)));
-    order
+    order(&probability[..probability.len().min(labels.len())])
         .into_iter()
         .take(k)
         .map(|class| Prediction { label: labels[class].clone(), probability: probability[class] })
         .collect()
+}
+
+/// The classes, most probable first, ties to the lower class index; `probability` is `[classes]`.
+pub fn order(probability: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..probability.len()).collect();
+    order.sort_by(|&a, &b| probability[b].total_cmp(&probability[a]).then(a.cmp(&b)));
+    order
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ fn bundle() -> Bundle {
             precision: Precision::F32,
             files: Vec::new(),
             calibration: None,
+            hierarchy: Vec::new(),
+            confused: Vec::new(),
             training: json!({ "seed": 1 }),
         },
         weights,

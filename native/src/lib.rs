@@ -18,6 +18,8 @@ pub mod decode;
 #[cfg(feature = "full")]
 pub mod golden;
 #[cfg(feature = "full")]
+pub mod hierarchy;
+#[cfg(feature = "full")]
 pub mod measure;
 #[cfg(feature = "full")]
 pub mod report;

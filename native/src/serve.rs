@@ -18,8 +18,10 @@ use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What the page may do, as its own `<meta>` says for servers that send no headers; here it holds for the worker too, and
-/// no other page may frame it. Nothing from another site, nothing inline; `wasm-unsafe-eval` is what WebAssembly needs.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' blob:; \
+/// no other page may frame it. Nothing inline; `wasm-unsafe-eval` is what WebAssembly needs. From other sites images alone,
+/// for the photo whose link a person gives (`www/js/link.js`): `connect-src` stays `'self'`, so nothing with a body leaves.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                      img-src 'self' blob: http: https:; \
                       connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 

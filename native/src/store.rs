@@ -1,24 +1,65 @@
-//! Bundles on disk.
+//! Bundles on disk: folders, and zip files of the same files.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use finegrain::bundle::{Bundle, BundleError, CARD, MANIFEST, Manifest};
+use finegrain::bundle::{Archive, Bundle, BundleError, CARD, MANIFEST, MAX_MANIFEST, Manifest, pack};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
 
-/// Reads and checks the bundle in a folder.
+/// Reads and checks the bundle in a folder or a zip file.
 ///
 /// # Errors
 /// One sentence that names the bundle and the first thing that is missing or wrong.
 pub fn open(dir: &Path) -> Result<Bundle> {
+    if dir.is_file() {
+        return open_zip(dir);
+    }
     let manifest = fs::read(dir.join(MANIFEST))
         .with_context(|| format!("\"{}\" is not a bundle: its {MANIFEST} cannot be read", dir.display()))?;
     check_sizes(dir, &manifest)
         .and_then(|()| Bundle::read(&manifest, |name| fs::read(dir.join(name))))
         .with_context(|| format!("the bundle \"{}\" cannot be used", dir.display()))
+}
+
+fn open_zip(file: &Path) -> Result<Bundle> {
+    let read = || -> Result<Bundle> {
+        let mut archive = Archive::open(fs::read(file)?)?;
+        let manifest = archive.file(MANIFEST, MAX_MANIFEST as u64)?;
+        let sizes = Manifest::read(&manifest)?;
+        Ok(Bundle::read(&manifest, |name| archive.file(name, sizes.file(name)?.bytes))?)
+    };
+    read().with_context(|| format!("the bundle \"{}\" cannot be used", file.display()))
+}
+
+/// Whether a path is that of a zip file, by its name.
+pub fn is_zip(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
+}
+
+/// Writes a bundle with its card into one zip file, reads it back, and only then gives it its name.
+///
+/// # Errors
+/// A folder of that name, a full disk, or a bundle that does not pass its own checks.
+pub fn write_zip(bundle: &Bundle, file: &Path, card: impl FnOnce(&Manifest) -> Result<Option<String>>) -> Result<()> {
+    if file.is_dir() {
+        bail!("\"{}\" is a folder: choose another name for --out", file.display());
+    }
+    let mut files = bundle.write()?;
+    let content = |name: &str| files.iter().find(|(known, _)| known == name).map(|(_, content)| content.clone());
+    let manifest = Manifest::read(&content(MANIFEST).unwrap_or_default())?;
+    if let Some(card) = card(&manifest)? {
+        files.push((CARD.to_owned(), card.into_bytes()));
+    }
+    let zip = pack(files.iter().map(|(name, content)| (name.as_str(), content.as_slice())))?;
+    let cannot = || format!("the bundle cannot be written to \"{}\"", file.display());
+    fs::create_dir_all(parent(file)).with_context(cannot)?;
+    let new = NamedTempFile::with_suffix_in(".zip", parent(file)).with_context(cannot)?;
+    fs::write(new.path(), &zip).with_context(cannot)?;
+    open(new.path())?;
+    replace(file, &zip).with_context(cannot)
 }
 
 /// Compares lengths before files are read, so that none fills the memory.
@@ -94,14 +135,24 @@ fn readable(_: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Lists a bundle in an index of bundles (`{"models": [{"id", "title", "path", "classes", "bytes", "precision"}]}`), in
-/// the place of an entry with the same id, or at the end. Makes the index if there is none.
+/// How often an answer is right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Accuracy {
+    /// Share of the test photos that were named rightly.
+    pub top1: f64,
+    /// Test photos.
+    pub photos: usize,
+}
+
+/// Lists a bundle in an index of bundles (`{"models": [{"id", "title", "path", "classes", "bytes", "precision", "memory",
+/// "accuracy", "test_photos"}]}`), in the place of an entry with the same id, or at the end. Makes the index if there is
+/// none. `memory` is bytes; the last two are there where they were measured.
 ///
 /// `path` is relative to the page, which lies in the folder above the index's (`www/` of `www/models/index.json`).
 ///
 /// # Errors
 /// An index that is no such JSON, or a bundle that is not below the page's folder.
-pub fn list(index: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
+pub fn list(index: &Path, dir: &Path, manifest: &Manifest, accuracy: Option<Accuracy>) -> Result<()> {
     let mut document = match fs::read(index) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .with_context(|| format!("the index \"{}\" is not valid JSON", index.display()))?,
@@ -109,14 +160,19 @@ pub fn list(index: &Path, dir: &Path, manifest: &Manifest) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("the index \"{}\" cannot be read", index.display())),
     };
     let home = parent(index).join("..");
-    let entry = json!({
+    let mut entry = json!({
         "id": manifest.id,
         "title": manifest.title,
         "path": relative(dir, &home)?,
         "classes": manifest.architecture.classes,
         "bytes": manifest.bytes(),
         "precision": manifest.precision,
+        "memory": manifest.memory(),
     });
+    if let Some(Accuracy { top1, photos }) = accuracy {
+        entry["accuracy"] = json!(top1);
+        entry["test_photos"] = json!(photos);
+    }
     let Some(models) = document.get_mut("models").and_then(Value::as_array_mut) else {
         bail!("the index \"{}\" has no list \"models\"", index.display());
     };

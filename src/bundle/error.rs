@@ -36,6 +36,9 @@ pub enum BundleError {
         /// What whoever was asked says.
         reason: String,
     },
+    /// A zip file that holds no bundle or cannot be read.
+    #[error("the zip file {0}")]
+    Archive(String),
     /// A file that is shorter or longer than the manifest says.
     #[error("{name} has {found} bytes, the manifest says {expected}: it is cut off or changed, copy it again")]
     Size {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::confused::{Confused, check_confused};
+use super::levels::{Level, check_levels};
 use super::{BundleError, TRACE, WEIGHTS};
 use crate::architecture::Architecture;
 use crate::photo::Preprocessing;
@@ -17,7 +19,7 @@ pub const FORMAT: u32 = 1;
 pub const MAX_BYTES: u64 = 2 << 30;
 
 /// The most bytes of a manifest.
-const MAX_MANIFEST: usize = 4 << 20;
+pub const MAX_MANIFEST: usize = 4 << 20;
 
 /// What a bundle is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,12 @@ pub struct Manifest {
     /// What the probabilities are worth, where it was measured; bundles of older programs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// Coarser names for the classes, for answers that are unsure; bundles of older programs have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hierarchy: Vec<Level>,
+    /// The pairs of classes that were confused most on the test photos, where that was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confused: Vec<Confused>,
     /// Where the weights come from: recipe, data, versions, measures.
     pub training: serde_json::Value,
 }
@@ -149,6 +157,8 @@ impl Manifest {
             calibration.check()?;
         }
         self.check_labels()?;
+        check_levels(&self.hierarchy, self.architecture.classes)?;
+        check_confused(&self.confused, self.architecture.classes)?;
         self.check_files()
     }
 
@@ -164,6 +174,23 @@ impl Manifest {
     /// Length of all files but the manifest.
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, entry| sum.saturating_add(entry.bytes))
+    }
+
+    /// Bytes of memory that loading and running the network take, roughly: the files, the weights as they are read and as
+    /// they are laid out for the device, and the widest activations of one block. `None` where that is no number.
+    pub fn memory(&self) -> Option<u64> {
+        let words = |count: usize| u64::try_from(count).ok()?.checked_mul(4);
+        let architecture = &self.architecture;
+        let weights = architecture.parameters()?.checked_mul(8)?;
+        let [height, width] = architecture.image_size;
+        let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
+        let tokens = architecture.tokens();
+        // The CPU path keeps the tokens before each block, for looks.
+        let kept = architecture.dim.checked_mul(architecture.depth.checked_add(8)?)?;
+        let activations = words(tokens.checked_mul(architecture.hidden().checked_add(kept)?)?)?;
+        // The CPU path holds one block's map of attention.
+        let map = words(tokens.checked_mul(tokens)?.checked_mul(architecture.heads)?)?;
+        [image, activations, map, self.bytes()].into_iter().try_fold(weights, u64::checked_add)
     }
 
     fn check_labels(&self) -> Result<(), BundleError> {

@@ -5,16 +5,24 @@
 //! program reads it. Everything here works in memory; whoever calls fetches the files. A bundle is hostile until it is
 //! checked: sizes are bounded before anything is allocated.
 
+#[cfg(feature = "archive")]
+mod archive;
 mod check;
+mod confused;
 mod error;
+mod levels;
 mod manifest;
 mod seed;
 
 use std::fmt::Display;
 
+#[cfg(feature = "archive")]
+pub use archive::{Archive, pack};
 pub use check::{check_trace, check_weights};
+pub use confused::{Confused, MAX_CONFUSED, between};
 pub use error::BundleError;
-pub use manifest::{Calibration, FORMAT, FileEntry, MAX_BYTES, Manifest};
+pub use levels::{Coarser, Level, SURE_FROM, UNSURE_BELOW, coarser};
+pub use manifest::{Calibration, FORMAT, FileEntry, MAX_BYTES, MAX_MANIFEST, Manifest};
 pub use seed::seeded_image;
 
 use crate::tensors::{Precision, TensorMap};

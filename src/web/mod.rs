@@ -4,6 +4,7 @@
 //! the processor with wasm SIMD. The shape is the same, so `src/web/js/session.js` loads
 //! either and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
 
+mod archive;
 mod executor;
 mod look;
 mod network;
@@ -14,6 +15,7 @@ use std::fmt::Display;
 
 use wasm_bindgen::prelude::*;
 
+pub use archive::Zip;
 pub use network::Network;
 pub use pixels::Pixels;
 

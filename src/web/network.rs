@@ -10,7 +10,6 @@ use super::outcome::{Crop, Outcome, Timings};
 use super::pixels::Pixels;
 use super::{failure, milliseconds};
 use crate::answer::Answer;
-use crate::architecture::Architecture;
 use crate::bundle::{Bundle, Manifest};
 use crate::self_test::{SelfTest, TOLERANCE};
 use crate::tensors::TensorMap;
@@ -117,26 +116,10 @@ impl Network {
 
 /// Refuses a network that would not fit, before anything is allocated for it.
 fn check_memory(manifest: &Manifest) -> Result<(), Failed> {
-    let needed = needed(&manifest.architecture).map(|bytes| bytes.saturating_add(manifest.bytes()));
-    match needed {
+    match manifest.memory() {
         Some(bytes) if bytes <= MAX_MEMORY => Ok(()),
         _ => Err(Failed::plain(
             "this network needs more than the 2 GiB of memory that a page can give it: run it natively",
         )),
     }
-}
-
-/// The weights as they are read and as they are laid out for the device, and the widest activations of one block.
-fn needed(architecture: &Architecture) -> Option<u64> {
-    let words = |count: usize| u64::try_from(count).ok()?.checked_mul(4);
-    let weights = architecture.parameters()?.checked_mul(8)?;
-    let [height, width] = architecture.image_size;
-    let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
-    let tokens = architecture.tokens();
-    // The CPU path keeps the tokens before each block, for looks.
-    let width = architecture.hidden().checked_add(architecture.dim.checked_mul(architecture.depth.checked_add(8)?)?)?;
-    let activations = words(tokens.checked_mul(width)?)?;
-    // The CPU path holds one block's map of attention.
-    let map = words(tokens.checked_mul(tokens)?.checked_mul(architecture.heads)?)?;
-    weights.checked_add(image)?.checked_add(activations)?.checked_add(map)
 }

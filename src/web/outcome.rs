@@ -5,8 +5,8 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::failure;
-use crate::answer::{Answer, Prediction, top};
-use crate::bundle::Manifest;
+use crate::answer::{Answer, Prediction, order, top};
+use crate::bundle::{Coarser, Manifest, between, coarser};
 use crate::photo::{Photo, Preprocessing, zoom};
 
 /// What the network says of one photo; `src/web/js/session.js` adds the device. Documented for its users in
@@ -15,6 +15,8 @@ use crate::photo::{Photo, Preprocessing, zoom};
 pub(super) struct Outcome {
     predictions: Vec<Prediction>,
     recognised: Option<bool>,
+    coarser: Vec<Coarser>,
+    confused: Vec<Mistaken>,
     sa: Vec<Prediction>,
     glca: Vec<Prediction>,
     #[serde(with = "serde_wasm_bindgen::preserve")]
@@ -25,6 +27,17 @@ pub(super) struct Outcome {
     crop: Crop,
     zoom: Option<Crop>,
     timings: Timings,
+}
+
+/// How often one of the two most probable classes was taken for the other on the test photos.
+#[derive(Serialize)]
+struct Mistaken {
+    /// The class that the photos show.
+    right: String,
+    /// The class that was named.
+    named: String,
+    photos: usize,
+    of: usize,
 }
 
 /// Where the time went, in milliseconds.
@@ -67,10 +80,10 @@ pub(super) fn patches_of(rows: &[f32], tokens: usize) -> Float32Array {
 }
 
 impl Outcome {
-    /// Names the classes of an answer, calibrated where the bundle says how, and maps tokens to patches: the class token (token 0) is left out of `rollout`,
-    /// and `selected` counts patches from 0 in reading order.
+    /// Names the classes of an answer, calibrated where the bundle says how, and maps tokens to patches: the class token
+    /// (token 0) is left out of `rollout`, and `selected` counts patches from 0 in reading order.
     pub(super) fn new(answer: &Answer, manifest: &Manifest, top_k: usize, crop: Crop, timings: Timings) -> Self {
-        let Manifest { architecture, labels, calibration, .. } = manifest;
+        let Manifest { architecture, labels, calibration, hierarchy, .. } = manifest;
         let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
         let probability = answer.calibrated(temperature);
         let recognised = calibration.map(|calibration| probability.iter().any(|&p| p >= calibration.threshold));
@@ -81,6 +94,8 @@ impl Outcome {
         Self {
             predictions: top(&probability, labels, top_k),
             recognised,
+            coarser: coarser(hierarchy, &probability),
+            confused: mistaken(manifest, &probability),
             sa: top(&sa, labels, top_k),
             glca: top(&glca, labels, top_k),
             rollout: Float32Array::from(rollout),
@@ -95,4 +110,13 @@ impl Outcome {
     pub(super) fn into_js(self) -> Result<JsValue, JsError> {
         serde_wasm_bindgen::to_value(&self).map_err(failure)
     }
+}
+
+/// What the bundle knows of the two most probable classes.
+fn mistaken(manifest: &Manifest, probability: &[f32]) -> Vec<Mistaken> {
+    let [first, second, ..] = order(probability)[..] else { return Vec::new() };
+    let name = |class: usize| manifest.labels.get(class).cloned().unwrap_or_default();
+    between(&manifest.confused, second, first)
+        .map(|pair| Mistaken { right: name(pair.right), named: name(pair.named), photos: pair.photos, of: pair.of })
+        .collect()
 }

@@ -1,123 +1,96 @@
-// The page: choose a model, take photos, show what the network says.
+// The page: choose a network, take photos, show what it says of them. Each feature is a module of its own.
 
-import { branch, Classifier, preview } from "../pkg/finegrain.js";
+import { preview } from "../pkg/finegrain.js";
+import { clearAnswer, showAnswer, spokenAnswer } from "./answer.js";
+import { bundlesDialog, ownModel } from "./bundles.js";
+import { cameraDialog } from "./camera.js";
+import { CropFrame } from "./crop.js";
+import { Gallery, photoOf } from "./gallery.js";
 import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
-import { fillList, percent, plainName } from "./lists.js";
+import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { buildSwitch, fetchModels } from "./models.js";
-import { classifierNotice, settled } from "./notices.js";
+import { addChoice, buildSwitch, fetchModels } from "./models.js";
+import { Network } from "./network.js";
+import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
 import { Stage } from "./stage.js";
+import { fail, painted, say, sentence } from "./status.js";
 
 const find = (id) => document.getElementById(id);
-const MOST_PROBABLE = "Most probable";
-/** No class reaches the threshold that was chosen on held-out photos. */
-const NOT_RECOGNISED = "Not recognised; most like";
 
 const query = new URLSearchParams(location.search);
-const backend = query.get("backend") ?? "auto";
+const network = new Network(query.get("backend") ?? "auto");
 const stage = new Stage(find("stage"), find("attention"));
-const look = new Look(stage, showAnswer);
+const crop = new CropFrame(find("crop-layer"), find("attention"), (region) => lookAt(region));
+const look = new Look(stage, showBranch);
+const gallery = new Gallery(find("gallery"), {
+  classifier: () => network.classifier(),
+  show: (photo) => show(photo),
+  answered: (photo) => photo === current && showResult(),
+  bundle: () => network.model,
+});
 
-let model = null; // the entry of index.json that is chosen
-let loading = null; // {controller, classifier: Promise<Classifier>} of that model
-let photo = null; // the file on the stage
-let turn = 0; // the latest photo or model wins; what comes late is dropped
-
-/** The one place that tells people and tests how things are. `spoken` is for who cannot see the list of classes. */
-function say(state, text, spoken = "") {
-  document.documentElement.dataset.state = state;
-  const aside = document.createElement("span");
-  aside.className = "unseen";
-  aside.textContent = spoken && `${spoken} `;
-  find("status").replaceChildren(aside, text);
-  if (state !== "loading") find("progress").removeAttribute("value");
-}
-
-function sentence(text) {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
-}
-
-function fail(error) {
-  console.warn(error);
-  say("error", sentence(error.message));
-}
-
-function onProgress({ stage: step, loaded, total }) {
-  const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
-  const text = {
-    download: `Fetching the network: ${megabytes(loaded)} of ${megabytes(total)} MB.`,
-    verify: "Checking the network.",
-    upload: "Loading the network.",
-    compile: total > 0 ? `Preparing the graphics device: ${loaded} of ${total}.` : "Preparing the network.",
-  }[step];
-  // A sentence about a bad photo is not talked over by the loading that goes on.
-  if (!text || document.documentElement.dataset.state === "error") return;
-  say("loading", text);
-  const bar = find("progress");
-  if (total > 0) bar.value = loaded / total;
-  else bar.removeAttribute("value");
-}
-
-/** The classifier of the chosen model; a failed attempt is made again when the next photo asks. */
-function classifier() {
-  if (!loading) {
-    const controller = new AbortController();
-    const current = { controller };
-    const progress = (event) => {
-      if (loading === current) onProgress(event);
-    };
-    const onNotice = (said) => {
-      if (loading === current) classifierNotice(said);
-    };
-    say("loading", "Fetching the network.");
-    current.classifier = Classifier.load(model.path, { backend, onProgress: progress, onNotice, signal: controller.signal });
-    current.classifier.catch(() => {
-      if (loading === current) loading = null;
-    });
-    current.classifier.catch(() => {}).then(() => ["connection", "waiting"].forEach(settled));
-    loading = current;
-  }
-  return loading.classifier;
-}
-
-function release() {
-  if (!loading) return;
-  loading.controller.abort();
-  loading.classifier.then((old) => old.free()).catch(() => {});
-  loading = null;
-}
+let models = []; // what can be chosen
+let current = null; // the photo on the stage (gallery.js: Photo)
+let size = null; // its width and height
+let turn = 0; // the latest photo or network wins; what comes late is dropped
 
 async function choose(next) {
-  release();
-  model = next;
+  if (network.model !== next) network.choose(next);
   const mine = ++turn;
-  query.set("model", model.id);
+  settled("bundle");
+  if (next.own) query.delete("model");
+  else query.set("model", next.id);
   history.replaceState(null, "", `?${query}`);
-  for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== model.id;
-  find("classes").textContent = `its ${model.classes} classes`;
-  clear();
+  for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== next.id;
+  find("classes").textContent = `its ${next.classes} classes`;
+  gallery.forget();
+  if (current) current.result = null;
+  explain();
   try {
-    const ready = await classifier();
+    const ready = await network.classifier();
     if (mine !== turn) return;
-    if (photo) await run(mine);
+    if (gallery.isOpen) await gallery.run();
+    else if (current) await run(mine);
     else say("ready", `Ready, ${device(ready)}`);
   } catch (error) {
     if (mine === turn) fail(error);
   }
 }
 
+/** A bundle from the user's own disk; where it cannot be used the former network comes back. */
+async function openOwn(own) {
+  const former = network.model;
+  const model = { id: "own", title: "Your own", classes: 0, bytes: 0, own };
+  network.choose(model);
+  const mine = ++turn;
+  explain();
+  let reason;
+  try {
+    const classifier = await network.classifier();
+    if (mine !== turn) return;
+    Object.assign(model, ownModel(own, classifier));
+    models = [...models.filter(({ id }) => id !== model.id), model];
+    addChoice(find("models"), model, true, choose);
+  } catch (error) {
+    if (mine !== turn) return;
+    reason = sentence(error.message);
+  }
+  await choose(reason && former ? former : model);
+  if (reason) notice("bundle", `Your bundle cannot be used. ${reason}`);
+}
+
+/** One photo, which may still be on its way. It joins the gallery where there is one. */
 async function take(arriving) {
   const mine = ++turn;
   say("running", "Opening the photo.");
   try {
     try {
-      const blob = await arriving;
-      const shown = await preview(blob);
-      if (mine === turn) place(blob, shown);
-      else shown.bitmap.close();
+      const photo = photoOf(await arriving);
+      if (mine !== turn) return;
+      if (gallery.isOpen) gallery.add([photo]);
+      else await open(photo, mine);
     } catch (error) {
       // No answer to an earlier photo stands beside an error about this one.
       if (mine === turn) place(null, null);
@@ -129,62 +102,108 @@ async function take(arriving) {
   }
 }
 
-/** Classifies the photo on the stage, once the model is there. */
+/** A photo of the gallery, whose answer may be there already. */
+async function show(photo) {
+  const mine = ++turn;
+  try {
+    await open(photo, mine);
+    if (mine === turn && photo.result) showResult();
+  } catch {
+    if (mine === turn) place(null, null); // its tile says what is wrong with it
+  }
+}
+
+/** Puts a photo onto the stage, unless another one has come meanwhile. */
+async function open(photo, mine) {
+  const shown = await preview(photo.file);
+  if (mine === turn) place(photo, shown);
+  else shown.bitmap.close();
+}
+
+/** Another part of the photo on the stage, or all of it (null). */
+async function lookAt(region) {
+  if (!current) return;
+  const mine = ++turn;
+  Object.assign(current, { region, result: null, error: null });
+  explain();
+  try {
+    await run(mine);
+  } catch (error) {
+    if (mine === turn) fail(error);
+  }
+}
+
+/** Classifies the photo on the stage, once the network is there. */
 async function run(mine) {
-  if (!model) throw new Error("no model is chosen; reload the page");
-  const ready = await classifier();
+  const ready = await network.classifier();
   if (mine !== turn) return;
+  const [photo, { region }, { model }] = [current, current, network];
   say("running", "Looking.");
   await painted();
-  const result = await ready.classify(photo, { topK: 5 });
+  const result = await ready.classify(photo.file, { topK: 5, ...(region && { region }) });
+  // It may be another photo's turn by now, and this one's answer is still its answer.
+  if (network.model === model && photo.region === region) {
+    photo.result = result;
+    gallery.update(photo);
+  }
   if (mine !== turn) return;
-  showAnswer(result, "both");
-  look.open(ready, { file: photo }, result);
-  const [best] = result.predictions;
-  const took = `${Math.round(result.timings.total)} ms`;
-  const named = `${plainName(best.label)}, ${percent(best.probability)}.`;
-  say("ready", `Took ${took} ${device(ready)}`, result.recognised === false ? `${NOT_RECOGNISED}: ${named}` : named);
+  showResult();
+  say("ready", `Took ${Math.round(result.timings.total)} ms ${device(ready)}`, spokenAnswer(result));
+}
+
+function showResult() {
+  const photo = current;
+  const { result } = photo;
+  showBranch(result, "both");
+  cropButtons();
+  const open = (ready) => photo.result === result && photo === current && look.open(ready, photo, result);
+  network.classifier().then(open).catch(fail);
 }
 
 /** Shows a result, or what one of its branches says alone. */
-function showAnswer(result, name) {
+function showBranch(result, name) {
   stage.explain(result);
-  const alone = { sa: ", first look alone", glca: ", second look alone" }[name] ?? "";
-  find("answer-title").textContent = (result.recognised === false ? NOT_RECOGNISED : MOST_PROBABLE) + alone;
-  fillList(find("predictions"), branch(result, name));
-  fillList(find("sa"), result.sa);
-  fillList(find("glca"), result.glca);
-  find("branches").hidden = result.glca.length === 0;
-  find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
+  showAnswer(result, name);
 }
 
-function place(blob, shown) {
-  clear();
-  photo = blob;
-  stage.show(shown, blob?.name ?? "pasted");
-  find("invitation").hidden = blob !== null;
+function place(photo, shown) {
+  explain();
+  current = photo;
+  size = shown && { width: shown.width, height: shown.height };
+  stage.show(shown, photo?.name);
+  find("invitation").hidden = photo !== null;
+  if (photo?.region) crop.open(size, photo.region);
+  else crop.close();
+  cropButtons();
 }
 
-function clear() {
+function explain() {
   look.close();
   stage.explain(null);
-  find("answer-title").textContent = MOST_PROBABLE;
-  for (const id of ["predictions", "sa", "glca"]) find(id).replaceChildren();
-  find("branches").hidden = true;
+  clearAnswer();
+  cropButtons();
+}
+
+function cropButtons() {
+  find("crop").disabled = current === null;
+  find("crop").setAttribute("aria-pressed", String(crop.isOpen));
+  find("uncrop").disabled = !current?.region;
+  find("zoom").disabled = !current?.result?.zoom;
+}
+
+function toggleCrop() {
+  if (crop.isOpen) crop.close();
+  else {
+    crop.open(size, current.region);
+    crop.focus();
+  }
+  cropButtons();
 }
 
 /** What runs the network, and why it is not the GPU; ends a sentence. */
 function device({ backend: used, adapter, reason }) {
   if (used === "webgpu") return `on WebGPU (${adapter}).`;
   return `on the ${adapter}.${reason ? ` ${sentence(reason)}` : ""}`;
-}
-
-/** The next frame has been drawn: what was said is on the screen before the work begins. A hidden page draws none. */
-function painted() {
-  return new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve));
-    setTimeout(resolve, 100);
-  });
 }
 
 function start() {
@@ -194,12 +213,25 @@ function start() {
   find("opacity").addEventListener("input", layers);
   find("queries").addEventListener("change", layers);
   layers();
-  listen({ input: find("photo"), veil: find("drop"), samples: document.querySelector(".samples") }, take);
+  const takers = { photo: take, photos: (files) => gallery.add(files.map(photoOf)), bundle: openOwn };
+  takers.link = linkDialog(find("link-dialog"), take);
+  const openCamera = cameraDialog(find("camera-dialog"), { take, classifier: () => network.classifier(), fail });
+  const openBundles = bundlesDialog(find("bundles-dialog"), { models: () => models, own: openOwn });
+  find("link").addEventListener("click", () => takers.link());
+  find("camera").addEventListener("click", () => openCamera());
+  find("bundles").addEventListener("click", () => openBundles());
+  find("crop").addEventListener("click", toggleCrop);
+  find("zoom").addEventListener("click", () => crop.open(size, current.result.zoom, true));
+  find("uncrop").addEventListener("click", () => {
+    crop.close();
+    lookAt(null);
+  });
+  listen({ input: find("photo"), veil: find("drop"), samples: document.querySelector(".samples") }, takers);
 }
 
 start();
 try {
-  const models = await fetchModels();
+  models = await fetchModels();
   const wanted = query.get("model");
   const first = models.find(({ id }) => id === wanted) ?? models[0];
   buildSwitch(find("models"), models, first, choose);

@@ -1,57 +1,95 @@
-// The ways in which a photo comes: file input, drop anywhere, paste, example.
+// The ways in which photos and bundles come: file inputs, drop anywhere, paste, examples.
+
+import { filesOfDrop } from "./drop.js";
+
+/**
+ * @typedef {{
+ *   photo: (file: Promise<Blob>) => void, photos: (files: File[]) => void,
+ *   bundle: (own: File | File[]) => void, link: (address: string) => void,
+ * }} Takers `photo` is called at once, also while the photo is still on its way
+ */
 
 /**
  * @param {{input: HTMLInputElement, veil: HTMLElement, samples: HTMLElement}} elements
- * @param {(photo: Promise<Blob>) => void} take called at once with each photo, also while it is still on its way
+ * @param {Takers} take
  */
 export function listen({ input, veil, samples }, take) {
   input.addEventListener("change", () => {
-    const [file] = input.files;
-    if (file) take(Promise.resolve(file));
+    handOver([...input.files], take);
     input.value = ""; // the same file can be chosen again
   });
 
   document.addEventListener("paste", (event) => {
-    const file = event.clipboardData && firstImage(event.clipboardData);
-    if (!file) return;
-    event.preventDefault();
-    take(Promise.resolve(file));
+    const images = [...(event.clipboardData?.files ?? [])].filter(({ type }) => type.startsWith("image/"));
+    if (images.length > 0) {
+      event.preventDefault();
+      handOver(images, take);
+      return;
+    }
+    // Text that goes into a field is the field's.
+    if (event.target.closest?.("input, textarea")) return;
+    const address = addressIn(event.clipboardData?.getData("text/plain"));
+    if (address) take.link(address);
   });
 
-  // `dragenter` and `dragleave` come for every element on the way; `depth` tells when the page itself is left.
-  let depth = 0;
-  const shown = () => veil.classList.toggle("shown", depth > 0);
-  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
-  document.addEventListener("dragenter", (event) => {
-    if (!carriesFiles(event)) return;
-    depth += 1;
-    shown();
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!carriesFiles(event)) return;
-    depth = Math.max(0, depth - 1);
-    shown();
-  });
-  document.addEventListener("dragover", (event) => {
-    if (carriesFiles(event)) event.preventDefault();
-  });
-  document.addEventListener("drop", (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    depth = 0;
-    shown();
-    const file = firstImage(event.dataTransfer) ?? event.dataTransfer.files[0];
-    if (file) take(Promise.resolve(file));
+  listenToDrops(veil, async (transfer) => {
+    const address = addressIn(transfer.getData("text/uri-list"));
+    try {
+      const files = await filesOfDrop(transfer);
+      if (files.length > 0) handOver(files, take);
+      else if (address) take.link(address);
+    } catch (error) {
+      take.photo(Promise.reject(error));
+    }
   });
 
   samples.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-sample]");
-    if (button) take(fetchSample(button.dataset.sample));
+    if (button) take.photo(fetchSample(button.dataset.sample));
   });
 }
 
-function firstImage({ files }) {
-  return [...files].find((file) => file.type.startsWith("image/"));
+/** Tells photos and bundles apart by their names. */
+function handOver(files, take) {
+  const zip = files.find(({ name }) => /\.zip$/i.test(name ?? ""));
+  if (files.length === 0) return;
+  if (files.some(({ name }) => name === "manifest.json")) take.bundle(files);
+  else if (zip) take.bundle(zip);
+  else if (files.length === 1) take.photo(Promise.resolve(files[0]));
+  else take.photos(files);
+}
+
+function listenToDrops(veil, dropped) {
+  // `dragenter` and `dragleave` come for every element on the way; `depth` tells when the page itself is left.
+  let depth = 0;
+  const shown = () => veil.classList.toggle("shown", depth > 0);
+  const wanted = (event) => ["Files", "text/uri-list"].some((type) => event.dataTransfer?.types.includes(type));
+  document.addEventListener("dragenter", (event) => {
+    if (!wanted(event)) return;
+    depth += 1;
+    shown();
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!wanted(event)) return;
+    depth = Math.max(0, depth - 1);
+    shown();
+  });
+  document.addEventListener("dragover", (event) => {
+    if (wanted(event)) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    if (!wanted(event)) return;
+    event.preventDefault();
+    depth = 0;
+    shown();
+    dropped(event.dataTransfer);
+  });
+}
+
+/** The first address in a text, where the text is one or a list of them. */
+function addressIn(text = "") {
+  const [first = ""] = text.split(/\r?\n/).filter((line) => line && !line.startsWith("#"));
+  return /^https?:\/\/\S+$/i.test(first.trim()) ? first.trim() : null;
 }
 
 async function fetchSample(name) {

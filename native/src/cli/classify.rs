@@ -1,14 +1,14 @@
 //! `finegrain classify`: `[{"image", "predictions": [{"label", "probability"}], "sa": [...], "glca": [...]}]`, in the
 //! order of the photos; `predictions` is the mean of both branches, `glca` is empty without GLCA. Where the bundle has a
 //! calibration each photo also has `calibrated` (the list of `predictions` at the bundle's temperature, which is what
-//! people are shown) and `recognised`; elsewhere both are null.
+//! people are shown) and `recognised`; elsewhere both are null. `coarser` is what is sure where no class is.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use finegrain::answer::{Prediction, top};
-use finegrain::bundle::Calibration;
+use finegrain::bundle::{Calibration, Coarser, coarser};
 use serde::Serialize;
 
 use super::Outcome;
@@ -19,7 +19,7 @@ use crate::store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder of the bundle
+    /// Folder or .zip of the bundle
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
     /// Photos
@@ -41,6 +41,7 @@ struct Named {
     glca: Vec<Prediction>,
     calibrated: Option<Vec<Prediction>>,
     recognised: Option<bool>,
+    coarser: Vec<Coarser>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
@@ -63,7 +64,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
             None => input(path)?,
         };
         let answer = backend.classify(&image)?;
-        let calibrated = bundle.manifest.calibration.map(|c| (top(&answer.calibrated(c.temperature), labels, k), c));
+        let shown = bundle.manifest.calibration.map(|c| (answer.calibrated(c.temperature), c));
+        let probability = shown.as_ref().map_or(&answer.probability, |(probability, _)| probability);
+        let coarser = coarser(&bundle.manifest.hierarchy, probability);
+        let calibrated = shown.as_ref().map(|(probability, c)| (top(probability, labels, k), *c));
         let reaches =
             |(list, c): &(Vec<Prediction>, Calibration)| list.first().is_some_and(|p| p.probability >= c.threshold);
         results.push(Named {
@@ -73,6 +77,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
             glca: top(&answer.glca, labels, k),
             recognised: calibrated.as_ref().map(reaches),
             calibrated: calibrated.map(|(list, _)| list),
+            coarser,
         });
     }
     output.print(&results, |results| text(results))?;
@@ -84,6 +89,9 @@ fn text(results: &[Named]) -> String {
     for named in results {
         let unsure = if named.recognised == Some(false) { "  (not recognised: none is likely enough)" } else { "" };
         let _ = writeln!(text, "{}{unsure}", named.image.display());
+        for Coarser { level, label, probability } in &named.coarser {
+            let _ = writeln!(text, "  {:5.1} %  {level} {label}", 100.0 * probability);
+        }
         for prediction in named.calibrated.as_ref().unwrap_or(&named.predictions) {
             let _ = writeln!(text, "  {:5.1} %  {}", 100.0 * prediction.probability, prediction.label);
         }

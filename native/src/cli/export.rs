@@ -4,16 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use finegrain::bundle::{Bundle, FORMAT, FileEntry, Manifest, round};
+use finegrain::bundle::{Bundle, Confused, FORMAT, FileEntry, MAX_CONFUSED, Manifest, round};
 use finegrain::tensors::{Precision, TensorMap};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Outcome;
 use super::output::Output;
-use crate::measure::Measures;
+use crate::measure::{self, Measured, Measures};
 use crate::train::RunRecord;
-use crate::{card, golden, store};
+use crate::{card, golden, hierarchy, store};
 
 /// Weights of training alone.
 const TRAINING_ONLY: [&str; 1] = ["loss_log_var"];
@@ -23,7 +23,7 @@ pub(super) struct Args {
     /// Folder of a finished training run
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// Folder for the bundle; an older bundle there is replaced
+    /// Folder for the bundle, or NAME.zip; an older bundle there is replaced
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
     /// How the weights are stored
@@ -32,6 +32,11 @@ pub(super) struct Args {
     /// List the bundle in this index; by default in index.json beside the bundle, where there is one
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
+    /// Coarser names for the classes: a CSV file ("class,family,order" and a row for each class), "cars" (make and body
+    /// type from the class names), "last-word" (the last word of each name) or "none"; by default the run's own, or the
+    /// rule for the data set
+    #[arg(long, value_name = "FILE|RULE")]
+    hierarchy: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,19 +59,24 @@ struct Exported {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
-    let made = make(&args.run, args.precision.into());
+    let is_zip = store::is_zip(&args.out);
+    if is_zip && args.index.is_some() {
+        bail!("a zip file is opened from disk and cannot be listed: leave out --index, or name a folder for --out");
+    }
+    let made = make(&args.run, args.precision.into(), args.hierarchy.as_deref());
     let Made { bundle, record, measures, sha256 } =
         made.with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?;
-    store::write_with_card(&bundle, &args.out, |manifest| {
-        card::card(&record, manifest, measures.as_ref(), &sha256).map(Some)
-    })?;
+    let card = |manifest: &Manifest| card::card(&record, manifest, measures.as_ref(), &sha256).map(Some);
+    if is_zip {
+        store::write_zip(&bundle, &args.out, card)?;
+    } else {
+        store::write_with_card(&bundle, &args.out, card)?;
+    }
     let manifest = store::open(&args.out)?.manifest;
-    let index = args.index.clone().or_else(|| {
-        let beside = args.out.with_file_name("index.json");
-        beside.is_file().then_some(beside)
-    });
+    let beside = || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && file.is_file());
+    let index = args.index.clone().or_else(beside);
     if let Some(index) = &index {
-        store::list(index, &args.out, &manifest)?;
+        store::list(index, &args.out, &manifest, measures.as_ref().and_then(accuracy))?;
     }
     let exported = Exported {
         bundle: args.out.clone(),
@@ -100,7 +110,7 @@ struct Made {
 }
 
 /// Makes a bundle of a run's record, measures and weights.
-fn make(run: &Path, precision: Precision) -> Result<Made> {
+fn make(run: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> {
     let record = RunRecord::read(run)?;
     if record.training.recipe.reid.is_some() {
         bail!("it is a run of re-identification, and a bundle names classes: use RUN/model.safetensors as it is");
@@ -125,6 +135,12 @@ fn make(run: &Path, precision: Precision) -> Result<Made> {
         precision,
         files: Vec::new(),
         calibration: measures.as_ref().and_then(|measures| measures.calibration),
+        hierarchy: match levels {
+            None if !record.hierarchy.is_empty() => record.hierarchy.clone(),
+            None => hierarchy::levels(hierarchy::rule_for(record.training.recipe.data.kind), &record.labels)?,
+            Some(choice) => hierarchy::levels(choice, &record.labels)?,
+        },
+        confused: measures.as_ref().and_then(|measures| measures.test.as_ref()).map(confused).unwrap_or_default(),
         training: without_folders(serde_json::to_value(&record.training)?),
     };
     manifest.architecture.check()?;
@@ -134,12 +150,30 @@ fn make(run: &Path, precision: Precision) -> Result<Made> {
     Ok(Made { bundle, record, measures, sha256 })
 }
 
+/// The most confused pairs of the test photos with the number of photos that there are.
+fn confused(test: &Measured) -> Vec<Confused> {
+    let pair = |pair: &measure::Confused| {
+        let [_, of] = *test.per_class.get(pair.right)?;
+        Some(Confused { right: pair.right, named: pair.named, photos: pair.photos, of })
+    };
+    test.confused.iter().filter_map(pair).take(MAX_CONFUSED).collect()
+}
+
+/// The accuracy on the test photos of what people are shown, and how many photos there are.
+fn accuracy(measures: &Measures) -> Option<store::Accuracy> {
+    let test = measures.test.as_ref()?;
+    let answer = test.calibrated.as_ref().map_or(test.answer, |calibrated| calibrated.answer);
+    Some(store::Accuracy { top1: answer.top1, photos: test.photos })
+}
+
 /// Cuts the folders off the paths in the provenance: they are of one machine, and nobody else's business.
 fn without_folders(mut training: Value) -> Value {
-    if let Some(init) = training.pointer_mut("/recipe/train/init")
-        && let Some(name) = init.as_str().and_then(|path| Path::new(path).file_name())
-    {
-        *init = name.to_string_lossy().into();
+    for pointer in ["/recipe/train/init", "/recipe/data/hierarchy"] {
+        if let Some(path) = training.pointer_mut(pointer)
+            && let Some(name) = path.as_str().and_then(|path| Path::new(path).file_name())
+        {
+            *path = name.to_string_lossy().into();
+        }
     }
     training
 }

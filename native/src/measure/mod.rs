@@ -4,6 +4,7 @@
 //! that comes first, as in [`finegrain::answer::top`].
 
 mod calibration;
+mod coarser;
 mod confusion;
 mod measured;
 mod pass;
@@ -17,6 +18,7 @@ mod views;
 mod zoom;
 
 pub use calibration::{KEPT, calibrate, log_likelihood, temperature, threshold};
+pub use coarser::{CoarserScore, CoarserTally};
 pub use confusion::{Confused, Confusion};
 pub use measured::{Calibrated, Measured, Skipped, Tally};
 pub use pass::{Named, Pass};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use finegrain::architecture::Architecture;
+use finegrain::bundle::Level;
 use finegrain::photo::Preprocessing;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ pub struct RunRecord {
     pub preprocessing: Preprocessing,
     /// Names of the classes.
     pub labels: Vec<String>,
+    /// Coarser names for the classes: what the recipe names, or the data set's own tree (NABirds).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hierarchy: Vec<Level>,
     /// How the weights came about.
     pub training: Training,
 }

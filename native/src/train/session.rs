@@ -18,6 +18,7 @@ use super::record::{RunRecord, TestAccuracy, Training};
 use super::start::{preprocessing, resolve, schedule, start};
 use super::{TrainOptions, measure, out_of_memory};
 use crate::data::{DataError, Task};
+use crate::hierarchy;
 
 /// Trains after the recipe; returns `None` when it was stopped (a checkpoint is saved then).
 ///
@@ -54,6 +55,8 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             return Err(DataError::TooFewIdentities { needed, found }.into());
         }
     }
+    // A file that cannot be used ends the run before it has begun, not after.
+    let hierarchy = hierarchy::of_data(config.data.hierarchy.as_deref(), &task)?;
     task.hold_out(config.data.held_out, config.train.seed);
     let architecture = config.architecture(task.labels().len());
     let (start, import) = start(options, &config, &architecture, &device)?;
@@ -112,6 +115,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         title: recipe.title.clone(),
         architecture,
         preprocessing: session.preprocessing,
+        hierarchy,
         labels: task.labels().to_vec(),
         training: Training {
             finegrain: env!("CARGO_PKG_VERSION").into(),

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use finegrain::bundle::{Calibration, MANIFEST, Manifest};
+use finegrain::bundle::{self, Calibration, MANIFEST, Manifest};
 use finegrain::tensors::{Precision, Tensor, TensorMap};
-use finegrain_native::measure::{Measures, Score, Tally};
+use finegrain_native::measure::{Confused, Measures, Score, Tally};
 use finegrain_native::store;
 use serde_json::{Value, json};
 
@@ -147,8 +147,9 @@ fn an_index_beside_the_bundle_lists_it() {
     let manifest = Manifest::read(&fs::read(models.join("small").join(MANIFEST)).unwrap()).unwrap();
     let expected = json!({
         "id": "small", "title": "Small", "path": "models/small/", "classes": 5, "bytes": manifest.bytes(),
-        "precision": "f16",
+        "precision": "f16", "memory": manifest.memory(),
     });
+    assert!(manifest.memory().is_some_and(|bytes| bytes > manifest.bytes()));
     assert_eq!(listed["models"], json!([{ "id": "other", "title": "Other" }, expected]));
 }
 
@@ -185,4 +186,82 @@ fn a_folder_with_something_else_is_left_alone() {
     let text = refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(&out));
     assert!(text.contains("exists and is not a bundle"), "{text}");
     assert_eq!(listing(&out), ["chapter.txt"]);
+}
+
+/// Measures of five test photos, two of which were taken for another class.
+fn measures() -> Measures {
+    let mut test = Tally::new(5, None).measured();
+    test.photos = 5;
+    test.answer = Score { top1: 0.6, top5: 1.0 };
+    test.per_class = vec![[1, 3], [1, 1], [0, 0], [1, 1], [0, 0]];
+    test.confused = vec![Confused { right: 0, named: 3, photos: 2, examples: vec![1, 4] }];
+    Measures { format: 1, calibration: None, held_out: None, test: Some(test), retrieval: None }
+}
+
+#[test]
+fn confused_pairs_and_accuracy_are_told_where_they_were_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, models) = (dir.path().join("run"), dir.path().join("models"));
+    fs::create_dir_all(&models).unwrap();
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    measures().write(&run).unwrap();
+    let index = models.join("index.json");
+    fs::write(&index, r#"{"models": []}"#).unwrap();
+    export(&run, &models.join("small"), "f16");
+    let manifest = store::open(&models.join("small")).unwrap().manifest;
+    assert_eq!(manifest.confused, [bundle::Confused { right: 0, named: 3, photos: 2, of: 3 }]);
+    let listed: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    assert_eq!((&listed["models"][0]["accuracy"], &listed["models"][0]["test_photos"]), (&json!(0.6), &json!(5)));
+}
+
+#[test]
+fn a_hierarchy_is_given_by_a_file_or_a_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out) = (dir.path().join("run"), dir.path().join("small"));
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    let levels = |choice: &str| {
+        document(finegrain(["export", "--hierarchy", choice]).arg(&run).arg("--out").arg(&out));
+        store::open(&out).unwrap().manifest.hierarchy
+    };
+    // The names are single words: the rule of the data set groups nothing.
+    export(&run, &out, "f16");
+    assert_eq!(store::open(&out).unwrap().manifest.hierarchy, []);
+    assert_eq!(levels("cars"), [], "five makes for five classes");
+    let file = dir.path().join("levels.csv");
+    fs::write(&file, "class,where\nAuk,sea\nBittern,reeds\nCrane,\nDunlin,shore\nEider,sea\n").unwrap();
+    let found = levels(file.to_str().unwrap());
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].name.as_str(), &found[0].groups),
+        ("where", &["sea", "reeds", "shore"].map(String::from).to_vec())
+    );
+    assert_eq!(found[0].of_class, [Some(0), Some(1), None, Some(2), Some(0)]);
+    let refused =
+        refusal(finegrain(["export", "--json", "--hierarchy", "no-such-rule"]).arg(&run).arg("--out").arg(&out));
+    assert!(refused.contains("no-such-rule") && refused.contains("last-word"), "{refused}");
+}
+
+#[test]
+fn a_zip_is_a_bundle_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out, folder) = (dir.path().join("run"), dir.path().join("small.zip"), dir.path().join("small"));
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    let exported = export(&run, &out, "f16");
+    assert_eq!(exported["index"], Value::Null);
+    export(&run, &folder, "f16");
+    assert_eq!(store::open(&out).unwrap(), store::open(&folder).unwrap());
+    assert_eq!(listing(dir.path()), ["run", "small", "small.zip"], "nothing else is left");
+    // The same bundle gives the same file.
+    let first = fs::read(&out).unwrap();
+    export(&run, &out, "f16");
+    assert_eq!(fs::read(&out).unwrap(), first);
+    fs::write(&out, &first[..first.len() / 2]).unwrap();
+    let error = format!("{:#}", store::open(&out).unwrap_err());
+    assert!(error.contains("small.zip") && error.contains("cannot be read"), "{error}");
+    let index = dir.path().join("index.json");
+    let refused = refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(&out).arg("--index").arg(&index));
+    assert!(refused.contains("cannot be listed"), "{refused}");
 }

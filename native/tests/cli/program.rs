@@ -97,6 +97,8 @@ pub(crate) fn write_bundle_with(dir: &Path, calibration: Option<Calibration>) {
         precision: Precision::F16,
         files: Vec::new(),
         calibration,
+        hierarchy: Vec::new(),
+        confused: Vec::new(),
         training: json!({ "weights": "random" }),
     };
     store::write(&Bundle { manifest, weights, trace }, dir).unwrap();

@@ -104,6 +104,12 @@ export interface Result {
   /** False where no class reaches the bundle's threshold: the photo shows something else, or nothing clearly. Null for a
    *  bundle without a calibration. */
   recognised: boolean | null;
+  /** What is sure where no class is: the most probable group of classes of each level of the bundle's hierarchy ("make",
+   *  "family") on which one is sure. Empty where the fine answer is sure, where nothing is, and without a hierarchy. */
+  coarser: { level: string; label: string; probability: number }[];
+  /** How often one of the two most probable classes was taken for the other on the test photos: `photos` of `of` photos
+   *  of the class `right` were named `named`. Empty where that is not known. */
+  confused: { right: string; named: string; photos: number; of: number }[];
   /** Self-attention branch alone, calibrated in the same way; `predictions` is the mean of `sa` and `glca`. */
   sa: Prediction[];
   /** Global-local cross-attention branch alone; empty for a network without it. */
@@ -118,7 +124,7 @@ export interface Result {
   /** The part of the photo that the network saw and `grid` divides, in the photo's pixels. */
   crop: Region;
   /** The part that rollout found, worth a second look; null where the network looked at most of the photo. Where the
-   *  subject is small, `classify` of that part is right far more often. */
+   *  subject is small, `classify` of that part (its `region`) is right far more often. */
   zoom: Region | null;
   /** Milliseconds. `decode` includes reading the pixels; `run` is the network. */
   timings: { decode: number; preprocess: number; run: number; total: number };
@@ -156,10 +162,22 @@ export interface Difference {
 /** The answer of one branch: `predictions` for `both`, `sa` or `glca`. A result holds all three; nothing is run. */
 export function branch(result: Result, name: "both" | "sa" | "glca"): Prediction[];
 
+export interface ClassifyOptions {
+  /** How many classes are listed, 5 by default. */
+  topK?: number;
+  /** The part of the photo to look at, rounded to whole pixels; all of it by default. As if the photo had been cut to it. */
+  region?: Region;
+  /** Takes the place of the bundle's R, above 0 and at most 1: the share of patches that become local queries. */
+  ratio?: number;
+}
+
 export class Classifier implements Choice {
   private constructor();
-  /** Downloads, checks and loads the bundle in the folder `bundleUrl`. */
-  static load(bundleUrl: string | URL, options?: LoadOptions): Promise<Classifier>;
+  /**
+   * Loads a bundle, checked: from the folder at an address, which is downloaded and kept, or from the user's own disk,
+   * which is neither: a `.zip`, or the files of a folder (`<input webkitdirectory>`).
+   */
+  static load(bundle: string | URL | Blob | Iterable<File>, options?: LoadOptions): Promise<Classifier>;
   /** The bundle's id, title and class names. */
   readonly id: string;
   readonly title: string;
@@ -173,11 +191,8 @@ export class Classifier implements Choice {
   readonly heads: number;
   /** The bundle's share R of patches that become local queries; null for a network without GLCA. */
   readonly ratio: number | null;
-  /**
-   * Classifies one photo; calls made meanwhile wait for their turn. `topK` is 5 by default; `ratio`, above 0 and at most
-   * 1, takes the place of the bundle's R.
-   */
-  classify(source: Source, options?: { topK?: number; ratio?: number }): Promise<Result>;
+  /** Classifies one photo; calls made meanwhile wait for their turn. */
+  classify(source: Source, options?: ClassifyOptions): Promise<Result>;
   /**
    * The answer to the photo classified last with another share of local queries. Only what depends on it runs: the
    * selection, GLCA and its classifier; the backbone does not. Later looks see these local queries. The predictions are

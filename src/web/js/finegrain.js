@@ -60,12 +60,10 @@ export class Classifier {
     Object.freeze(this);
   }
 
-  static async load(bundleUrl, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
+  static async load(bundle, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
-    const base = globalThis.document?.baseURI ?? globalThis.location?.href;
-    let url = new URL(bundleUrl, base).href;
-    if (!url.endsWith("/")) url += "/";
+    const place = placeOf(bundle);
     signal?.throwIfAborted();
     const open = async (classifier) => {
       const link = spare ?? new Link();
@@ -78,7 +76,7 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { url, options: { backend, precision } });
+        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision } });
       } catch (error) {
         link.end(error);
         throw error;
@@ -127,11 +125,12 @@ export class Classifier {
   }
 
   /** One photo after the other: calls made meanwhile wait for their turn. */
-  classify(source, { topK = 5, ratio } = {}) {
+  classify(source, { topK = 5, region = null, ratio } = {}) {
     return this.#queue(() => {
       topKOf(topK);
       if (ratio !== undefined) ratioOf(ratio);
-      return () => this.#run(source, topK, ratio);
+      const about = { topK, region: region && regionOf(region), ratio };
+      return () => this.#run(source, about);
     });
   }
 
@@ -211,7 +210,7 @@ export class Classifier {
     return answer;
   }
 
-  async #run(source, topK, ratio) {
+  async #run(source, about) {
     this.#turn += 1;
     const start = performance.now();
     // A worker that stopped unexpectedly is replaced; the bundle comes from the browser's storage.
@@ -224,7 +223,7 @@ export class Classifier {
       [image, ours] = [data, true];
     }
     const transfer = !ours ? [] : image instanceof ImageData ? [image.data.buffer] : [image];
-    const result = await this.#link.ask("classify", { source: image, topK, ratio }, transfer);
+    const result = await this.#link.ask("classify", { source: image, ...about }, transfer);
     result.timings.total = performance.now() - start;
     this.#turns.set(result, this.#turn);
     return result;
@@ -251,6 +250,29 @@ function meanOf(values, patches) {
   const mean = new Float32Array(patches);
   values.forEach((value, i) => (mean[i % patches] += (value * patches) / values.length));
   return mean;
+}
+
+/** Where a bundle is: an address, or the files from the user's own disk. */
+function placeOf(bundle) {
+  if (bundle instanceof Blob) return { url: null, own: bundle };
+  const files = typeof bundle === "string" || bundle instanceof URL ? null : Array.from(bundle ?? []);
+  if (files) {
+    if (files.length === 0 || !files.every((file) => file instanceof File)) {
+      throw new TypeError("a bundle is an address, a zip file, or the files of a folder");
+    }
+    // The path within the folder is a property that does not go to a worker with its file.
+    return { url: null, own: files.map((file) => ({ file, path: file.webkitRelativePath || file.name })) };
+  }
+  const { href } = new URL(bundle, globalThis.document?.baseURI ?? globalThis.location?.href);
+  return { url: href.endsWith("/") ? href : `${href}/`, own: null };
+}
+
+/** A part of a photo, of which a caller may have handed over more than its four numbers. */
+function regionOf({ x, y, width, height }) {
+  if (![x, y, width, height].every(Number.isFinite)) {
+    throw new TypeError("region must be {x, y, width, height} in the photo's pixels");
+  }
+  return { x, y, width, height };
 }
 
 function guarded(listener, value) {

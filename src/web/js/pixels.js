@@ -113,16 +113,31 @@ export async function imageDataOf(image) {
 }
 
 /**
- * Hands the pixels over in bands of rows.
+ * The part of a photo that is to be looked at, in whole pixels.
+ * @param {{x: number, y: number, width: number, height: number} | null} region in the photo's pixels; null for all of it
+ * @param {{width: number, height: number}} photo
+ */
+export function checkRegion(region, photo) {
+  if (!region) return { x: 0, y: 0, width: photo.width, height: photo.height };
+  const [left, top] = [Math.round(region.x), Math.round(region.y)];
+  const [right, bottom] = [Math.round(region.x + region.width), Math.round(region.y + region.height)];
+  if (!(left >= 0 && top >= 0 && right > left && bottom > top && right <= photo.width && bottom <= photo.height)) {
+    throw new RangeError(`the region does not lie within the photo of ${photo.width} x ${photo.height} pixels, or is empty`);
+  }
+  return { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+/**
+ * Hands the pixels of a part of a photo over in bands of rows.
  * @param {ImageBitmap | ImageData} image
  * @param {typeof import("./cpu.js").Pixels} Pixels
+ * @param {{x: number, y: number, width: number, height: number}} part whole pixels within the photo
  */
-export function readPixels(image, Pixels) {
-  const { width, height } = image;
-  const pixels = new Pixels(width, height);
+export function readPixels(image, Pixels, part) {
+  const pixels = new Pixels(part.width, part.height);
   try {
-    const rows = Math.max(1, Math.floor(BAND / width));
-    for (const band of "data" in image ? dataBands(image, rows) : bitmapBands(image, rows)) pixels.push(band);
+    const rows = Math.max(1, Math.floor(BAND / part.width));
+    for (const band of "data" in image ? dataBands(image, part, rows) : bitmapBands(image, part, rows)) pixels.push(band);
     return pixels;
   } catch (error) {
     pixels.free();
@@ -131,15 +146,25 @@ export function readPixels(image, Pixels) {
   }
 }
 
-function* dataBands({ data, width }, rows) {
-  const step = rows * width * 4;
-  for (let at = 0; at < data.length; at += step) {
-    yield new Uint8Array(data.buffer, data.byteOffset + at, Math.min(step, data.length - at));
+function* dataBands({ data, width }, part, rows) {
+  const whole = part.width === width;
+  for (let top = 0; top < part.height; top += rows) {
+    const count = Math.min(rows, part.height - top);
+    const at = ((part.y + top) * width + part.x) * 4;
+    if (whole) {
+      yield new Uint8Array(data.buffer, data.byteOffset + at, count * width * 4);
+      continue;
+    }
+    const band = new Uint8Array(count * part.width * 4);
+    for (let row = 0; row < count; row += 1) {
+      const from = at + row * width * 4;
+      band.set(data.subarray(from, from + part.width * 4), row * part.width * 4);
+    }
+    yield band;
   }
 }
 
-function* bitmapBands(bitmap, rows) {
-  const { width, height } = bitmap;
+function* bitmapBands(bitmap, { x, y, width, height }, rows) {
   const canvas = new OffscreenCanvas(width, Math.min(rows, height));
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("the browser has no memory left for this photo");
@@ -147,7 +172,7 @@ function* bitmapBands(bitmap, rows) {
   context.fillStyle = "white";
   for (let top = 0; top < height; top += canvas.height) {
     context.fillRect(0, 0, width, canvas.height);
-    context.drawImage(bitmap, 0, -top);
+    context.drawImage(bitmap, -x, -y - top);
     const { data } = context.getImageData(0, 0, width, Math.min(canvas.height, height - top));
     yield new Uint8Array(data.buffer);
   }

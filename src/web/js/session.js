@@ -3,7 +3,8 @@
 import { chooseBackend, cpu } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
-import { decodeImage, readPixels } from "./pixels.js";
+import { OwnBundle } from "./own_bundle.js";
+import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
 
 // In a row, without an answer in between.
@@ -42,16 +43,18 @@ export class Session {
   }
 
   /**
-   * @param {string} url the bundle's folder, absolute, with a final slash
+   * @param {string | null} url the bundle's folder, absolute, with a final slash
+   * @param {Blob | {file: File, path: string}[] | null} own the bundle from the user's own disk, where there is no `url`
    * @param {{backend: string, precision: string}} options already checked
    */
-  async load(url, options) {
+  async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
     this.#choice = await chooseBackend(options.backend);
     // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
     prepare(this.#choice.backend).catch(() => {});
     const tell = { progress: (event) => this.#progress(event), notice: (notice) => this.#notice(notice) };
-    this.#bundle = new Bundle(url, tell);
+    const module = async () => (await prepare(this.#choice.backend)).module;
+    this.#bundle = own ? new OwnBundle(own, tell, module) : new Bundle(url, tell);
     await this.#bundle.open();
     await this.#start();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
@@ -61,15 +64,19 @@ export class Session {
     return { id, title, labels, layers, heads, ratio, ...this.#choice, canvas };
   }
 
-  /** @param {Blob | ImageBitmap | ImageData} source */
-  async classify(source, topK, ratio) {
+  /**
+   * @param {Blob | ImageBitmap | ImageData} source
+   * @param {{x: number, y: number, width: number, height: number} | null} region the part to look at; null for all
+   */
+  async classify(source, { topK, region, ratio }) {
     this.#photo = null;
     const start = performance.now();
     const image = source instanceof Blob ? await decodeImage(source) : source;
     try {
+      const part = checkRegion(region, image);
       // The photo stays at hand until there is an answer: a device may be lost more than once on the way.
       for (;;) {
-        const answer = await this.#attempt(() => this.#answer(image, topK, ratio, start));
+        const answer = await this.#attempt(() => this.#answer(image, topK, ratio, part, start));
         if (answer) return answer;
       }
     } finally {
@@ -77,11 +84,15 @@ export class Session {
     }
   }
 
-  async #answer(image, topK, ratio, start) {
+  async #answer(image, topK, ratio, part, start) {
     if (!this.#network) await this.#start();
-    const pixels = readPixels(image, this.#module.Pixels);
+    const pixels = readPixels(image, this.#module.Pixels, part);
     const decoded = performance.now();
     const { timings, ...result } = await this.#network.classify(pixels, topK, ratio);
+    // The network knows the part only; people see the photo.
+    for (const found of [result.crop, result.zoom]) {
+      if (found) [found.x, found.y] = [found.x + part.x, found.y + part.y];
+    }
     this.#losses = 0;
     const { backend, adapter } = this.#choice;
     // The processor is not lost.

@@ -12,9 +12,9 @@ const answers = {
     await prepare(choice.backend);
     return choice;
   },
-  load: ({ url, options }) => session.load(url, options),
+  load: ({ url, own, options }) => session.load(url, own, options),
   preview: ({ blob, side }) => previewOf(blob, side),
-  classify: ({ source, topK, ratio }) => session.classify(source, topK, ratio),
+  classify: ({ source, ...about }) => session.classify(source, about),
   ratio: ({ ratio, topK }) => session.ratio(ratio, topK),
   look: ({ kind, about }) => session.look(kind, about),
   memory: () => session.memory(),

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -21,13 +22,26 @@ pub struct Options {
     pub size: (u32, u32),
     /// As on a phone: touch, two device pixels for a CSS pixel.
     pub phone: bool,
+    /// Whether there is a camera, and what the browser says when the page asks for it.
+    pub camera: Camera,
     /// Keep a log of everything that goes over the network, for [`Browser::end`].
     pub net_log: bool,
 }
 
+/// The camera of a browser: Chromium's own, which shows a turning disc on green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Camera {
+    /// None is there.
+    Missing,
+    /// The person allows it.
+    Allowed,
+    /// The person does not.
+    Denied,
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { webgpu: true, size: (1280, 900), phone: false, net_log: false }
+        Self { webgpu: true, size: (1280, 900), phone: false, camera: Camera::Missing, net_log: false }
     }
 }
 
@@ -160,13 +174,91 @@ impl Browser {
     ///
     /// # Errors
     /// Where there is no such input.
-    pub fn choose_file(&self, selector: &str, file: &std::path::Path) -> Result<()> {
-        let file = file.canonicalize().with_context(|| format!("{} is not there", file.display()))?;
-        let file = file.to_str().context("the file's name is not UTF-8")?;
+    pub fn choose_file(&self, selector: &str, file: &Path) -> Result<()> {
+        self.choose_files(selector, &[file])
+    }
+
+    /// Gives several files, or a folder, to the file input that a CSS selector finds.
+    ///
+    /// # Errors
+    /// Where there is no such input, or no such file.
+    pub fn choose_files(&self, selector: &str, files: &[&Path]) -> Result<()> {
+        let names = absolute(files)?.join("\n");
         self.runtime.block_on(async {
             let input = self.client()?.find(fantoccini::Locator::Css(selector)).await?;
-            Ok(input.send_keys(file).await?)
+            Ok(input.send_keys(&names).await?)
         })
+    }
+
+    /// Drops files or folders in the middle of the page, as from the desktop.
+    ///
+    /// # Errors
+    /// Where there is no such file, or the browser does not answer.
+    pub fn drop_files(&self, files: &[&Path]) -> Result<()> {
+        let data = json!({ "items": [], "files": absolute(files)?, "dragOperationsMask": 1 });
+        for kind in ["dragEnter", "dragOver", "drop"] {
+            let event = json!({ "type": kind, "x": 300, "y": 300, "data": data });
+            self.devtools("Input.dispatchDragEvent", &event)?;
+        }
+        Ok(())
+    }
+
+    /// Presses and lets go of a key; `modifiers` are those of Chromium's protocol (2 Ctrl, 8 Shift).
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub fn press(&self, key: &str, modifiers: u8) -> Result<()> {
+        // Enter makes a click of its own text only.
+        let text = if key == "Enter" { "\r" } else { "" };
+        let code = match key {
+            "Enter" => 13,
+            "ArrowLeft" => 37,
+            "ArrowUp" => 38,
+            "ArrowRight" => 39,
+            "ArrowDown" => 40,
+            _ => 0,
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let event = json!({
+                "type": kind, "key": key, "code": key, "modifiers": modifiers, "text": text,
+                "windowsVirtualKeyCode": code,
+            });
+            self.devtools("Input.dispatchKeyEvent", &event)?;
+        }
+        Ok(())
+    }
+
+    /// Drags with the mouse from one place to another, in CSS pixels of the window.
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub fn drag(&self, [from_x, from_y]: [f64; 2], [to_x, to_y]: [f64; 2]) -> Result<()> {
+        let middle = [(from_x + to_x) / 2.0, (from_y + to_y) / 2.0];
+        let steps = [
+            ("mousePressed", [from_x, from_y]),
+            ("mouseMoved", middle),
+            ("mouseMoved", [to_x, to_y]),
+            ("mouseReleased", [to_x, to_y]),
+        ];
+        for (kind, [x, y]) in steps {
+            let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1 });
+            self.devtools("Input.dispatchMouseEvent", &event)?;
+        }
+        Ok(())
+    }
+
+    /// Drags with a finger.
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub fn drag_finger(&self, [from_x, from_y]: [f64; 2], [to_x, to_y]: [f64; 2]) -> Result<()> {
+        let touch = |kind: &str, points: Value| {
+            self.devtools("Input.dispatchTouchEvent", &json!({ "type": kind, "touchPoints": points }))
+        };
+        touch("touchStart", json!([{ "x": from_x, "y": from_y }]))?;
+        touch("touchMove", json!([{ "x": (from_x + to_x) / 2.0, "y": (from_y + to_y) / 2.0 }]))?;
+        touch("touchMove", json!([{ "x": to_x, "y": to_y }]))?;
+        touch("touchEnd", json!([]))
     }
 
     /// A PNG of what is visible.
@@ -186,6 +278,15 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The files' names as the browser takes them.
+fn absolute(files: &[&Path]) -> Result<Vec<String>> {
+    let name = |file: &&Path| {
+        let file = file.canonicalize().with_context(|| format!("{} is not there", file.display()))?;
+        Ok(file.to_str().context("the file's name is not UTF-8")?.to_owned())
+    };
+    files.iter().map(name).collect()
 }
 
 fn capabilities(options: Options, profile: &str) -> Value {
@@ -210,6 +311,11 @@ fn capabilities(options: Options, profile: &str) -> Value {
         arguments.extend(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"].map(str::to_owned));
     } else {
         arguments.push("--disable-blink-features=WebGPU".to_owned());
+    }
+    if options.camera != Camera::Missing {
+        arguments.push("--use-fake-device-for-media-stream".to_owned());
+        let answer = if options.camera == Camera::Allowed { "" } else { "=deny" };
+        arguments.push(format!("--use-fake-ui-for-media-stream{answer}"));
     }
     if options.net_log {
         arguments.push(format!("--log-net-log={profile}/{NET_LOG}"));

@@ -1,6 +1,7 @@
 //! What the page's tests and the README's screenshots share: a browser, a server, the page, and photos to upload.
 
 pub mod browser;
+pub mod elsewhere;
 pub mod page;
 pub mod photos;
 pub mod program;

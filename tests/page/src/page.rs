@@ -112,19 +112,44 @@ impl<'a> Page<'a> {
         Ok(self.browser.script(&line)?.as_str().map(str::to_owned))
     }
 
-    /// Chooses a file in `#photo` and waits for what becomes of it.
+    /// Does something that makes the page busy, and waits for what becomes of it.
     ///
     /// # Errors
-    /// Where the browser fails or the page stays busy.
-    pub fn upload(&self, file: &Path) -> Result<View> {
+    /// Where `act` fails, the browser fails or the page stays busy.
+    pub fn after(&self, act: impl FnOnce() -> Result<()>) -> Result<View> {
         // What was there before must not be taken for the answer: the page says at once that it is busy.
         self.browser.script(
             "window.changes = 0;
              window.watch ??= new MutationObserver(() => window.changes += 1);
              window.watch.observe(document.documentElement, { attributeFilter: ['data-state'] });",
         )?;
-        self.browser.choose_file("input#photo", file)?;
+        act()?;
         self.settled("window.changes > 0")
+    }
+
+    /// Chooses a file in `#photo` and waits for what becomes of it.
+    ///
+    /// # Errors
+    /// Where the browser fails or the page stays busy.
+    pub fn upload(&self, file: &Path) -> Result<View> {
+        self.after(|| self.browser.choose_file("input#photo", file))
+    }
+
+    /// The text of the first element that a CSS selector finds; empty where there is none.
+    ///
+    /// # Errors
+    /// Where the browser fails.
+    pub fn text(&self, selector: &str) -> Result<String> {
+        let found = self.browser.script(&format!("return document.querySelector('{selector}')?.textContent ?? '';"))?;
+        Ok(found.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Clicks on the first element that a CSS selector finds.
+    ///
+    /// # Errors
+    /// Where the browser fails or there is none.
+    pub fn click(&self, selector: &str) -> Result<()> {
+        self.browser.script(&format!("document.querySelector('{selector}').click();")).map(drop)
     }
 
     /// Waits until `data-state` is `ready` or `error` and the condition, a JavaScript expression, holds.

@@ -49,6 +49,8 @@ pub fn bundle() -> Result<Bundle> {
         files: Vec::new(),
         training: json!({ "seed": 1 }),
         calibration: None,
+        hierarchy: Vec::new(),
+        confused: Vec::new(),
     };
     Ok(Bundle { manifest, weights, trace })
 }

@@ -19,12 +19,12 @@ use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::measure::{Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
+use crate::measure::{CoarserScore, CoarserTally, Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
 use crate::store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder of the bundle
+    /// Folder or .zip of the bundle
     #[arg(long, value_name = "DIR")]
     bundle: PathBuf,
     /// Folder of the data set, in its official layout
@@ -100,6 +100,8 @@ struct Evaluated {
     calibration: Option<Calibration>,
     /// Calibration error, classes, confusion; places count the photos that were measured or skipped.
     measures: Measured,
+    /// The coarser answers that were given where no class was sure, for each level of the bundle's hierarchy.
+    coarser: Vec<CoarserScore>,
     /// Test-time augmentation, where it was asked for.
     tta: Option<Augmented>,
     /// Share of the background's sides that each photo has, where photos were pasted.
@@ -152,6 +154,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let mut zoom = args.zoom.then(|| Zoom::new(bundle.manifest.architecture.grid(), preprocessing));
     let calibration = bundle.manifest.calibration;
     let mut tally = Tally::new(bundle.manifest.architecture.classes, calibration);
+    let mut coarser = CoarserTally::new(&bundle.manifest.hierarchy);
     let (mut augmented, mut skipped, mut times) = (Scores::default(), Vec::new(), Vec::new());
     for (place, (sample, input)) in inputs.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
@@ -167,6 +170,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
                     times.push(begun.elapsed());
                 }
                 tally.add(place, &answers[0], sample.class);
+                let shown = calibration.map(|calibration| answers[0].calibrated(calibration.temperature));
+                coarser.add(shown.as_ref().unwrap_or(&answers[0].probability), sample.class);
                 if let Some(mean) = Views::mean(&answers) {
                     augmented.add(&mean, sample.class);
                 }
@@ -208,6 +213,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         skipped,
         calibration,
         measures,
+        coarser: coarser.scores(),
         tta: args.tta.map(|_| Augmented {
             views: views.count(),
             top1: augmented.answer().top1,
@@ -292,6 +298,9 @@ fn text(evaluated: &Evaluated) -> String {
             100.0 * calibration.threshold,
             100.0 * calibrated.recognised_right,
         );
+    }
+    for CoarserScore { level, given, right } in &evaluated.coarser {
+        text += &format!("\n{level} told where no class is sure: for {given} photos, rightly for {right}");
     }
     text + &format!("\n{:.2} ms a photo on {} ({})", evaluated.ms_per_image, evaluated.adapter, evaluated.backend)
 }

@@ -28,6 +28,11 @@ table! {
         /// Decoded photos are kept in memory up to this many MiB; the rest is decoded each time.
         #[serde(default = "cache_mib")]
         cache_mib: usize,
+        /// Coarser names for the classes, for answers that are unsure: a CSV file ("class,family,order" and a row for each
+        /// class), "cars" (make and body type from the class names) or "last-word" (the last word of each name). The data
+        /// set's own tree where it has one and nothing is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hierarchy: Option<String>,
     }
 }
 

@@ -49,6 +49,16 @@ fn check(options: Options) -> Result<()> {
         }
         page.upload(&photos.file("text.jpg", b"These are words, not a photo.\n")?)?;
         passes(&browser, scheme, "a file that is no photo")?;
+        page.after(|| browser.choose_files("input#photo", &[&sample("mallard.png"), &sample("white_pelican.png")]))?;
+        page.wait_for("document.querySelectorAll('#gallery li button[data-state=ready]').length === 2")?;
+        page.after(|| page.click("#crop"))?;
+        passes(&browser, scheme, "a gallery and a crop frame")?;
+        for dialog in ["link", "camera", "bundles"] {
+            // The camera is missing, and its dialog with it: opened by hand.
+            browser.script(&format!("document.querySelector('#{dialog}-dialog').showModal();"))?;
+            passes(&browser, scheme, dialog)?;
+            browser.script(&format!("document.querySelector('#{dialog}-dialog').close();"))?;
+        }
         browser.script("document.querySelectorAll('details').forEach((details) => { details.open = true; });")?;
         passes(&browser, scheme, "everything unfolded")?;
     }
