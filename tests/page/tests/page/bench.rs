@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::site::Site;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Keeps what the page copies: a headless browser has no clipboard to read.
 const CLIPBOARD: &str = "navigator.clipboard.writeText = async (text) => { window.copied = text; };";
@@ -52,6 +52,6 @@ fn a_measurement_can_be_stopped() -> Result<()> {
     browser.script("document.getElementById('stop').click();")?;
     page.wait_for("document.getElementById('status').textContent === 'Stopped.'")?;
     let rows = browser.script("return document.querySelectorAll('#rows tr').length;")?;
-    ensure!(rows == Value::from(0) && browser.script("return document.getElementById('start').disabled;")? == false);
+    ensure!(rows == 0 && browser.script("return document.getElementById('start').disabled;")? == false);
     Ok(())
 }
