@@ -108,7 +108,8 @@ impl Outcome {
     }
 
     pub(super) fn into_js(self) -> Result<JsValue, JsError> {
-        serde_wasm_bindgen::to_value(&self).map_err(failure)
+        // The types say null, where the crate would say undefined.
+        self.serialize(&serde_wasm_bindgen::Serializer::new().serialize_missing_as_null(true)).map_err(failure)
     }
 }
 
