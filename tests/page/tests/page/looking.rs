@@ -270,8 +270,11 @@ fn layers_heads_and_patches_by_keyboard() -> Result<()> {
          map.dispatchEvent(new MouseEvent('click', { clientX: x + 5, clientY: y + 5, bubbles: true }));",
     )?;
     page.wait_for(&caption("Layer 11, head 1, seen from the patch in row 1, column 1"))?;
+    let back = "document.getElementById('look-class').getClientRects().length > 0";
+    ensure!(shown(&browser, back)? == "true", "there is no way back to the summary");
     browser.script("document.getElementById('look-class').click();")?;
     page.wait_for(&caption("Layer 11, head 1, seen from the summary"))?;
+    ensure!(shown(&browser, back)? == "false", "a way back to where one is");
     Ok(())
 }
 
