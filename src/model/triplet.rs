@@ -45,7 +45,8 @@ fn hardest(features: &[f32], width: usize, identities: &[i32]) -> Vec<[usize; 3]
         row(a).iter().zip(row(b)).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
     };
     let of_one = |anchor: usize| {
-        let (mut positive, mut negative): (Option<(f64, usize)>, Option<(f64, usize)>) = (None, None);
+        let mut positive: Option<(f64, usize)> = None;
+        let mut negative: Option<(f64, usize)> = None;
         for other in (0..identities.len()).filter(|&other| other != anchor) {
             let distance = squared(anchor, other);
             if identities[other] == identities[anchor] {
