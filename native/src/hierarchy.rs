@@ -5,7 +5,7 @@
 //!
 //! The rules take what the official class names say and add nothing of their own:
 //! - `cars` (Stanford Cars, "Audi TTS Coupe 2012"): **make** is the first word, or the first two for the makes that have
-//!   two ([`TWO_WORDS`]); **body type** is the last of the words in [`BODY_TYPES`] that the name has, none where it has none.
+//!   two (`TWO_WORDS`); **body type** is the last of the words in `BODY_TYPES` that the name has, none where it has none.
 //! - `last-word` (CUB, "White crowned Sparrow"): **kind** is the last word of the common name. It is no taxonomy: a
 //!   Goldfinch is not a Finch here.
 
