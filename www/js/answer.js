@@ -25,7 +25,8 @@ export function showAnswer(result, name) {
   find("branches").hidden = result.glca.length === 0;
   find("coarser").textContent = coarserText(result.coarser);
   find("confused").textContent = result.confused.map(confusedText).join(" ");
-  find("calibrated").textContent = result.recognised === null ? "not calibrated" : "calibrated on photos that were held out";
+  const isCalibrated = typeof result.recognised === "boolean";
+  find("calibrated").textContent = isCalibrated ? "calibrated on photos that were held out" : "not calibrated";
   find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
 }
 

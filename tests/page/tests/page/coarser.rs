@@ -16,6 +16,7 @@ fn a_coarser_answer_and_known_mistakes_are_told() -> Result<()> {
     let view = page.upload(&sample("mallard.png"))?;
     ensure!(page.text("#coarser")?.is_empty() && page.text("#confused")?.is_empty(), "told without a hierarchy");
     ensure!(page.text("#answer-title")? == "Most probable");
+    ensure!(page.text("#calibrated")? == "not calibrated", "the bundle has no calibration");
     // The network's random weights are unsure, which the test needs.
     let class = |at: usize| -> Result<usize> {
         let label = &view.predictions.get(at).context("too few classes")?.label;
