@@ -17,6 +17,9 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::wasm_target::{TARGET, WasmTarget};
 use crate::{package, page_files, shell};
 
+/// The most bytes of a module, gzipped.
+const LARGEST: usize = 350_000;
+
 /// Options of `cargo xtask build-web`.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -175,15 +178,25 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn print_size(file: &Path) -> Result<()> {
-    let bytes = fs::read(file)?;
-    if bytes.is_empty() {
-        bail!("{} is empty", file.display());
-    }
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-    gzip.write_all(&bytes)?;
-    let packed = gzip.finish()?.len();
+    let bytes = fs::metadata(file)?.len() as usize;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    println!("{name}: {} KB, {} KB gzipped", kilobytes(bytes.len()), kilobytes(packed));
+    println!("{name}: {} KB, {} KB gzipped", kilobytes(bytes), kilobytes(gzipped(file)?));
+    Ok(())
+}
+
+/// Bytes of a file as servers send it.
+fn gzipped(file: &Path) -> Result<usize> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&fs::read(file)?)?;
+    Ok(gzip.finish()?.len())
+}
+
+/// That a visitor waits for no more than [`LARGEST`].
+pub(crate) fn check_size(module: Module) -> Result<()> {
+    let bytes = gzipped(&shell::root().join(format!("www/pkg/{}_bg.wasm", module.name())))?;
+    if bytes == 0 || bytes > LARGEST {
+        bail!("{} is {} KB gzipped, it may be {} KB", module.name(), kilobytes(bytes), kilobytes(LARGEST));
+    }
     Ok(())
 }
 

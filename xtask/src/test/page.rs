@@ -14,6 +14,7 @@ const AXE: &str = "axe-core@4.14.1";
 pub(crate) fn run(report: &mut Report) {
     report.check("wasm modules", || {
         build_web::build(&Module::ALL)?;
+        Module::ALL.into_iter().try_for_each(build_web::check_size)?;
         Ok(Outcome::Passed)
     });
     report.check("page tests and the program finegrain", || {
