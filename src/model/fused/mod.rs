@@ -6,7 +6,9 @@
 //! plain tensors (`plain.rs`), which other devices and bf16 use and against which the kernels are tested.
 //!
 //! With gradient checkpointing, burn computes cheap elementwise results again in the backward pass instead of keeping them.
-//! The kernels count as dear and stay as they are: each keeps its inputs and a number per row, which is little already.
+//! The kernels count as dear and stay as they are: each keeps its inputs and a number per row. Measured on a training step
+//! of ViT-Tiny with GLCA and PWCA at 224 pixels, 8 photos, peak memory of the process: plain tensors 1,155 MiB, with
+//! checkpointing 703; kernels 660, with checkpointing 879, because burn then keeps results beside the kernels' own.
 
 #[cfg(feature = "autodiff")]
 mod autodiff;

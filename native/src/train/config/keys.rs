@@ -80,8 +80,9 @@ table! {
         /// it when memory is short). 0: 8 on the CPU, batch on GPUs (with --devices each one's share). PWCA pairs photos within one such part.
         #[serde(default)]
         micro_batch: usize,
-        /// Computes cheap intermediate results again in the backward pass instead of keeping them: less memory, more time,
-        /// the same weights. Little is left to save on the CPU, where attention, norms and GELU have kernels of their own.
+        /// Computes cheap intermediate results again in the backward pass instead of keeping them: the same weights with less
+        /// memory on a GPU. Leave it off on the CPU, where attention, norms and GELU have kernels of their own that keep
+        /// little: there it needs more.
         #[serde(default)]
         gradient_checkpointing: bool,
         /// "f32", or "bf16" on CUDA: the products of patch embedding, attention and MLP are then in bf16; weights,
