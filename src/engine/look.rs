@@ -22,6 +22,14 @@ pub(super) struct Seen {
     pub(super) tail: Option<Executor>,
 }
 
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(clippy::arc_with_non_send_sync, reason = "a browser's buffers stay on their thread, other systems' do not")
+)]
+fn shared(seen: Seen) -> Arc<Seen> {
+    Arc::new(seen)
+}
+
 impl Engine {
     /// Runs a recording over what classifying the last photo left on the device: [`Recording::kept`] names a buffer by its
     /// label in [`record::classify`], and in [`record::tail`] after [`Engine::with_ratio`]. Weights are named as there.
@@ -96,7 +104,7 @@ impl Engine {
         // Another photo may have come meanwhile.
         let mut current = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &seen)) {
-            *current = Some(Arc::new(Seen { architecture, answer: answer.clone(), tail: Some(tail) }));
+            *current = Some(shared(Seen { architecture, answer: answer.clone(), tail: Some(tail) }));
         }
         Ok(answer)
     }
@@ -117,7 +125,7 @@ impl Engine {
     }
 
     pub(super) fn set_seen(&self, seen: Option<Seen>) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.map(Arc::new);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.map(shared);
     }
 
     async fn follow_up(&self, recording: Recording, seen: &Seen) -> Result<Executor, EngineError> {

@@ -62,7 +62,7 @@ const LOOKS: &str = "
     return found;";
 
 #[test]
-fn both_back_ends_give_the_librarys_looks() -> Result<()> {
+fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
     let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
     let browser = Browser::start(Options::default())?;
     browser.open(&site.page("backend=cpu"))?;
