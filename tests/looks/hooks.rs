@@ -10,7 +10,7 @@ use finegrain::look::LookError;
 use finegrain::model::{Forward, rollout};
 use pollster::block_on;
 
-use crate::case::{Case, architectures, block_input, close, host};
+use crate::case::{Case, architectures, block_input, close, host, same_order};
 
 /// Query `query`'s rows of a map `[1, heads, Q, T]`: `[heads, T]`.
 fn rows(map: &[f32], [heads, queries, tokens]: [usize; 3], query: usize) -> Vec<f32> {
@@ -98,7 +98,7 @@ fn another_ratio_is_a_fresh_run_without_the_backbone() {
                 [block_on(engine.with_ratio(ratio)).unwrap(), seen.with_ratio(&processor, ratio).unwrap().clone()];
             for (back_end, found) in ["engine", "CPU"].into_iter().zip(answers) {
                 let what = format!("{back_end}, R {ratio}, {} tokens", case.architecture.tokens());
-                assert_eq!(found.selected, truth.selected, "{what}");
+                same_order(&what, &found.selected, &truth.selected, &truth.rollout);
                 for (found, truth) in [
                     (&found.logits_sa, &truth.logits_sa),
                     (&found.logits_glca, &truth.logits_glca),
@@ -111,7 +111,9 @@ fn another_ratio_is_a_fresh_run_without_the_backbone() {
             }
             // Looks see the local queries of this R.
             let glca = forward.glca.unwrap();
-            let (row, size) = (glca.selected[0].len(), [case.architecture.heads, 1 + glca.selected[0].len()]);
+            let size = [case.architecture.heads, 1 + glca.selected[0].len()];
+            // The first of them, not the last: whether that one is in may hang on the last bit.
+            let row = 1;
             let token = glca.selected[0][row - 1] as usize;
             let truth = rows(&host(glca.map), [size[0], size[1], case.architecture.tokens()], row);
             close("GLCA after R", &block_on(engine.glca_attention(token)).unwrap(), &truth);
