@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use finegrain_native::train::{DeviceChoice, TrainOptions, train};
 use image::{Rgb, RgbImage};
@@ -12,7 +14,7 @@ pub(crate) const TINY: &str = include_str!("../fixtures/tiny.toml");
 
 /// A recipe and generated photos: each class has stripes of its own direction and colour, sizes vary.
 pub(crate) struct Place {
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Place {
@@ -36,17 +38,7 @@ impl Place {
     }
 
     pub(crate) fn options(&self, out: &str) -> TrainOptions {
-        TrainOptions {
-            config: self.path("recipe.toml"),
-            set: Vec::new(),
-            data: self.path("data"),
-            out: self.path(out),
-            resume: false,
-            device: DeviceChoice::Cpu,
-            devices: Vec::new(),
-            init: None,
-            stop: Arc::new(AtomicBool::new(false)),
-        }
+        options(self.folder.path(), out)
     }
 
     pub(crate) fn weights(&self, out: &str) -> Vec<u8> {
@@ -85,4 +77,44 @@ pub(crate) fn epoch_losses(run: &Path) -> Vec<f64> {
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter_map(|line| line["epoch_loss"].as_f64()).collect()
+}
+
+/// Trains `folder`'s recipe on its data, on the CPU.
+pub(crate) fn options(folder: &Path, out: &str) -> TrainOptions {
+    TrainOptions {
+        config: folder.join("recipe.toml"),
+        set: Vec::new(),
+        data: folder.join("data"),
+        out: folder.join(out),
+        resume: false,
+        device: DeviceChoice::Cpu,
+        devices: Vec::new(),
+        init: None,
+        stop: Arc::new(AtomicBool::new(false)),
+    }
+}
+
+/// Trains `folder`'s recipe on its data, kills the program after its first checkpoint, and lets it go on to the end.
+pub(crate) fn kill_and_resume(folder: &Path, out: &str) {
+    let command = |resume: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
+        command.arg("train").arg("--out").arg(folder.join(out));
+        if resume {
+            command.arg("--resume");
+        } else {
+            command.arg(folder.join("recipe.toml")).arg("--data").arg(folder.join("data")).args(["--device", "cpu"]);
+        }
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut child = command(false).spawn().unwrap();
+    // A checkpoint is written after each step; kill (SIGKILL on Unix) as soon as there is one.
+    while !folder.join(out).join("checkpoint/state.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!folder.join(out).join("run.json").exists(), "it was killed before it ended");
+    assert!(command(true).status().unwrap().success());
 }

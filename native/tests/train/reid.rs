@@ -2,16 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::ablate::ablate;
 use finegrain_native::measure::{Measures, Retrieval};
-use finegrain_native::train::{Config, DeviceChoice, TrainOptions, train};
+use finegrain_native::train::{Config, TrainOptions, train};
 use image::{Rgb, RgbImage};
+
+use super::place::{kill_and_resume, options};
 
 /// The smallest network that has everything: GLCA, PWCA, bottlenecks, a grid of 8 x 4 patches.
 const TINY: &str = r#"
@@ -69,17 +70,7 @@ impl Place {
     }
 
     fn options(&self, out: &str) -> TrainOptions {
-        TrainOptions {
-            config: self.path("recipe.toml"),
-            set: Vec::new(),
-            data: self.path("data"),
-            out: self.path(out),
-            resume: false,
-            device: DeviceChoice::Cpu,
-            devices: Vec::new(),
-            init: None,
-            stop: Arc::new(AtomicBool::new(false)),
-        }
+        options(self.folder.path(), out)
     }
 
     fn weights(&self, out: &str) -> Vec<u8> {
@@ -176,27 +167,7 @@ fn a_killed_run_ends_with_the_same_weights_and_statistics() {
     let place = Place::new(&recipe.replace("pad = 2", "pad = 2\nerase = 0.5"));
     train(&place.options("whole")).unwrap().unwrap();
 
-    let command = |resume: bool| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
-        command.arg("train").arg("--out").arg(place.path("killed"));
-        if resume {
-            command.arg("--resume");
-        } else {
-            command.arg(place.path("recipe.toml")).arg("--data").arg(place.path("data")).args(["--device", "cpu"]);
-        }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    };
-    let mut child = command(false).spawn().unwrap();
-    // A checkpoint is written after each step; kill (SIGKILL on Unix) as soon as there is one.
-    while !place.path("killed/checkpoint/state.safetensors").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!place.path("killed/run.json").exists(), "it was killed before it ended");
-    assert!(command(true).status().unwrap().success());
+    kill_and_resume(place.folder.path(), "killed");
     assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
     assert_eq!(place.retrieval("whole"), place.retrieval("killed"));
 

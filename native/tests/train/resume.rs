@@ -1,15 +1,14 @@
 //! Runs that were stopped, killed or refused a full disk go on where they were.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::train::train;
 
-use super::place::{Place, TINY};
+use super::place::{Place, TINY, kill_and_resume};
 
 #[test]
 fn a_stopped_run_goes_on_in_the_middle_of_an_epoch() {
@@ -42,27 +41,7 @@ fn a_killed_run_ends_with_the_same_weights() {
     let place = Place::new(&recipe.replace("brightness = 0.1", mixed));
     train(&place.options("whole")).unwrap().unwrap();
 
-    let command = |resume: bool| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_finegrain"));
-        command.arg("train").arg("--out").arg(place.path("killed"));
-        if resume {
-            command.arg("--resume");
-        } else {
-            command.arg(place.path("recipe.toml")).arg("--data").arg(place.path("data")).args(["--device", "cpu"]);
-        }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    };
-    let mut child = command(false).spawn().unwrap();
-    // A checkpoint is written after each step; kill (SIGKILL on Unix) as soon as there is one.
-    while !place.path("killed/checkpoint/state.safetensors").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!place.path("killed/run.json").exists(), "it was killed before it ended");
-    assert!(command(true).status().unwrap().success());
+    kill_and_resume(place.folder.path(), "killed");
     assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
     for file in ["checkpoint/epoch-0003.safetensors", "best/model.safetensors", "best/best.json"] {
         let read = |run: &str| fs::read(place.path(run).join(file)).unwrap();
