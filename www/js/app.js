@@ -1,8 +1,8 @@
 // The page: choose a network, take photos, show what it says of them. Each feature is a module of its own.
 
-import { preview } from "../pkg/finegrain.js";
+import { clearStorage, preview } from "../pkg/finegrain.js";
 import { clearAnswer, showAnswer, spokenAnswer } from "./answer.js";
-import { bundlesDialog, ownModel } from "./bundles.js";
+import { bundlesDialog } from "./bundles.js";
 import { cameraDialog } from "./camera.js";
 import { CropFrame } from "./crop.js";
 import { Gallery, photoOf } from "./gallery.js";
@@ -10,7 +10,7 @@ import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { addChoice, buildSwitch, fetchModels } from "./models.js";
+import { addChoice, buildSwitch, fetchModels, keptModels, ownModel, removeChoice } from "./models.js";
 import { Network } from "./network.js";
 import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -40,7 +40,7 @@ async function choose(next) {
   if (network.model !== next) network.choose(next);
   const mine = ++turn;
   settled("bundle");
-  if (next.own) query.delete("model");
+  if (next.id === "own") query.delete("model"); // in memory only: not there the next time
   else query.set("model", next.id);
   history.replaceState(null, "", `?${query}`);
   for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== next.id;
@@ -56,10 +56,12 @@ async function choose(next) {
     else say("ready", `Ready, ${device(ready)}`);
   } catch (error) {
     if (mine === turn) fail(error);
+  } finally {
+    showKept(forgetCleared).catch(console.warn);
   }
 }
 
-/** A bundle from the user's own disk; where it cannot be used the former network comes back. */
+/** A bundle from the person's own disk, which this browser keeps; where it cannot be used the former network comes back. */
 async function openOwn(own) {
   const former = network.model;
   const model = { id: "own", title: "Your own", classes: 0, bytes: 0, own };
@@ -73,12 +75,33 @@ async function openOwn(own) {
     Object.assign(model, ownModel(own, classifier));
     models = [...models.filter(({ id }) => id !== model.id), model];
     addChoice(find("models"), model, true, choose);
+    persist().catch(console.warn);
   } catch (error) {
     if (mine !== turn) return;
     reason = sentence(error.message);
   }
   await choose(reason && former ? former : model);
   if (reason) notice("bundle", `Your bundle cannot be used. ${reason}`);
+}
+
+/** Takes one of the person's own bundles away, from this page and from the browser's storage. */
+async function removeOwn(model) {
+  await clearStorage(model.own).catch(console.warn);
+  forget(model);
+  if (network.model === model) {
+    find("models").querySelector("input").checked = true;
+    choose(models[0]);
+  } else await showKept(forgetCleared);
+}
+
+function forget(model) {
+  models = models.filter((other) => other !== model);
+  removeChoice(find("models"), model.id);
+}
+
+/** All is cleared: of the own ones only the one in use stays, until the page is left. */
+function forgetCleared() {
+  models.filter((model) => model.own && model !== network.model).forEach(forget);
 }
 
 /** One photo, which may still be on its way. It joins the gallery where there is one. */
@@ -216,7 +239,7 @@ function start() {
   const takers = { photo: take, photos: (files) => gallery.add(files.map(photoOf)), bundle: openOwn };
   takers.link = linkDialog(find("link-dialog"), take);
   const openCamera = cameraDialog(find("camera-dialog"), { take, classifier: () => network.classifier(), fail });
-  const openBundles = bundlesDialog(find("bundles-dialog"), { models: () => models, own: openOwn });
+  const openBundles = bundlesDialog(find("bundles-dialog"), { models: () => models, own: openOwn, remove: removeOwn });
   find("link").addEventListener("click", () => takers.link());
   find("camera").addEventListener("click", () => openCamera());
   find("bundles").addEventListener("click", () => openBundles());
@@ -231,14 +254,14 @@ function start() {
 
 start();
 try {
-  models = await fetchModels();
+  models = [...(await fetchModels()), ...(await keptModels())];
   const wanted = query.get("model");
   const first = models.find(({ id }) => id === wanted) ?? models[0];
   buildSwitch(find("models"), models, first, choose);
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
   await persist();
-  await Promise.all([showKept(), keepPage()]);
+  await keepPage();
 } catch (error) {
   fail(error);
 }

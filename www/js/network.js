@@ -35,6 +35,7 @@ export class Network {
       say("loading", "Fetching the network.");
       current.classifier = Classifier.load(this.model.own ?? this.model.path, {
         backend: this.#backend,
+        keep: true,
         onProgress: heard(sayProgress),
         onNotice: heard(classifierNotice),
         signal: controller.signal,

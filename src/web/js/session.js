@@ -44,8 +44,9 @@ export class Session {
 
   /**
    * @param {string | null} url the bundle's folder, absolute, with a final slash
-   * @param {Blob | {file: File, path: string}[] | null} own the bundle from the user's own disk, where there is no `url`
-   * @param {{backend: string, precision: string}} options already checked
+   * @param {Blob | {file: File, path: string}[] | string | null} own the bundle from the user's own disk, or the address of
+   *   its copy, where there is no `url`
+   * @param {{backend: string, precision: string, keep: boolean}} options already checked
    */
   async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
@@ -57,11 +58,12 @@ export class Session {
     this.#bundle = own ? new OwnBundle(own, tell, module) : new Bundle(url, tell);
     await this.#bundle.open();
     await this.#start();
+    if (own && options.keep) await this.#bundle.keep();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
     const { id, title, labels } = this.#bundle.manifest;
     const { layers, heads, ratio = null } = this.#network;
     const canvas = typeof OffscreenCanvas === "function";
-    return { id, title, labels, layers, heads, ratio, ...this.#choice, canvas };
+    return { id, title, labels, layers, heads, ratio, kept: this.#bundle.kept ?? null, ...this.#choice, canvas };
   }
 
   /**

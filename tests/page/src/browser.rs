@@ -143,6 +143,12 @@ impl Browser {
         Ok(())
     }
 
+    /// The folder of its profile, which its processes name in their command lines.
+    #[must_use]
+    pub fn profile(&self) -> &Path {
+        self.profile.path()
+    }
+
     /// Ends the browser and gives its log of the network ([`Options::net_log`]).
     ///
     /// # Errors
