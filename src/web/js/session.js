@@ -32,7 +32,6 @@ export class Session {
   #forced = false;
   #choice = null;
   #network = null;
-  #module = null;
   #losses = 0;
   // The photo that can be looked into: what the network saw of it, for another device.
   #photo = null; // {image: Float32Array | null, crop, zoom, ratio}
@@ -88,7 +87,7 @@ export class Session {
 
   async #answer(image, topK, ratio, part, start) {
     if (!this.#network) await this.#start();
-    const pixels = readPixels(image, this.#module.Pixels, part);
+    const pixels = readPixels(image, this.#network, part);
     const decoded = performance.now();
     const { timings, ...result } = await this.#network.classify(pixels, topK, ratio);
     // The network knows the part only; people see the photo.
@@ -183,11 +182,10 @@ export class Session {
     let stage = "prepare";
     try {
       const { module } = await prepare(this.#choice.backend);
-      const network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
+      this.#network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
         stage = name;
         this.#progress({ stage, loaded, total });
       });
-      [this.#network, this.#module] = [network, module];
     } catch (error) {
       throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
     }
