@@ -20,7 +20,7 @@ import { fail, painted, say, sentence } from "./status.js";
 const find = (id) => document.getElementById(id);
 
 const query = new URLSearchParams(location.search);
-const network = new Network(query.get("backend") ?? "auto");
+const network = new Network(query.get("backend") ?? "auto", loading);
 const stage = new Stage(find("stage"), find("attention"));
 const crop = new CropFrame(find("crop-layer"), find("attention"), (region) => lookAt(region));
 const look = new Look(stage, showBranch);
@@ -227,6 +227,14 @@ function toggleCrop() {
 function device({ backend: used, adapter, reason }) {
   if (used === "webgpu") return `on WebGPU (${adapter}).`;
   return `on the ${adapter}.${reason ? ` ${sentence(reason)}` : ""}`;
+}
+
+/** A way to stop the loading, or to try it again. */
+function loading(state) {
+  const button = find("loading");
+  button.hidden = state === "ready";
+  button.textContent = state === "loading" ? "Stop" : "Try again";
+  button.onclick = () => (state === "loading" ? network.stop() : choose(network.model));
 }
 
 function start() {

@@ -8,11 +8,16 @@ import { say, sayProgress } from "./status.js";
 
 export class Network {
   #backend;
+  #changed;
   #loading = null; // {controller, classifier: Promise<Classifier>}
 
-  /** @param {string} backend "auto", "webgpu" or "cpu" */
-  constructor(backend) {
+  /**
+   * @param {string} backend "auto", "webgpu" or "cpu"
+   * @param {(state: "loading" | "ready" | "failed") => void} changed how the loading of the chosen bundle is
+   */
+  constructor(backend, changed) {
     this.#backend = backend;
+    this.#changed = changed;
     /** @type {Model | null} the bundle that is chosen */
     this.model = null;
   }
@@ -33,6 +38,7 @@ export class Network {
         if (this.#loading === current) listener(said);
       };
       say("loading", "Fetching the network.");
+      this.#changed("loading");
       current.classifier = Classifier.load(this.model.own ?? this.model.path, {
         backend: this.#backend,
         keep: true,
@@ -40,13 +46,25 @@ export class Network {
         onNotice: heard(classifierNotice),
         signal: controller.signal,
       });
-      current.classifier.catch(() => {
-        if (this.#loading === current) this.#loading = null;
-      });
-      current.classifier.catch(() => {}).then(() => ["connection", "waiting"].forEach(settled));
       this.#loading = current;
+      const ended = (state) => {
+        ["connection", "waiting"].forEach(settled);
+        if (this.#loading !== current) return;
+        if (state === "failed") this.#loading = null;
+        this.#changed(state);
+      };
+      current.classifier.then(
+        () => ended("ready"),
+        () => ended("failed"),
+      );
     }
     return this.#loading.classifier;
+  }
+
+  /** Stops the loading: what has come is kept, and the next attempt goes on from there. */
+  stop() {
+    const reason = "Loading was stopped. What has come is kept.";
+    this.#loading?.controller.abort(new DOMException(reason, "AbortError"));
   }
 
   #release() {

@@ -215,9 +215,16 @@ impl Browser {
     /// Where the browser does not answer.
     pub fn press(&self, key: &str, modifiers: u8) -> Result<()> {
         // Enter makes a click of its own text only.
-        let text = if key == "Enter" { "\r" } else { "" };
+        let text = match key {
+            "Enter" => "\r",
+            " " => " ",
+            _ => "",
+        };
         let code = match key {
+            "Tab" => 9,
             "Enter" => 13,
+            "Escape" => 27,
+            " " => 32,
             "ArrowLeft" => 37,
             "ArrowUp" => 38,
             "ArrowRight" => 39,

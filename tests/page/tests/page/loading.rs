@@ -163,6 +163,39 @@ fn two_tabs_at_once_fetch_a_bundle_once_and_both_answer() -> Result<()> {
 }
 
 #[test]
+fn a_person_stops_the_loading_and_goes_on_later() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let (site, wire, _) = Site::wired(|_| Ok(()))?;
+    wire.pace(Duration::from_millis(20));
+    browser.open(&site.page("model=birds&backend=cpu"))?;
+    wait(&browser, "document.querySelector('#progress').value > 0.3")?;
+    let page = Page::of(&browser);
+    page.click("#loading")?;
+    let (page, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready" && view.is_clear() && view.status.contains("stopped"), "{}", view.status);
+    wire.pace(Duration::ZERO);
+    ensure!(page.text("#loading")? == "Try again", "{}", page.text("#loading")?);
+    let view = page.after(|| page.click("#loading"))?;
+    ensure!(view.state == "ready" && view.status.starts_with("Ready"), "{}", view.status);
+    ensure!(browser.script("return document.querySelector('#loading').hidden;")? == true, "there is nothing to stop");
+    let again = wire.requests(WEIGHTS).last().map(|request| start_of(request.range.as_deref()));
+    ensure!(again > Some(1_000_000), "what had come was thrown away: {again:?}");
+    ensure!(page.upload(&sample("mallard.png"))?.predictions.len() == 5, "no answer");
+    Ok(())
+}
+
+#[test]
+fn the_browser_is_asked_to_keep_the_networks() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
+    let count = "window.asked = 0;
+        StorageManager.prototype.persist = async () => { window.asked += 1; return false; };";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": count }))?;
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    page.wait_for("window.asked === 1")
+}
+
+#[test]
 fn loading_can_be_stopped() -> Result<()> {
     let browser = Browser::start(Options::default())?;
     let (site, wire, _) = Site::wired(|_| Ok(()))?;

@@ -231,6 +231,27 @@ fn an_answer_is_opened_up() -> Result<()> {
 }
 
 #[test]
+fn the_colours_and_the_outlines_over_the_photo_can_be_taken_away() -> Result<()> {
+    let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
+    let browser = Browser::start(Options::default())?;
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    page.upload(&sample("mallard.png"))?;
+    let map = MAP.replace("look-map", "attention");
+    let mut seen = vec![shown(&browser, &map)?];
+    for change in [
+        "const range = document.getElementById('opacity'); range.value = 30; range.dispatchEvent(new Event('input'));",
+        "const range = document.getElementById('opacity'); range.value = 0; range.dispatchEvent(new Event('input'));",
+        "document.getElementById('queries').click();",
+    ] {
+        browser.script(change)?;
+        let now = shown(&browser, &map)?;
+        ensure!(!seen.contains(&now), "nothing changed: {change}");
+        seen.push(now);
+    }
+    Ok(())
+}
+
+#[test]
 fn layers_heads_and_patches_by_keyboard() -> Result<()> {
     let (browser, site) = (Browser::start(Options::default())?, Site::start()?);
     let (page, _) = Page::open(&browser, &site.page("model=birds&backend=cpu"))?;

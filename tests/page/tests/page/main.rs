@@ -11,6 +11,7 @@ mod coarser;
 mod crop;
 mod example;
 mod gallery;
+mod keyboard;
 mod layout;
 mod loading;
 mod looking;
