@@ -190,7 +190,7 @@ function showBranch(result, name) {
 }
 
 function place(photo, shown) {
-  explain();
+  explain(photo === null);
   current = photo;
   size = shown && { width: shown.width, height: shown.height };
   stage.show(shown, photo?.name);
@@ -200,8 +200,9 @@ function place(photo, shown) {
   cropButtons();
 }
 
-function explain() {
-  look.close();
+/** Takes the answer away; `forGood` where none is on its way. */
+function explain(forGood = false) {
+  look.close(forGood);
   stage.explain(null);
   clearAnswer();
   cropButtons();

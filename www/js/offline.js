@@ -55,9 +55,10 @@ export async function showKept(cleared) {
     cleared();
     await showKept(cleared);
   });
-  const count = bundles.length === 1 ? "1 network is" : `${bundles.length} networks are`;
-  const sized = bundles.map((bundle) => `${nameOf(bundle)} ${megabytes(bundle.bytes)}`);
-  line.replaceChildren(`${count} kept on this device, ${megabytes(bytes)}: ${sized.join(", ")}. `, button);
+  const sized = bundles.map((bundle) => `${nameOf(bundle)} ${megabytes(bundle.bytes)}`).join(", ");
+  const kept = "kept on this device";
+  const count = bundles.length === 1 ? `1 network is ${kept}` : `${bundles.length} networks are ${kept}, ${megabytes(bytes)}`;
+  line.replaceChildren(`${count}: ${sized}. `, button);
 }
 
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
