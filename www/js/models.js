@@ -65,7 +65,8 @@ export function addChoice(fieldset, model, checked, chosen) {
   Object.assign(input, { type: "radio", name: "model", value: model.id, checked });
   input.addEventListener("change", () => chosen(model));
   const title = document.createElement("span");
-  title.textContent = shortTitle(model.title);
+  // Of what one trains oneself there may be several versions, also beside the page's own.
+  title.textContent = model.own ? `${shortTitle(model.title)} (own)` : shortTitle(model.title);
   label.append(input, title);
   label.title = `${model.title}. ${facts(model).join(", ")}`;
   fieldset.append(label);

@@ -65,5 +65,5 @@ const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 function nameOf({ title, url }) {
   if (!title) return "an unfinished download";
-  return isOwn(url) ? `${shortTitle(title)} (your own)` : shortTitle(title);
+  return isOwn(url) ? `${shortTitle(title)} (own)` : shortTitle(title);
 }

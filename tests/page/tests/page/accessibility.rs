@@ -119,7 +119,7 @@ fn trouble(browser: &Browser, check: &dyn Fn(&str) -> Result<()>) -> Result<()> 
     page.wait_for("document.querySelector('#notices textarea, #notices button')?.textContent !== 'Copy a report'")?;
     check("its report")?;
     browser.choose_file("#own-zip", &disk.path().join("own.zip"))?;
-    page.wait_for("document.querySelector('#kept').textContent.includes('your own')")?;
+    page.wait_for("document.querySelector('#kept').textContent.includes('(own)')")?;
     page.click("#bundles")?;
     check("an own network")?;
     page.click("#bundles-dialog [data-action=cancel]")?;

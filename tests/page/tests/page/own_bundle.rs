@@ -75,7 +75,7 @@ fn a_bundle_comes_from_the_disk_in_four_ways() -> Result<()> {
         let (_, view) = Page::shown(&browser)?;
         is_named_anew(&view, &before)?;
         let chosen = browser.script("return document.querySelector('#models input:checked + span').textContent;")?;
-        ensure!(chosen == "Beetles", "{way}: {chosen} is chosen");
+        ensure!(chosen == "Beetles (own)", "{way}: {chosen} is chosen");
         // There and back again.
         browser.script("document.querySelector('#models input[value=small]').click();")?;
         page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('class')")?;
@@ -182,7 +182,7 @@ fn an_own_bundle_stays_over_a_reload_and_offline_until_it_is_removed() -> Result
     page.is_kept()?;
     browser.choose_file("#own-zip", &disk.path().join("beetles.zip"))?;
     beetle(&page)?;
-    page.wait_for("document.querySelector('#kept').textContent.includes('Beetles (your own)')")?;
+    page.wait_for("document.querySelector('#kept').textContent.includes('Beetles (own)')")?;
     ensure!(page.notice("storage")?.is_none(), "{:?}", page.notice("storage")?);
 
     // The zip may go: the copy is the browser's, and the address of the page names it.
@@ -193,7 +193,7 @@ fn an_own_bundle_stays_over_a_reload_and_offline_until_it_is_removed() -> Result
     ensure!(view.state == "ready", "offline: {}", view.status);
     is_named_anew(&page.upload(&sample("mallard.png"))?, &before)?;
     let chosen = browser.script("return document.querySelector('#models input:checked + span').textContent;")?;
-    ensure!(chosen == "Beetles", "{chosen} is chosen");
+    ensure!(chosen == "Beetles (own)", "{chosen} is chosen");
     wire.down(false);
 
     page.click("#bundles")?;

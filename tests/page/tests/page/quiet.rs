@@ -75,7 +75,12 @@ fn nothing_moves_while_the_page_loads_and_answers() -> Result<()> {
             ensure!(shifts == json!([]), "{visit} visit, {size:?}: {shifts:#}");
             page.upload(&sample("mallard.png"))?;
             let shifts = browser.script("return window.shifts.splice(0);")?;
-            ensure!(shifts == json!([]), "an answer, {visit} visit, {size:?}: {shifts:#}");
+            // On a phone the first photo brings its answer up, above the other ways in.
+            ensure!(phone || shifts == json!([]), "an answer, {visit} visit, {size:?}: {shifts:#}");
+            // Of the same shape: another one has its edges elsewhere.
+            page.upload(&sample("mallard.png"))?;
+            let shifts = browser.script("return window.shifts.splice(0);")?;
+            ensure!(shifts == json!([]), "another answer, {visit} visit, {size:?}: {shifts:#}");
             // What would move the page is seen.
             browser.script("document.body.prepend(Object.assign(document.createElement('p'), { textContent: 'here' }));")?;
             page.wait_for("window.shifts.length > 0")?;
