@@ -10,7 +10,7 @@ import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { addChoice, buildSwitch, fetchModels, keptModels, ownModel, removeChoice } from "./models.js";
+import { addChoice, buildSwitch, fetchModels, isOwn, keptModels, ownModel, removeChoice } from "./models.js";
 import { Network } from "./network.js";
 import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -35,10 +35,12 @@ let models = []; // what can be chosen
 let current = null; // the photo on the stage (gallery.js: Photo)
 let size = null; // its width and height
 let turn = 0; // the latest photo or network wins; what comes late is dropped
+let coming = 0; // photos on their way to the stage
 
 async function choose(next) {
   if (network.model !== next) network.choose(next);
-  const mine = ++turn;
+  const isAwaited = coming > 0; // by a photo on its way, which asks for the answer itself
+  const mine = isAwaited ? turn : ++turn;
   settled("bundle");
   if (next.id === "own") query.delete("model"); // in memory only: not there the next time
   else query.set("model", next.id);
@@ -51,6 +53,7 @@ async function choose(next) {
   try {
     const ready = await network.classifier();
     if (mine !== turn) return;
+    if (isAwaited) return;
     if (gallery.isOpen) await gallery.run();
     else if (current) await run(mine);
     else say("ready", `Ready, ${device(ready)}`);
@@ -101,7 +104,7 @@ function forget(model) {
 
 /** All is cleared: of the own ones only the one in use stays, until the page is left. */
 function forgetCleared() {
-  models.filter((model) => model.own && model !== network.model).forEach(forget);
+  models.filter((model) => isOwn(model.id) && model !== network.model).forEach(forget);
 }
 
 /** One photo, which may still be on its way. It joins the gallery where there is one. */
@@ -109,6 +112,7 @@ async function take(arriving) {
   const mine = ++turn;
   say("running", "Opening the photo.");
   try {
+    coming += 1;
     try {
       const photo = photoOf(await arriving);
       if (mine !== turn) return;
@@ -118,6 +122,8 @@ async function take(arriving) {
       // No answer to an earlier photo stands beside an error about this one.
       if (mine === turn) place(null, null);
       throw error;
+    } finally {
+      coming -= 1;
     }
     if (mine === turn) await run(mine);
   } catch (error) {

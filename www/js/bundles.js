@@ -38,7 +38,8 @@ function describe(model, remove) {
   const [title, text] = [document.createElement("dt"), document.createElement("dd")];
   title.textContent = model.title;
   const known = facts(model).join(", ");
-  text.textContent = isOwn(model.id) ? `Your own, kept on this device: ${known}.` : `${known}.`;
+  const place = isOwn(model.id) ? "kept on this device" : "in memory until this page is left";
+  text.textContent = model.own ? `Your own, ${place}: ${known}.` : `${known}.`;
   if (!isOwn(model.id)) return [title, text];
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "plain", textContent: "Remove" });

@@ -10,6 +10,8 @@ export class Network {
   #backend;
   #changed;
   #loading = null; // {controller, classifier: Promise<Classifier>}
+  #first; // settled once a bundle is chosen: the list of them takes a moment to come
+  #chosen;
 
   /**
    * @param {string} backend "auto", "webgpu" or "cpu"
@@ -18,6 +20,7 @@ export class Network {
   constructor(backend, changed) {
     this.#backend = backend;
     this.#changed = changed;
+    this.#first = new Promise((resolve) => (this.#chosen = resolve));
     /** @type {Model | null} the bundle that is chosen */
     this.model = null;
   }
@@ -26,11 +29,12 @@ export class Network {
   choose(model) {
     this.#release();
     this.model = model;
+    this.#chosen();
   }
 
   /** The classifier of the chosen bundle; a failed attempt is made again when the next photo asks. */
   classifier() {
-    if (!this.model) return Promise.reject(new Error("no model is chosen; reload the page"));
+    if (!this.model) return this.#first.then(() => this.classifier());
     if (!this.#loading) {
       const controller = new AbortController();
       const current = { controller };

@@ -196,6 +196,19 @@ fn the_browser_is_asked_to_keep_the_networks() -> Result<()> {
 }
 
 #[test]
+fn a_photo_given_before_anything_is_loaded_gets_its_answer() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| small::install_as(www, &["birds"], &small::bundle()?))?;
+    let hurry = "addEventListener('DOMContentLoaded', () => document.querySelector('[data-sample]').click());";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": hurry }))?;
+    browser.open(&site.page("backend=cpu"))?;
+    Page::of(&browser).wait_for("document.querySelectorAll('#predictions li').length === 5")?;
+    let (_, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready" && view.colours > 16, "{}", view.status);
+    Ok(())
+}
+
+#[test]
 fn loading_can_be_stopped() -> Result<()> {
     let browser = Browser::start(Options::default())?;
     let (site, wire, _) = Site::wired(|_| Ok(()))?;
