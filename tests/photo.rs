@@ -138,7 +138,11 @@ fn bands_of_rows_give_what_the_whole_photo_gives() {
             for rows in rgb.chunks(band * width as usize * 3) {
                 incoming.push(rows).unwrap();
             }
-            assert_eq!(incoming.finish().unwrap(), settings.apply(&photo).unwrap(), "{width} x {height} by {band}, {fit:?}");
+            assert_eq!(
+                incoming.finish().unwrap(),
+                settings.apply(&photo).unwrap(),
+                "{width} x {height} by {band}, {fit:?}"
+            );
         }
     }
 }

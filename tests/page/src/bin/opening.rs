@@ -40,7 +40,9 @@ fn main() -> Result<()> {
     for backend in ["auto", "webgpu"] {
         opening(&site, backend, runs)?;
     }
-    println!("\nmemory with the birds (peak of all since the start, MB; of the tab's process, of the graphics process):");
+    println!(
+        "\nmemory with the birds (peak of all since the start, MB; of the tab's process, of the graphics process):"
+    );
     for backend in ["cpu", "webgpu"] {
         memory(&site, backend)?;
     }

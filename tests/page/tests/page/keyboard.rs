@@ -15,10 +15,11 @@ const STOPS: usize = 80;
 fn tab_to(browser: &Browser, selector: &str) -> Result<()> {
     let look = format!(
         "const focused = document.activeElement;
-         // A control that is out of sight shows its focus by its label, or by the group around it.
-         const marks = [focused, focused.nextElementSibling, focused.closest('fieldset')].filter(Boolean);
+         // A control that is out of sight shows its focus by what stands for it, or by the group around it.
+         const stand = focused.matches('.unseen, [type=radio]') ? focused.nextElementSibling : focused;
+         const marks = [stand, focused.closest('fieldset')].filter(Boolean);
          const ringed = marks.some((mark) => getComputedStyle(mark).outlineStyle !== 'none' && mark.checkVisibility());
-         const seen = (focused.closest('label') ?? focused.nextElementSibling ?? focused).getBoundingClientRect();
+         const seen = stand.getBoundingClientRect();
          return {{ there: focused.matches({}), body: focused === document.body, ringed, what: focused.outerHTML.slice(0, 100),
                   inside: seen.bottom > 0 && seen.top < innerHeight }};",
         json!(selector)
@@ -55,7 +56,8 @@ fn everything_can_be_done_with_the_keyboard() -> Result<()> {
     page.wait_for("document.querySelector('#bundles-dialog').open")?;
     for _ in 0..6 {
         browser.press("Tab", 0)?;
-        let inside = "return document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'));";
+        let inside =
+            "return document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'));";
         ensure!(browser.script(inside)? == true, "the focus left the dialog");
     }
     browser.press("Escape", 0)?;

@@ -9,7 +9,8 @@ use finegrain_page_tests::small;
 use serde_json::{Value, json};
 
 /// What can be pressed and is less than 44 CSS pixels wide or high; a label counts for the control in it.
-const SMALL: &str = "return [...document.querySelectorAll('button, summary, select, input:not(.unseen), .unseen + label')]
+const SMALL: &str =
+    "return [...document.querySelectorAll('button, summary, select, input:not(.unseen), .unseen + label')]
     .map((control) => control.closest('label') ?? control)
     .filter((target) => target.checkVisibility({ visibilityProperty: true }) && target.getClientRects().length > 0)
     .map((target) => [target.outerHTML.slice(0, 80), target.getBoundingClientRect()])

@@ -115,7 +115,10 @@ fn what_is_kept_is_shown_and_can_be_cleared() -> Result<()> {
     let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
     page.wait_for("document.querySelector('#kept button')")?;
     let text = browser.script("return document.querySelector('#kept').textContent;")?;
-    ensure!(text.as_str().is_some_and(|text| text.contains("1 network") && text.contains("MB: Small 0.")), "{text}");
+    ensure!(
+        text.as_str().is_some_and(|text| text.contains("1 network") && text.contains("device: Small 0.")),
+        "{text}"
+    );
     browser.script("document.querySelector('#kept button').click();")?;
     page.wait_for("!document.querySelector('#kept button')")?;
     let stored = browser.script(STORED)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::{Photos, sample};
@@ -82,7 +82,9 @@ fn nothing_moves_while_the_page_loads_and_answers() -> Result<()> {
             let shifts = browser.script("return window.shifts.splice(0);")?;
             ensure!(shifts == json!([]), "another answer, {visit} visit, {size:?}: {shifts:#}");
             // What would move the page is seen.
-            browser.script("document.body.prepend(Object.assign(document.createElement('p'), { textContent: 'here' }));")?;
+            browser.script(
+                "document.body.prepend(Object.assign(document.createElement('p'), { textContent: 'here' }));",
+            )?;
             page.wait_for("window.shifts.length > 0")?;
         }
     }
