@@ -342,7 +342,7 @@ fn capabilities(options: Options, profile: &str) -> Value {
         "browserName": "chrome",
         "goog:chromeOptions": chrome,
         "goog:loggingPrefs": { "browser": "ALL" },
-        "timeouts": { "script": 300_000, "pageLoad": 60_000 },
+        "timeouts": { "script": 900_000, "pageLoad": 60_000 },
     })
 }
 
