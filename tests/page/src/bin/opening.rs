@@ -89,13 +89,20 @@ fn memory(site: &Site, backend: &str) -> Result<()> {
     let (page, view) = Page::open(&browser, &site.page(&format!("model=birds&backend={backend}")))?;
     ensure!(view.state == "ready", "{}", view.status);
     tell("loaded")?;
-    for (step, photo) in [
+    // Looking at the canvas, as tests do, takes memory, too: only the list is looked at.
+    browser.script(
+        "window.answers = 0;
+         const list = document.querySelector('#predictions');
+         new MutationObserver(() => { window.answers += Number(list.childElementCount > 0); }).observe(list, { childList: true });",
+    )?;
+    let steps = [
         ("a small photo", sample("mallard.png")),
         ("12 megapixels", photos.large_jpeg("mallard.png", 4000, 3000)?),
         ("40 megapixels", photos.large_jpeg("mallard.png", 7360, 5440)?),
-    ] {
-        let view = page.upload(&photo)?;
-        ensure!(view.state == "ready", "{step}: {}", view.status);
+    ];
+    for (i, (step, photo)) in steps.iter().enumerate() {
+        browser.choose_file("input#photo", photo)?;
+        page.wait_for(&format!("window.answers > {i}"))?;
         tell(step)?;
     }
     Ok(())
