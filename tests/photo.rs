@@ -3,7 +3,7 @@
 //! The expected images are made by `tests/tools/make_photo_fixtures.py`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use finegrain::photo::{Fit, MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
+use finegrain::photo::{Fit, Incoming, MAX_PIXELS, Photo, PhotoError, Preprocessing, resize};
 use finegrain::tensors::TensorMap;
 
 fn fixtures() -> TensorMap {
@@ -125,6 +125,42 @@ fn a_photo_that_would_explode_is_refused() {
     let line = Photo::from_rgb(50_000, 1, vec![7; 150_000]).unwrap();
     let error = preprocessing(256, [224, 224]).apply(&line).unwrap_err();
     assert!(matches!(error, PhotoError::TooNarrow { width: 50_000, height: 1, .. }), "{error}");
+}
+
+#[test]
+fn bands_of_rows_give_what_the_whole_photo_gives() {
+    for (width, height, band) in [(97u32, 61u32, 7usize), (61, 97, 1), (300, 301, 300), (5, 40, 3), (41, 41, 41)] {
+        let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let photo = Photo::from_rgb(width, height, rgb.clone()).unwrap();
+        for fit in [Fit::Crop, Fit::Stretch] {
+            let settings = Preprocessing { fit, ..preprocessing(37, [32, 29]) };
+            let mut incoming = Incoming::new(&settings, width, height).unwrap();
+            for rows in rgb.chunks(band * width as usize * 3) {
+                incoming.push(rows).unwrap();
+            }
+            assert_eq!(
+                incoming.finish().unwrap(),
+                settings.apply(&photo).unwrap(),
+                "{width} x {height} by {band}, {fit:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bands_that_do_not_add_up_are_refused() {
+    let settings = preprocessing(4, [4, 4]);
+    let mut incoming = Incoming::new(&settings, 5, 6).unwrap();
+    let refused = |result: Result<(), PhotoError>| matches!(result, Err(PhotoError::Length { .. }));
+    assert!(refused(incoming.push(&[])) && refused(incoming.push(&[0; 14])) && refused(incoming.push(&[0; 7 * 15])));
+    incoming.push(&[0; 5 * 15]).unwrap();
+    assert!(refused(incoming.push(&[0; 2 * 15])), "a row too many");
+    assert!(refused(incoming.clone().finish().map(drop)), "a row is missing");
+    incoming.push(&[0; 15]).unwrap();
+    assert_eq!(incoming.finish().unwrap().len(), 3 * 4 * 4);
+    for (width, height) in [(0, 6), (12_000, 9_000), (50_000, 1)] {
+        assert!(Incoming::new(&preprocessing(256, [224, 224]), width, height).is_err(), "{width} x {height}");
+    }
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //!
 //! Decoding is not here: the browser does it on the page, the crate `image` natively (`finegrain_native::decode`).
 
+mod incoming;
 mod jpeg;
 mod preprocessing;
 mod resize;
 mod zoom;
 
+pub use incoming::Incoming;
 pub use jpeg::is_truncated as jpeg_is_truncated;
 pub use preprocessing::{Fit, Preprocessing};
 pub use resize::resize;
@@ -57,6 +59,9 @@ pub enum PhotoError {
         /// The short side that was asked for.
         resize: usize,
     },
+    /// The system has no memory left for it.
+    #[error("there is no memory left for this photo: make it smaller first")]
+    Memory,
     /// Width and height do not tell how many bytes there are.
     #[error("{width} x {height} pixels need {expected} bytes, {found} were given")]
     Length {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_PIXELS, Photo, PhotoError, resize};
+use super::{Incoming, MAX_PIXELS, Photo, PhotoError};
 
 /// What becomes of a photo whose shape is not the network's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,17 +70,9 @@ impl Preprocessing {
     /// # Errors
     /// Those of [`Preprocessing::apply`].
     pub fn crop(&self, photo: &Photo) -> Result<Photo, PhotoError> {
-        self.check()?;
-        let [width, height] = self.resized(photo)?;
-        let resized = resize(photo, width, height)?;
-        let [crop_height, crop_width] = self.crop;
-        let top = centre(height as usize, crop_height);
-        let left = centre(width as usize, crop_width);
-        let mut rgb = Vec::with_capacity(crop_height * crop_width * 3);
-        for row in resized.rgb().chunks_exact(width as usize * 3).skip(top).take(crop_height) {
-            rgb.extend_from_slice(&row[left * 3..(left + crop_width) * 3]);
-        }
-        Photo::from_rgb(crop_width as u32, crop_height as u32, rgb)
+        let mut incoming = Incoming::new(self, photo.width(), photo.height())?;
+        incoming.push(photo.rgb())?;
+        incoming.crop()
     }
 
     /// Any photo as planes, `[3, H, W]`: `(v / 255 - mean) / std`.
@@ -108,19 +100,18 @@ impl Preprocessing {
     }
 
     /// Width and height after resizing.
-    fn resized(&self, photo: &Photo) -> Result<[u32; 2], PhotoError> {
+    pub(super) fn resized(&self, width: u32, height: u32) -> Result<[u32; 2], PhotoError> {
         if self.fit == Fit::Stretch {
             let [height, width] = self.crop;
             let long = self.resize * height.max(width) / height.min(width);
             let [short, long] = [self.resize as u32, u32::try_from(long).unwrap_or(u32::MAX)];
             return Ok(if width <= height { [short, long] } else { [long, short] });
         }
-        let (width, height) = (u64::from(photo.width()), u64::from(photo.height()));
-        let (short, long) = (width.min(height), width.max(height));
+        let (short, long) = (u64::from(width.min(height)), u64::from(width.max(height)));
         let resize = self.resize as u64;
         let long = resize * long / short;
         if resize * long > MAX_PIXELS {
-            return Err(PhotoError::TooNarrow { width: photo.width(), height: photo.height(), resize: self.resize });
+            return Err(PhotoError::TooNarrow { width, height, resize: self.resize });
         }
         Ok(if width <= height { [resize as u32, long as u32] } else { [long as u32, resize as u32] })
     }
@@ -130,10 +121,4 @@ impl Fit {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// Where a centre crop starts: torchvision's `round((size - crop) / 2)`, halves to even.
-fn centre(size: usize, crop: usize) -> usize {
-    let rest = size - crop;
-    rest / 2 + usize::from(rest % 4 == 3)
 }

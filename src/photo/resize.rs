@@ -19,7 +19,11 @@ pub fn resize(photo: &Photo, width: u32, height: u32) -> Result<Photo, PhotoErro
 }
 
 /// Resizes `[H, W, 3]` from one width and height to another.
-fn pass(rgb: &[u8], [width, height]: [u32; 2], [to_width, to_height]: [u32; 2]) -> Result<Vec<u8>, PhotoError> {
+pub(super) fn pass(
+    rgb: &[u8],
+    [width, height]: [u32; 2],
+    [to_width, to_height]: [u32; 2],
+) -> Result<Vec<u8>, PhotoError> {
     Photo::check_size(to_width, to_height)?;
     let failed = |error: &dyn std::fmt::Display| PhotoError::Resize(error.to_string());
     let source = TypedImageRef::<U8x3>::from_buffer(width, height, rgb).map_err(|error| failed(&error))?;

@@ -11,6 +11,7 @@ use super::pixels::Pixels;
 use super::{failure, milliseconds};
 use crate::answer::Answer;
 use crate::bundle::{Bundle, Manifest};
+use crate::photo::Incoming;
 use crate::self_test::{SelfTest, TOLERANCE};
 use crate::tensors::TensorMap;
 
@@ -63,6 +64,16 @@ impl Network {
         Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, photo: RefCell::new(None) })
     }
 
+    /// Makes room for a photo of `width` x `height` pixels, for [`Network::classify`].
+    ///
+    /// # Errors
+    /// A photo without pixels, one with more than [`MAX_PIXELS`](crate::photo::MAX_PIXELS), one that is too narrow, or no
+    /// memory for it.
+    pub fn pixels(&self, width: u32, height: u32) -> Result<Pixels, JsError> {
+        let incoming = Incoming::new(&self.manifest.preprocessing, width, height).map_err(failure)?;
+        Ok(Pixels { incoming })
+    }
+
     /// Classifies a photo and frees its pixels. With `ratio`, the local queries are that share of the patches instead of
     /// the bundle's.
     ///
@@ -71,11 +82,8 @@ impl Network {
     /// ratio outside (0, 1].
     pub async fn classify(&self, pixels: Pixels, top_k: usize, ratio: Option<f64>) -> Result<JsValue, JsValue> {
         let start = milliseconds();
-        let photo = pixels.photo()?;
-        let preprocessing = &self.manifest.preprocessing;
-        let crop = Crop::of(preprocessing, &photo);
-        let image = preprocessing.apply(&photo).map_err(failure)?;
-        drop(photo);
+        let crop = Crop::of(&self.manifest.preprocessing, pixels.incoming.size());
+        let image = pixels.incoming.finish().map_err(failure)?;
         let prepared = milliseconds();
         let answer = self.run(Photo { image, crop }, ratio).await?;
         let timings = Timings { preprocess: prepared - start, run: milliseconds() - prepared };

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::failure;
 use crate::answer::{Answer, Prediction, order, top};
 use crate::bundle::{Coarser, Manifest, between, coarser};
-use crate::photo::{Photo, Preprocessing, zoom};
+use crate::photo::{Preprocessing, zoom};
 
 /// What the network says of one photo; `src/web/js/session.js` adds the device. Documented for its users in
 /// `src/web/js/finegrain.d.ts`.
@@ -57,8 +57,9 @@ pub(super) struct Crop {
 }
 
 impl Crop {
-    pub(super) fn of(preprocessing: &Preprocessing, photo: &Photo) -> Self {
-        Self::from(preprocessing.region(photo.width(), photo.height()))
+    /// Of a photo of that width and height.
+    pub(super) fn of(preprocessing: &Preprocessing, [width, height]: [u32; 2]) -> Self {
+        Self::from(preprocessing.region(width, height))
     }
 
     /// The part for a second look, where rollout (`[rows * columns]`) found one.

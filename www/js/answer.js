@@ -45,7 +45,7 @@ export function spokenAnswer(result) {
 }
 
 /** What is sure where the class is not: "Surely make: Audi (97.1 %)." Empty where there is nothing of the kind. */
-export function coarserText(coarser) {
+function coarserText(coarser) {
   if (coarser.length === 0) return "";
   const parts = coarser.map(({ level, label, probability }) => `${level} ${plainName(label)} (${percent(probability)})`);
   return `Sure: ${parts.join(", ")}.`;

@@ -1,8 +1,8 @@
 // The page: choose a network, take photos, show what it says of them. Each feature is a module of its own.
 
-import { preview } from "../pkg/finegrain.js";
+import { clearStorage, preview } from "../pkg/finegrain.js";
 import { clearAnswer, showAnswer, spokenAnswer } from "./answer.js";
-import { bundlesDialog, ownModel } from "./bundles.js";
+import { bundlesDialog } from "./bundles.js";
 import { cameraDialog } from "./camera.js";
 import { CropFrame } from "./crop.js";
 import { Gallery, photoOf } from "./gallery.js";
@@ -10,7 +10,7 @@ import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { addChoice, buildSwitch, fetchModels } from "./models.js";
+import { addChoice, buildSwitch, fetchModels, isOwn, keptModels, ownModel, removeChoice } from "./models.js";
 import { Network } from "./network.js";
 import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -20,7 +20,7 @@ import { fail, painted, say, sentence } from "./status.js";
 const find = (id) => document.getElementById(id);
 
 const query = new URLSearchParams(location.search);
-const network = new Network(query.get("backend") ?? "auto");
+const network = new Network(query.get("backend") ?? "auto", loading);
 const stage = new Stage(find("stage"), find("attention"));
 const crop = new CropFrame(find("crop-layer"), find("attention"), (region) => lookAt(region));
 const look = new Look(stage, showBranch);
@@ -35,12 +35,14 @@ let models = []; // what can be chosen
 let current = null; // the photo on the stage (gallery.js: Photo)
 let size = null; // its width and height
 let turn = 0; // the latest photo or network wins; what comes late is dropped
+let coming = 0; // photos on their way to the stage
 
 async function choose(next) {
   if (network.model !== next) network.choose(next);
-  const mine = ++turn;
+  const isAwaited = coming > 0; // by a photo on its way, which asks for the answer itself
+  const mine = isAwaited ? turn : ++turn;
   settled("bundle");
-  if (next.own) query.delete("model");
+  if (next.id === "own") query.delete("model"); // in memory only: not there the next time
   else query.set("model", next.id);
   history.replaceState(null, "", `?${query}`);
   for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== next.id;
@@ -51,15 +53,18 @@ async function choose(next) {
   try {
     const ready = await network.classifier();
     if (mine !== turn) return;
+    if (isAwaited) return;
     if (gallery.isOpen) await gallery.run();
     else if (current) await run(mine);
     else say("ready", `Ready, ${device(ready)}`);
   } catch (error) {
     if (mine === turn) fail(error);
+  } finally {
+    showKept(forgetCleared).catch(console.warn);
   }
 }
 
-/** A bundle from the user's own disk; where it cannot be used the former network comes back. */
+/** A bundle from the person's own disk, which this browser keeps; where it cannot be used the former network comes back. */
 async function openOwn(own) {
   const former = network.model;
   const model = { id: "own", title: "Your own", classes: 0, bytes: 0, own };
@@ -73,6 +78,7 @@ async function openOwn(own) {
     Object.assign(model, ownModel(own, classifier));
     models = [...models.filter(({ id }) => id !== model.id), model];
     addChoice(find("models"), model, true, choose);
+    persist().catch(console.warn);
   } catch (error) {
     if (mine !== turn) return;
     reason = sentence(error.message);
@@ -81,11 +87,32 @@ async function openOwn(own) {
   if (reason) notice("bundle", `Your bundle cannot be used. ${reason}`);
 }
 
+/** Takes one of the person's own bundles away, from this page and from the browser's storage. */
+async function removeOwn(model) {
+  await clearStorage(model.own).catch(console.warn);
+  forget(model);
+  if (network.model === model) {
+    find("models").querySelector("input").checked = true;
+    choose(models[0]);
+  } else await showKept(forgetCleared);
+}
+
+function forget(model) {
+  models = models.filter((other) => other !== model);
+  removeChoice(find("models"), model.id);
+}
+
+/** All is cleared: of the own ones only the one in use stays, until the page is left. */
+function forgetCleared() {
+  models.filter((model) => isOwn(model.id) && model !== network.model).forEach(forget);
+}
+
 /** One photo, which may still be on its way. It joins the gallery where there is one. */
 async function take(arriving) {
   const mine = ++turn;
   say("running", "Opening the photo.");
   try {
+    coming += 1;
     try {
       const photo = photoOf(await arriving);
       if (mine !== turn) return;
@@ -95,6 +122,8 @@ async function take(arriving) {
       // No answer to an earlier photo stands beside an error about this one.
       if (mine === turn) place(null, null);
       throw error;
+    } finally {
+      coming -= 1;
     }
     if (mine === turn) await run(mine);
   } catch (error) {
@@ -167,7 +196,7 @@ function showBranch(result, name) {
 }
 
 function place(photo, shown) {
-  explain();
+  explain(photo === null);
   current = photo;
   size = shown && { width: shown.width, height: shown.height };
   stage.show(shown, photo?.name);
@@ -177,8 +206,9 @@ function place(photo, shown) {
   cropButtons();
 }
 
-function explain() {
-  look.close();
+/** Takes the answer away; `forGood` where none is on its way. */
+function explain(forGood = false) {
+  look.close(forGood);
   stage.explain(null);
   clearAnswer();
   cropButtons();
@@ -206,6 +236,14 @@ function device({ backend: used, adapter, reason }) {
   return `on the ${adapter}.${reason ? ` ${sentence(reason)}` : ""}`;
 }
 
+/** A way to stop the loading, or to try it again. */
+function loading(state) {
+  const button = find("loading");
+  button.hidden = state === "ready";
+  button.textContent = state === "loading" ? "Stop" : "Try again";
+  button.onclick = () => (state === "loading" ? network.stop() : choose(network.model));
+}
+
 function start() {
   drawLegend(find("legend"));
   // Browsers keep what was set before a reload: read it, then listen.
@@ -216,7 +254,7 @@ function start() {
   const takers = { photo: take, photos: (files) => gallery.add(files.map(photoOf)), bundle: openOwn };
   takers.link = linkDialog(find("link-dialog"), take);
   const openCamera = cameraDialog(find("camera-dialog"), { take, classifier: () => network.classifier(), fail });
-  const openBundles = bundlesDialog(find("bundles-dialog"), { models: () => models, own: openOwn });
+  const openBundles = bundlesDialog(find("bundles-dialog"), { models: () => models, own: openOwn, remove: removeOwn });
   find("link").addEventListener("click", () => takers.link());
   find("camera").addEventListener("click", () => openCamera());
   find("bundles").addEventListener("click", () => openBundles());
@@ -231,14 +269,14 @@ function start() {
 
 start();
 try {
-  models = await fetchModels();
+  models = [...(await fetchModels()), ...(await keptModels())];
   const wanted = query.get("model");
   const first = models.find(({ id }) => id === wanted) ?? models[0];
   buildSwitch(find("models"), models, first, choose);
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
   await persist();
-  await Promise.all([showKept(), keepPage()]);
+  await keepPage();
 } catch (error) {
   fail(error);
 }

@@ -1,7 +1,7 @@
 // How fast the networks are in this browser: measured in front of the person, to be copied as JSON or as Markdown.
 
 import { Classifier } from "../pkg/finegrain.js";
-import { fetchModels } from "./models.js";
+import { fetchModels, keptModels } from "./models.js";
 
 /** What is classified: one of the page's examples, so that everybody measures the same. */
 const PHOTO = "samples/mallard.png";
@@ -27,7 +27,7 @@ function median(times) {
 async function measure(model, backend, runs, photo, signal) {
   const begin = performance.now();
   const onProgress = ({ stage }) => say(`${model.title}: ${stage}.`);
-  const classifier = await Classifier.load(model.path, { backend, onProgress, signal });
+  const classifier = await Classifier.load(model.own ?? model.path, { backend, onProgress, signal });
   try {
     const load = performance.now() - begin;
     const times = [];
@@ -117,7 +117,7 @@ async function run(models) {
 }
 
 try {
-  const models = await fetchModels();
+  const models = [...(await fetchModels()), ...(await keptModels())];
   for (const { id, title } of models) find("bundle").add(new Option(title, id));
   find("settings").addEventListener("submit", (event) => {
     event.preventDefault();

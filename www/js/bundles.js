@@ -1,13 +1,16 @@
-// The dialog about the networks: what each one is, and how to open one's own.
+// The dialog about the networks: what each one is, how to open one's own, and how to be rid of it.
 
-import { facts } from "./models.js";
+import { facts, isOwn } from "./models.js";
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {{models: () => import("./models.js").Model[], own: (own: File | File[]) => void}} page
+ * @param {{
+ *   models: () => import("./models.js").Model[], own: (own: File | File[]) => void,
+ *   remove: (model: import("./models.js").Model) => Promise<void>,
+ * }} page
  * @returns {() => void} opens the dialog
  */
-export function bundlesDialog(dialog, { models, own }) {
+export function bundlesDialog(dialog, { models, own, remove }) {
   const [zip, folder] = ["own-zip", "own-folder"].map((id) => dialog.querySelector(`#${id}`));
   const taken = (input, files) => {
     input.value = ""; // the same one can be chosen again
@@ -17,26 +20,34 @@ export function bundlesDialog(dialog, { models, own }) {
   };
   for (const input of [zip, folder]) input.addEventListener("change", () => taken(input, [...input.files]));
   dialog.querySelector("[data-action=cancel]").addEventListener("click", () => dialog.close());
+  const list = dialog.querySelector("dl");
+  const fill = () => list.replaceChildren(...models().flatMap((model) => describe(model, removed)));
+  const removed = async (model) => {
+    await remove(model);
+    fill();
+    dialog.querySelector("[data-action=cancel]").focus();
+  };
   return () => {
-    dialog.querySelector("dl").replaceChildren(...models().flatMap(describe));
+    fill();
     dialog.showModal();
   };
 }
 
 /** Titles come from bundles: they are shown as text only. */
-function describe(model) {
+function describe(model, remove) {
   const [title, text] = [document.createElement("dt"), document.createElement("dd")];
   title.textContent = model.title;
-  text.textContent = `${facts(model).join(", ")}.`;
+  const known = facts(model).join(", ");
+  const place = isOwn(model.id) ? "kept on this device" : "in memory until this page is left";
+  text.textContent = model.own ? `Your own, ${place}: ${known}.` : `${known}.`;
+  if (!isOwn(model.id)) return [title, text];
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "plain", textContent: "Remove" });
+  button.setAttribute("aria-label", `Remove ${model.title}`);
+  button.addEventListener("click", () => {
+    button.disabled = true;
+    remove(model);
+  });
+  text.append(button);
   return [title, text];
-}
-
-/**
- * An entry like those of the index for a bundle that is loaded from the user's own disk.
- * @param {File | File[]} own @param {import("../pkg/finegrain.js").Classifier} classifier
- */
-export function ownModel(own, classifier) {
-  const files = Array.isArray(own) ? own : [own];
-  const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  return { id: "own", title: classifier.title, classes: classifier.labels.length, bytes, own };
 }

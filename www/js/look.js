@@ -88,8 +88,12 @@ export class Look {
     this.#draw();
   }
 
-  /** There is none any more. What was there keeps its place, unseen, so that nothing moves while the next one comes. */
-  close() {
+  /**
+   * There is none any more. What was there keeps its place, unseen, so that nothing moves while the next one comes.
+   * @param {boolean} forGood none will come
+   */
+  close(forGood) {
+    if (forGood) find("look-inside").hidden = true;
     this.#seen = null;
     this.#turn += 1;
     this.#ratio.stop();

@@ -8,11 +8,19 @@ import { say, sayProgress } from "./status.js";
 
 export class Network {
   #backend;
+  #changed;
   #loading = null; // {controller, classifier: Promise<Classifier>}
+  #first; // settled once a bundle is chosen: the list of them takes a moment to come
+  #chosen;
 
-  /** @param {string} backend "auto", "webgpu" or "cpu" */
-  constructor(backend) {
+  /**
+   * @param {string} backend "auto", "webgpu" or "cpu"
+   * @param {(state: "loading" | "ready" | "failed") => void} changed how the loading of the chosen bundle is
+   */
+  constructor(backend, changed) {
     this.#backend = backend;
+    this.#changed = changed;
+    this.#first = new Promise((resolve) => (this.#chosen = resolve));
     /** @type {Model | null} the bundle that is chosen */
     this.model = null;
   }
@@ -21,11 +29,12 @@ export class Network {
   choose(model) {
     this.#release();
     this.model = model;
+    this.#chosen();
   }
 
   /** The classifier of the chosen bundle; a failed attempt is made again when the next photo asks. */
   classifier() {
-    if (!this.model) return Promise.reject(new Error("no model is chosen; reload the page"));
+    if (!this.model) return this.#first.then(() => this.classifier());
     if (!this.#loading) {
       const controller = new AbortController();
       const current = { controller };
@@ -33,19 +42,33 @@ export class Network {
         if (this.#loading === current) listener(said);
       };
       say("loading", "Fetching the network.");
+      this.#changed("loading");
       current.classifier = Classifier.load(this.model.own ?? this.model.path, {
         backend: this.#backend,
+        keep: true,
         onProgress: heard(sayProgress),
         onNotice: heard(classifierNotice),
         signal: controller.signal,
       });
-      current.classifier.catch(() => {
-        if (this.#loading === current) this.#loading = null;
-      });
-      current.classifier.catch(() => {}).then(() => ["connection", "waiting"].forEach(settled));
       this.#loading = current;
+      const ended = (state) => {
+        ["connection", "waiting"].forEach(settled);
+        if (this.#loading !== current) return;
+        if (state === "failed") this.#loading = null;
+        this.#changed(state);
+      };
+      current.classifier.then(
+        () => ended("ready"),
+        () => ended("failed"),
+      );
     }
     return this.#loading.classifier;
+  }
+
+  /** Stops the loading: what has come is kept, and the next attempt goes on from there. */
+  stop() {
+    const reason = "Loading was stopped. What has come is kept.";
+    this.#loading?.controller.abort(new DOMException(reason, "AbortError"));
   }
 
   #release() {

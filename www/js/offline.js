@@ -1,6 +1,7 @@
 // What this browser keeps of the page: the files (service worker) and the networks (their store), and how to clear them.
 
 import { clearStorage, storage } from "../pkg/finegrain.js";
+import { isOwn, shortTitle } from "./models.js";
 import { notice } from "./notices.js";
 
 /** Makes the page work offline, and offers a new version when there is one. */
@@ -38,22 +39,31 @@ export async function persist() {
   if (bundles.length > 0 && !persisted) await navigator.storage?.persist?.().catch(() => false);
 }
 
-/** Shows what is kept in the line `#kept`, and clears it on demand. */
-export async function showKept() {
+/** Shows what is kept in the line `#kept`, and clears it on demand. @param {() => void} cleared the own ones are gone, too */
+export async function showKept(cleared) {
   const line = document.getElementById("kept");
   const { bytes, bundles } = await storage();
   if (bundles.length === 0) {
     line.replaceChildren("No network is kept on this device.");
     return;
   }
-  const names = bundles.map(({ title, url }) => title ?? url ?? "an unfinished download").join("; ");
   const button = document.createElement("button");
-  Object.assign(button, { type: "button", textContent: "Clear", title: names });
+  Object.assign(button, { type: "button", textContent: "Clear" });
   button.addEventListener("click", async () => {
     button.disabled = true;
     await clearStorage().catch(console.warn);
-    await showKept();
+    cleared();
+    await showKept(cleared);
   });
-  const count = bundles.length === 1 ? "1 network is" : `${bundles.length} networks are`;
-  line.replaceChildren(`${count} kept on this device (${(bytes / 1e6).toFixed(1)} MB). `, button);
+  const sized = bundles.map((bundle) => `${nameOf(bundle)} ${megabytes(bundle.bytes)}`).join(", ");
+  const kept = "kept on this device";
+  const count = bundles.length === 1 ? `1 network is ${kept}` : `${bundles.length} networks are ${kept}, ${megabytes(bytes)}`;
+  line.replaceChildren(`${count}: ${sized}. `, button);
+}
+
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+function nameOf({ title, url }) {
+  if (!title) return "an unfinished download";
+  return isOwn(url) ? `${shortTitle(title)} (own)` : shortTitle(title);
 }

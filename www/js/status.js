@@ -22,6 +22,8 @@ export function sentence(text) {
 }
 
 export function fail(error) {
+  // What a person stops is no mistake.
+  if (error.name === "AbortError") return say("ready", sentence(error.message));
   console.warn(error);
   say("error", sentence(error.message));
 }

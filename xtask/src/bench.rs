@@ -25,12 +25,18 @@ pub(crate) struct Options {
     /// Where the table goes; without, it is only printed
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// No peer: the time from opening the page to the first answer with everything kept, and the browser's memory
+    #[arg(long, conflicts_with_all = ["python", "out"])]
+    opening: bool,
 }
 
 /// `cargo xtask bench`.
 pub(crate) fn run(options: &Options) -> Result<()> {
     setup::tell_missing();
     build_web::build(&Module::ALL)?;
+    if options.opening {
+        return test::program("opening", &[OsStr::new("5")]);
+    }
     let Some(peer) = npm::unpacked(ONNXRUNTIME)? else {
         bail!("{ONNXRUNTIME} is fetched with npm, which is not there: install Node.js");
     };

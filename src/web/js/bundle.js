@@ -2,7 +2,7 @@
 
 import { fetchSmall, fill, isBroken, MemorySink } from "./download.js";
 import { MAX_MANIFEST, readManifest, sha256 } from "./manifest.js";
-import { alone, Store } from "./store.js";
+import { alone, Store, whyNotKept } from "./store.js";
 
 // With a bundle at hand, a server that is slow to say whether there is a newer one is not waited for.
 const PATIENCE = 5000;
@@ -140,9 +140,7 @@ export class Bundle {
 
   #withoutStorage(error) {
     this.#store = null;
-    const full = error.name === "QuotaExceededError";
-    const why = full ? "its storage is full" : error.message;
-    const text = `The browser cannot keep this network (${why}): it is in memory only and is fetched again next time.`;
+    const text = `The browser cannot keep this network (${whyNotKept(error)}): it is in memory only and is fetched again next time.`;
     this.#tell.notice({ kind: "storage", text });
   }
 

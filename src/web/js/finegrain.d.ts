@@ -47,6 +47,11 @@ export interface LoadOptions {
   backend?: "auto" | Backend;
   /** Of the computation. */
   precision?: "auto" | "f32";
+  /**
+   * Keeps a copy of a bundle from the user's own disk in the browser's storage, for the next visit and offline (false by
+   * default; one from an address is always kept). `Classifier.kept` is its address then; without room there is a notice.
+   */
+  keep?: boolean;
   onProgress?: (progress: Progress) => void;
   /** Called while loading and while classifying, when something went wrong and the classifier goes on by itself. */
   onNotice?: (notice: Notice) => void;
@@ -73,7 +78,8 @@ export interface Notice {
 export interface Stored {
   /** Bytes of all bundles, also of downloads that were broken off. */
   bytes: number;
-  bundles: { url: string | null; id: string | null; title: string | null; bytes: number }[];
+  /** The `url` of a copy of a bundle from the user's own disk begins with `own:`; `Classifier.load` takes it. */
+  bundles: { url: string | null; id: string | null; title: string | null; classes: number | null; bytes: number }[];
   /** Whether the browser promised not to clear it by itself (`navigator.storage.persist()` asks for that). */
   persisted: boolean;
 }
@@ -174,14 +180,16 @@ export interface ClassifyOptions {
 export class Classifier implements Choice {
   private constructor();
   /**
-   * Loads a bundle, checked: from the folder at an address, which is downloaded and kept, or from the user's own disk,
-   * which is neither: a `.zip`, or the files of a folder (`<input webkitdirectory>`).
+   * Loads a bundle, checked: from the folder at an address, which is downloaded and kept, or from the user's own disk (a
+   * `.zip`, or the files of a folder: `<input webkitdirectory>`), which is kept where `keep` says so.
    */
   static load(bundle: string | URL | Blob | Iterable<File>, options?: LoadOptions): Promise<Classifier>;
   /** The bundle's id, title and class names. */
   readonly id: string;
   readonly title: string;
   readonly labels: readonly string[];
+  /** The address of the copy of a bundle from the user's own disk; null where there is none. */
+  readonly kept: string | null;
   /** These three change when the device fails and another one takes over. */
   readonly backend: Backend;
   readonly adapter: string;

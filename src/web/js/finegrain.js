@@ -6,6 +6,7 @@
 import { Link } from "./link.js";
 import { classOf, patchOf, ratioOf, topKOf } from "./looks.js";
 import { bitmapOf, imageDataOf } from "./pixels.js";
+import { OWN } from "./store.js";
 
 export { branch } from "./looks.js";
 export { clearStorage, storage } from "./store.js";
@@ -60,10 +61,10 @@ export class Classifier {
     Object.freeze(this);
   }
 
-  static async load(bundle, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
+  static async load(bundle, { backend = "auto", precision = "auto", keep = false, onProgress, onNotice, signal } = {}) {
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
-    const place = placeOf(bundle);
+    let place = placeOf(bundle);
     signal?.throwIfAborted();
     const open = async (classifier) => {
       const link = spare ?? new Link();
@@ -76,7 +77,8 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision } });
+        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision, keep: Boolean(keep) } });
+        if (classifier.kept) place = placeOf(classifier.kept);
       } catch (error) {
         link.end(error);
         throw error;
@@ -102,6 +104,9 @@ export class Classifier {
   }
   get labels() {
     return this.#facts.labels;
+  }
+  get kept() {
+    return this.#facts.kept;
   }
   get backend() {
     return this.#facts.backend;
@@ -252,7 +257,7 @@ function meanOf(values, patches) {
   return mean;
 }
 
-/** Where a bundle is: an address, or the files from the user's own disk. */
+/** Where a bundle is: an address, the files from the user's own disk, or the copy of such a one. */
 function placeOf(bundle) {
   if (bundle instanceof Blob) return { url: null, own: bundle };
   const files = typeof bundle === "string" || bundle instanceof URL ? null : Array.from(bundle ?? []);
@@ -263,6 +268,7 @@ function placeOf(bundle) {
     // The path within the folder is a property that does not go to a worker with its file.
     return { url: null, own: files.map((file) => ({ file, path: file.webkitRelativePath || file.name })) };
   }
+  if (String(bundle).startsWith(OWN)) return { url: null, own: String(bundle) };
   const { href } = new URL(bundle, globalThis.document?.baseURI ?? globalThis.location?.href);
   return { url: href.endsWith("/") ? href : `${href}/`, own: null };
 }

@@ -128,13 +128,13 @@ export function checkRegion(region, photo) {
 }
 
 /**
- * Hands the pixels of a part of a photo over in bands of rows.
+ * Hands the pixels of a part of a photo over to a network in bands of rows.
  * @param {ImageBitmap | ImageData} image
- * @param {typeof import("./cpu.js").Pixels} Pixels
+ * @param {import("./cpu.js").Network} network
  * @param {{x: number, y: number, width: number, height: number}} part whole pixels within the photo
  */
-export function readPixels(image, Pixels, part) {
-  const pixels = new Pixels(part.width, part.height);
+export function readPixels(image, network, part) {
+  const pixels = network.pixels(part.width, part.height);
   try {
     const rows = Math.max(1, Math.floor(BAND / part.width));
     for (const band of "data" in image ? dataBands(image, part, rows) : bitmapBands(image, part, rows)) pixels.push(band);

@@ -32,7 +32,6 @@ export class Session {
   #forced = false;
   #choice = null;
   #network = null;
-  #module = null;
   #losses = 0;
   // The photo that can be looked into: what the network saw of it, for another device.
   #photo = null; // {image: Float32Array | null, crop, zoom, ratio}
@@ -44,8 +43,9 @@ export class Session {
 
   /**
    * @param {string | null} url the bundle's folder, absolute, with a final slash
-   * @param {Blob | {file: File, path: string}[] | null} own the bundle from the user's own disk, where there is no `url`
-   * @param {{backend: string, precision: string}} options already checked
+   * @param {Blob | {file: File, path: string}[] | string | null} own the bundle from the user's own disk, or the address of
+   *   its copy, where there is no `url`
+   * @param {{backend: string, precision: string, keep: boolean}} options already checked
    */
   async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
@@ -57,11 +57,12 @@ export class Session {
     this.#bundle = own ? new OwnBundle(own, tell, module) : new Bundle(url, tell);
     await this.#bundle.open();
     await this.#start();
+    if (own && options.keep) await this.#bundle.keep();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
     const { id, title, labels } = this.#bundle.manifest;
     const { layers, heads, ratio = null } = this.#network;
     const canvas = typeof OffscreenCanvas === "function";
-    return { id, title, labels, layers, heads, ratio, ...this.#choice, canvas };
+    return { id, title, labels, layers, heads, ratio, kept: this.#bundle.kept ?? null, ...this.#choice, canvas };
   }
 
   /**
@@ -86,7 +87,7 @@ export class Session {
 
   async #answer(image, topK, ratio, part, start) {
     if (!this.#network) await this.#start();
-    const pixels = readPixels(image, this.#module.Pixels, part);
+    const pixels = readPixels(image, this.#network, part);
     const decoded = performance.now();
     const { timings, ...result } = await this.#network.classify(pixels, topK, ratio);
     // The network knows the part only; people see the photo.
@@ -181,11 +182,10 @@ export class Session {
     let stage = "prepare";
     try {
       const { module } = await prepare(this.#choice.backend);
-      const network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
+      this.#network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
         stage = name;
         this.#progress({ stage, loaded, total });
       });
-      [this.#network, this.#module] = [network, module];
     } catch (error) {
       throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
     }

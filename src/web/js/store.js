@@ -1,7 +1,8 @@
 // Bundles in the browser's own storage: the origin private file system (OPFS).
 //
 // Why OPFS and not the Cache API: a broken download goes on where it stopped, so what has come must be appended to, and a
-// cache only takes whole responses. One folder for each bundle's address holds
+// cache only takes whole responses. One folder for each bundle's address (`own:` and a hash for one from the user's own
+// disk) holds
 //   record.json      {url, manifest}: written last, it makes the files beside it a bundle
 //   <sha256>         a file under the hash of its content; shorter than the manifest says, it is still on its way
 //   passed.json      self-tests that were passed
@@ -10,6 +11,9 @@
 // at a time works on a bundle (Web Locks); a browser frees the lock of a tab that dies.
 
 import { sha256 } from "./manifest.js";
+
+/** What the address of a copy of a bundle from the user's own disk begins with. */
+export const OWN = "own:";
 
 const ROOT = "finegrain";
 const RECORD = "record.json";
@@ -32,8 +36,21 @@ export class Store {
       throw new Error("this browser gives pages no storage for files");
     }
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
-    const folder = await root.getDirectoryHandle((await sha256(new TextEncoder().encode(url))).slice(0, 32), { create: true });
-    return new Store(folder, url);
+    return new Store(await root.getDirectoryHandle(await folderName(url), { create: true }), url);
+  }
+
+  /** The same where there is one already, else null. */
+  static async find(url) {
+    try {
+      return new Store(await (await folder()).getDirectoryHandle(await folderName(url)), url);
+    } catch {
+      return null; // nothing was ever kept under this address
+    }
+  }
+
+  /** Removes all that is kept of a bundle; nobody else may be at work on it. */
+  static async discard(url) {
+    await (await folder())?.removeEntry(await folderName(url), { recursive: true });
   }
 
   /** The manifest of the bundle that is here, or null. */
@@ -56,11 +73,22 @@ export class Store {
     return new FileSink(await writable(await this.#folder.getFileHandle(hash.toLowerCase(), { create: true })));
   }
 
-  /** The content of a file, or null. */
-  async read(hash) {
+  /** A whole file at once. */
+  async put(hash, bytes) {
+    const sink = await this.sink(hash);
+    try {
+      sink.clear();
+      sink.write(bytes);
+    } finally {
+      sink.close();
+    }
+  }
+
+  /** The content of a file of at most `limit` bytes, or null. */
+  async read(hash, limit = Infinity) {
     try {
       const file = await (await this.#folder.getFileHandle(hash.toLowerCase())).getFile();
-      return new Uint8Array(await file.arrayBuffer());
+      return file.size > limit ? null : new Uint8Array(await file.arrayBuffer());
     } catch {
       return null; // not there, or no longer readable: fetched again
     }
@@ -132,6 +160,15 @@ class FileSink {
   }
 }
 
+/** Why a bundle could not be kept, within a sentence. */
+export function whyNotKept(error) {
+  return error.name === "QuotaExceededError" ? "its storage is full" : error.message;
+}
+
+async function folderName(url) {
+  return (await sha256(new TextEncoder().encode(url))).slice(0, 32);
+}
+
 /** The only handle on a file for as long as it is open. The one of a tab that was just closed may outlive it a little. */
 async function writable(file) {
   for (let attempt = 1; ; attempt += 1) {
@@ -197,15 +234,15 @@ async function folder() {
 }
 
 async function describe(handle) {
-  const bundle = { url: null, id: null, title: null, bytes: 0 };
+  const bundle = { url: null, id: null, title: null, classes: null, bytes: 0 };
   for await (const [name, entry] of handle.entries()) {
     const file = await entry.getFile().catch(() => null);
     bundle.bytes += file?.size ?? 0;
     if (name !== RECORD || !file) continue;
     try {
       const { url, manifest } = JSON.parse(await file.text());
-      const { id, title } = JSON.parse(manifest);
-      Object.assign(bundle, { url: String(url), id: String(id), title: String(title) });
+      const { id, title, labels } = JSON.parse(manifest);
+      Object.assign(bundle, { url: String(url), id: String(id), title: String(title), classes: labels?.length ?? null });
     } catch {
       // A record that was cut off: the next visit writes it again.
     }

@@ -143,6 +143,12 @@ impl Browser {
         Ok(())
     }
 
+    /// The folder of its profile, which its processes name in their command lines.
+    #[must_use]
+    pub fn profile(&self) -> &Path {
+        self.profile.path()
+    }
+
     /// Ends the browser and gives its log of the network ([`Options::net_log`]).
     ///
     /// # Errors
@@ -209,9 +215,16 @@ impl Browser {
     /// Where the browser does not answer.
     pub fn press(&self, key: &str, modifiers: u8) -> Result<()> {
         // Enter makes a click of its own text only.
-        let text = if key == "Enter" { "\r" } else { "" };
+        let text = match key {
+            "Enter" => "\r",
+            " " => " ",
+            _ => "",
+        };
         let code = match key {
+            "Tab" => 9,
             "Enter" => 13,
+            "Escape" => 27,
+            " " => 32,
             "ArrowLeft" => 37,
             "ArrowUp" => 38,
             "ArrowRight" => 39,
@@ -329,7 +342,7 @@ fn capabilities(options: Options, profile: &str) -> Value {
         "browserName": "chrome",
         "goog:chromeOptions": chrome,
         "goog:loggingPrefs": { "browser": "ALL" },
-        "timeouts": { "script": 300_000, "pageLoad": 60_000 },
+        "timeouts": { "script": 900_000, "pageLoad": 60_000 },
     })
 }
 

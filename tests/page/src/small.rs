@@ -60,15 +60,30 @@ pub fn bundle() -> Result<Bundle> {
 /// # Errors
 /// Where it cannot be written.
 pub fn install(www: &Path, bundle: &Bundle) -> Result<()> {
-    let folder = www.join("models/small");
-    fs::create_dir_all(&folder)?;
-    for (name, bytes) in bundle.write()? {
-        fs::write(folder.join(name), bytes)?;
+    install_as(www, &["small"], bundle)
+}
+
+/// Puts a bundle into the page's folder under several ids, as its only models.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn install_as(www: &Path, ids: &[&str], bundle: &Bundle) -> Result<()> {
+    let files = bundle.write()?;
+    for id in ids {
+        let folder = www.join("models").join(id);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in &files {
+            fs::write(folder.join(name), bytes)?;
+        }
     }
-    let entry = json!({
-        "bytes": 1, "classes": CLASSES, "id": "small", "path": "models/small/", "precision": "f32", "title": "Small: 5 classes"
-    });
-    Ok(fs::write(www.join("models/index.json"), json!({ "models": [entry] }).to_string())?)
+    let entry = |id: &&str| {
+        json!({
+            "bytes": 1, "classes": CLASSES, "id": id, "path": format!("models/{id}/"), "precision": "f32",
+            "title": "Small: 5 classes",
+        })
+    };
+    let models: Vec<_> = ids.iter().map(entry).collect();
+    Ok(fs::write(www.join("models/index.json"), json!({ "models": models }).to_string())?)
 }
 
 /// The first of a batch, as a batch of one.

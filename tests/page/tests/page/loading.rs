@@ -115,7 +115,10 @@ fn what_is_kept_is_shown_and_can_be_cleared() -> Result<()> {
     let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
     page.wait_for("document.querySelector('#kept button')")?;
     let text = browser.script("return document.querySelector('#kept').textContent;")?;
-    ensure!(text.as_str().is_some_and(|text| text.contains("1 network") && text.contains("MB")), "{text}");
+    ensure!(
+        text.as_str().is_some_and(|text| text.contains("1 network") && text.contains("device: Small 0.")),
+        "{text}"
+    );
     browser.script("document.querySelector('#kept button').click();")?;
     page.wait_for("!document.querySelector('#kept button')")?;
     let stored = browser.script(STORED)?;
@@ -159,6 +162,52 @@ fn two_tabs_at_once_fetch_a_bundle_once_and_both_answer() -> Result<()> {
     ensure!(view.state == "ready", "the first tab: {}", view.status);
     ensure!(page.upload(&sample("mallard.png"))?.predictions.len() == 5, "the first tab gives no answer");
     ensure!(wire.requests(WEIGHTS).len() == 1, "the weights were fetched twice: {:?}", wire.requests(WEIGHTS));
+    Ok(())
+}
+
+#[test]
+fn a_person_stops_the_loading_and_goes_on_later() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let (site, wire, _) = Site::wired(|_| Ok(()))?;
+    wire.pace(Duration::from_millis(20));
+    browser.open(&site.page("model=birds&backend=cpu"))?;
+    wait(&browser, "document.querySelector('#progress').value > 0.3")?;
+    let page = Page::of(&browser);
+    page.click("#loading")?;
+    let (page, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready" && view.is_clear() && view.status.contains("stopped"), "{}", view.status);
+    wire.pace(Duration::ZERO);
+    ensure!(page.text("#loading")? == "Try again", "{}", page.text("#loading")?);
+    let view = page.after(|| page.click("#loading"))?;
+    ensure!(view.state == "ready" && view.status.starts_with("Ready"), "{}", view.status);
+    ensure!(browser.script("return document.querySelector('#loading').hidden;")? == true, "there is nothing to stop");
+    let again = wire.requests(WEIGHTS).last().map(|request| start_of(request.range.as_deref()));
+    ensure!(again > Some(1_000_000), "what had come was thrown away: {again:?}");
+    ensure!(page.upload(&sample("mallard.png"))?.predictions.len() == 5, "no answer");
+    Ok(())
+}
+
+#[test]
+fn the_browser_is_asked_to_keep_the_networks() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
+    let count = "window.asked = 0;
+        StorageManager.prototype.persist = async () => { window.asked += 1; return false; };";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": count }))?;
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    page.wait_for("window.asked === 1")
+}
+
+#[test]
+fn a_photo_given_before_anything_is_loaded_gets_its_answer() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| small::install_as(www, &["birds"], &small::bundle()?))?;
+    let hurry = "addEventListener('DOMContentLoaded', () => document.querySelector('[data-sample]').click());";
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": hurry }))?;
+    browser.open(&site.page("backend=cpu"))?;
+    Page::of(&browser).wait_for("document.querySelectorAll('#predictions li').length === 5")?;
+    let (_, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready" && view.colours > 16, "{}", view.status);
     Ok(())
 }
 

@@ -231,6 +231,27 @@ fn an_answer_is_opened_up() -> Result<()> {
 }
 
 #[test]
+fn the_colours_and_the_outlines_over_the_photo_can_be_taken_away() -> Result<()> {
+    let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
+    let browser = Browser::start(Options::default())?;
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    page.upload(&sample("mallard.png"))?;
+    let map = MAP.replace("look-map", "attention");
+    let mut seen = vec![shown(&browser, &map)?];
+    for change in [
+        "const range = document.getElementById('opacity'); range.value = 30; range.dispatchEvent(new Event('input'));",
+        "const range = document.getElementById('opacity'); range.value = 0; range.dispatchEvent(new Event('input'));",
+        "document.getElementById('queries').click();",
+    ] {
+        browser.script(change)?;
+        let now = shown(&browser, &map)?;
+        ensure!(!seen.contains(&now), "nothing changed: {change}");
+        seen.push(now);
+    }
+    Ok(())
+}
+
+#[test]
 fn layers_heads_and_patches_by_keyboard() -> Result<()> {
     let (browser, site) = (Browser::start(Options::default())?, Site::start()?);
     let (page, _) = Page::open(&browser, &site.page("model=birds&backend=cpu"))?;
@@ -307,18 +328,20 @@ fn two_photos_stand_side_by_side_on_a_phone() -> Result<()> {
     browser.choose_file("input#other", &sample("LICENCE.md"))?;
     page.wait_for("document.getElementById('beside-said').textContent.includes('was not taken')")?;
     ensure!(shown(&browser, "document.querySelectorAll('#pair figure').length")? == "2", "the pair is gone");
-    // Without an answer there is nothing to look into, and nothing moves.
-    let height = shown(&browser, "document.getElementById('look').offsetHeight")?;
+    // While another answer is on its way there is nothing to look into, and nothing moves.
+    browser.script(
+        "const inside = document.getElementById('look-inside');
+         window.kept = new Promise((resolve) => new MutationObserver(() => inside.inert && resolve([inside.offsetHeight,
+             getComputedStyle(document.getElementById('look-map')).visibility])).observe(inside, { attributes: true }));",
+    )?;
+    page.upload(&sample("white_pelican.png"))?;
+    let kept = browser.script("return window.kept;")?;
+    ensure!(kept[0].as_f64() > Some(300.0) && kept[1] == "hidden", "{kept}");
+    // Where none comes, the place is given up.
     let view = page.upload(&sample("LICENCE.md"))?;
     ensure!(view.state == "error", "{}", view.status);
-    ensure!(
-        shown(&browser, "document.getElementById('look-inside').inert")? == "true",
-        "the old looks can still be used"
-    );
-    ensure!(shown(&browser, "getComputedStyle(document.getElementById('look-map')).visibility")? == "hidden", "seen");
-    let pair: f64 = height.parse()?;
-    let now: f64 = shown(&browser, "document.getElementById('look').offsetHeight")?.parse()?;
-    ensure!(now > 300.0 && now <= pair, "{now} of {pair} pixels");
+    ensure!(shown(&browser, "document.getElementById('look-inside').offsetHeight")? == "0", "an empty place");
+    ensure!(shown(&browser, "document.getElementById('look-empty').checkVisibility()")? == "true", "nothing is said");
     Ok(())
 }
 

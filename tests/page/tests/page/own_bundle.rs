@@ -1,14 +1,14 @@
-//! Bundles from the user's own disk: a folder, or one .zip.
+//! Bundles from the user's own disk: a folder, or one .zip; and the copies that the browser keeps of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use finegrain::bundle::{Bundle, MANIFEST, pack};
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::{Page, View};
 use finegrain_page_tests::photos::sample;
-use finegrain_page_tests::site::Site;
+use finegrain_page_tests::site::{Site, make_version};
 use finegrain_page_tests::small;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,11 +75,11 @@ fn a_bundle_comes_from_the_disk_in_four_ways() -> Result<()> {
         let (_, view) = Page::shown(&browser)?;
         is_named_anew(&view, &before)?;
         let chosen = browser.script("return document.querySelector('#models input:checked + span').textContent;")?;
-        ensure!(chosen == "Beetles", "{way}: {chosen} is chosen");
+        ensure!(chosen == "Beetles (own)", "{way}: {chosen} is chosen");
         // There and back again.
         browser.script("document.querySelector('#models input[value=small]').click();")?;
         page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('class')")?;
-        browser.script("document.querySelector('#models input[value=own]').click();")?;
+        browser.script("document.querySelector('#models input[value^=own]').click();")?;
         page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('beetle')")?;
         is_named_anew(&Page::shown(&browser)?.1, &before)?;
         println!("{way}: {}", view.status);
@@ -138,7 +138,7 @@ fn a_bundle_from_the_disk_that_is_wrong_gets_a_sentence_and_the_former_network_g
         let (_, view) = Page::shown(&browser)?;
         let same = view.predictions.iter().zip(&before.predictions).all(|(a, b)| a.label == b.label);
         ensure!(view.state == "ready" && same, "{name}: the former network is gone: {}", view.status);
-        ensure!(browser.script("return !document.querySelector('#models input[value=own]');")? == true, "{name}");
+        ensure!(browser.script("return !document.querySelector('#models input[value^=own]');")? == true, "{name}");
         println!("{name}: {said}");
         browser.script("document.querySelector('#notices [data-kind=bundle]').remove();")?;
     }
@@ -162,5 +162,136 @@ fn the_chooser_tells_size_accuracy_and_needs() -> Result<()> {
     for part in ["<b>Small</b>", "5 classes", "12.7 MB to fetch once", "86.1 % of 932 test photos", "58 MB of memory"] {
         ensure!(text.contains(part), "{part} is missing: {text}");
     }
+    Ok(())
+}
+
+/// Waits until the own network has answered.
+fn beetle(page: &Page<'_>) -> Result<()> {
+    page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('beetle')")
+}
+
+#[test]
+fn an_own_bundle_stays_over_a_reload_and_offline_until_it_is_removed() -> Result<()> {
+    let (browser, disk) = (Browser::start(Options::default())?, disk()?);
+    let (site, wire, _) = Site::wired(|www| {
+        small::install(www, &small::bundle()?)?;
+        make_version(www)
+    })?;
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    let before = page.upload(&sample("mallard.png"))?;
+    page.is_kept()?;
+    browser.choose_file("#own-zip", &disk.path().join("beetles.zip"))?;
+    beetle(&page)?;
+    page.wait_for("document.querySelector('#kept').textContent.includes('Beetles (own)')")?;
+    ensure!(page.notice("storage")?.is_none(), "{:?}", page.notice("storage")?);
+
+    // The zip may go: the copy is the browser's, and the address of the page names it.
+    disk.close()?;
+    wire.down(true);
+    browser.reload()?;
+    let (page, view) = Page::shown(&browser)?;
+    ensure!(view.state == "ready", "offline: {}", view.status);
+    is_named_anew(&page.upload(&sample("mallard.png"))?, &before)?;
+    let chosen = browser.script("return document.querySelector('#models input:checked + span').textContent;")?;
+    ensure!(chosen == "Beetles (own)", "{chosen} is chosen");
+    wire.down(false);
+
+    page.click("#bundles")?;
+    let told = page.text("#bundles-dialog dl")?;
+    ensure!(told.contains("Beetles: 5 species") && told.contains("Your own, kept on this device"), "{told}");
+    page.click("#bundles-dialog dd button")?;
+    page.wait_for("!document.querySelector('#models input[value^=own]')")?;
+    page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('class')")?;
+    page.wait_for("!document.querySelector('#kept').textContent.includes('Beetles')")?;
+    let told = page.text("#bundles-dialog dl")?;
+    ensure!(!told.contains("Beetles"), "{told}");
+    browser.reload()?;
+    Page::shown(&browser)?;
+    let left = browser.script("return document.querySelectorAll('#models input').length;")?;
+    ensure!(left == 1, "it is back: {left} networks");
+    Ok(())
+}
+
+#[test]
+fn a_kept_bundle_that_was_changed_is_not_believed() -> Result<()> {
+    // Each gets at the files of the copy: `folder` is its folder, `hash` the name of its weights.
+    let changes = [
+        (
+            "a wrong byte",
+            "const handle = await folder.getFileHandle(hash);
+             const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+             bytes[900] ^= 1;
+             const stream = await handle.createWritable();
+             await stream.write(bytes);
+             await stream.close();",
+        ),
+        ("a file that is gone", "await folder.removeEntry(hash);"),
+        (
+            "another manifest",
+            "const handle = await folder.getFileHandle('record.json');
+             const text = (await (await handle.getFile()).text()).replaceAll('beetle 1', 'beetle 7');
+             const stream = await handle.createWritable();
+             await stream.write(text);
+             await stream.close();",
+        ),
+    ];
+    let (browser, site, disk) = (Browser::start(Options::default())?, small_site()?, disk()?);
+    for (what, change) in changes {
+        let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+        page.upload(&sample("mallard.png"))?;
+        browser.choose_file("#own-zip", &disk.path().join("beetles.zip"))?;
+        beetle(&page)?;
+        page.wait_for("document.querySelector('#kept').textContent.includes('Beetles')")?;
+        browser.script(&format!(
+            "return (async () => {{
+                 const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('finegrain');
+                 for await (const folder of root.values()) {{
+                     const record = JSON.parse(await (await (await folder.getFileHandle('record.json')).getFile()).text());
+                     if (!record.url.startsWith('own:')) continue;
+                     const {{ files }} = JSON.parse(record.manifest);
+                     const {{ sha256: hash }} = files.find(({{ name }}) => name === 'model.safetensors');
+                     {change}
+                 }}
+             }})();"
+        ))?;
+        browser.reload()?;
+        let (page, view) = Page::shown(&browser)?;
+        ensure!(view.state == "error" && view.is_clear(), "{what}: `{}`: {}", view.state, view.status);
+        ensure!(view.status.contains("open it from the disk again"), "{what}: {}", view.status);
+        // Opened again, it is whole again.
+        browser.choose_file("#own-zip", &disk.path().join("beetles.zip"))?;
+        page.wait_for("document.documentElement.dataset.state === 'ready'")?;
+        page.upload(&sample("mallard.png"))?;
+        beetle(&page)?;
+        browser.reload()?;
+        let (_, view) = Page::shown(&browser)?;
+        ensure!(view.state == "ready", "{what}: {}", view.status);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_own_bundle_runs_from_memory_where_the_storage_is_full() -> Result<()> {
+    let (browser, site, disk) = (Browser::start(Options::default())?, small_site()?, disk()?);
+    let url = site.page("backend=cpu");
+    let (page, _) = Page::open(&browser, &url)?;
+    page.upload(&sample("mallard.png"))?;
+    let origin = url.split("/?").next().context("an origin")?;
+    browser.devtools("Storage.overrideQuotaForOrigin", &json!({ "origin": origin, "quotaSize": 1000 }))?;
+    browser.choose_file("#own-zip", &disk.path().join("beetles.zip"))?;
+    beetle(&page)?;
+    let said = page.notice("storage")?.context("nothing is said of it")?;
+    ensure!(said.contains("full") && said.contains("open it again next time"), "{said}");
+    let kept = browser.script("return import('./pkg/finegrain.js').then(({ storage }) => storage());")?;
+    ensure!(kept["bundles"].as_array().is_some_and(|kept| kept.len() == 1), "half a copy is left: {kept}");
+    // There and back again: it is still in memory.
+    browser.script("document.querySelector('#models input[value=small]').click();")?;
+    page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('class')")?;
+    browser.script("document.querySelector('#models input[value=own]').click();")?;
+    beetle(&page)?;
+    browser.reload()?;
+    Page::shown(&browser)?;
+    let left = browser.script("return document.querySelectorAll('#models input').length;")?;
+    ensure!(left == 1, "{left} networks");
     Ok(())
 }

@@ -20,7 +20,8 @@ pub(crate) const LOSING: &str = "
         // The page has other workers from the same script: the one with the device answers.
         test ??= new BroadcastChannel('test');
         test.onmessage = ({ data }) => {
-            if (data.lose !== undefined) left = data.lose;
+            if (data.lose === 'now') device.destroy();
+            else if (data.lose !== undefined) left = data.lose;
             test.postMessage({ submissions });
         };
         const submit = device.queue.submit;
@@ -67,9 +68,9 @@ fn a_lost_device_is_replaced_and_the_photo_run_again() -> Result<()> {
     ensure!(view.state == "ready" && view.status.contains("WebGPU"), "{}", view.status);
     let photo = sample("mallard.png");
     let whole = page.upload(&photo)?;
-    // Also repeatedly: an answer in between starts the count again.
-    for _ in 0..3 {
-        lose(&browser, "1")?;
+    // On the way and while nothing runs; also repeatedly: an answer in between starts the count again.
+    for when in ["1", "'now'", "1"] {
+        lose(&browser, when)?;
         let view = page.upload(&photo)?;
         ensure!(view.state == "ready" && view.status.contains("WebGPU"), "{}", view.status);
         let said = page.notice("device-lost")?.context("nothing is said of it")?;
