@@ -122,16 +122,7 @@ mod tests {
         let mut list = Vec::new();
         let y = host(norm.forward(x.clone(), &mut Statistics::Batch(&mut list)));
         let (a, b) = (1.0 / (3.5f32 + 1e-5).sqrt(), 3.0 / (3f32 + 1e-5).sqrt());
-        let expected = [
-            0.5 - 2.0 * a,
-            0.5 - a,
-            -1.0 - b,
-            -1.0 - b,
-            0.5,
-            0.5 + 3.0 * a,
-            -1.0 - b,
-            -1.0 + 3.0 * b,
-        ];
+        let expected = [0.5 - 2.0 * a, 0.5 - a, -1.0 - b, -1.0 - b, 0.5, 0.5 + 3.0 * a, -1.0 - b, -1.0 + 3.0 * b];
         for (found, expected) in y.into_iter().zip(expected) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }

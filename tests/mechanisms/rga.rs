@@ -12,7 +12,7 @@ use crate::support::{Random, assert_close, check_gradients, config, fixture, nea
 const BOTH: Settings = Settings { ratio: 2, spatial: true, channel: true };
 
 /// The trace's parameters under the names of the model: it calls the running statistics `mean` and `var`.
-fn weights(trace: &TensorMap) -> TensorMap {
+pub(crate) fn weights(trace: &TensorMap) -> TensorMap {
     let mut weights = TensorMap::default();
     for (name, tensor) in trace.under("param.").iter() {
         let name = name.replace(".bn.mean", ".bn.running_mean").replace(".bn.var", ".bn.running_var");

@@ -5,9 +5,10 @@
 //! output's size o over the input's n; measured against an even grid, o / n is 1 and neither matters.) What exceeds a bound is
 //! cut off and spread evenly, a few times over. The inverse of their cumulative sum says where each row and column lies.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 
 use crate::architecture::Tasn;
+use crate::model::indices;
 
 /// Where the rows and columns of the resampled photo lie, in -1..1 between the first and the last pixel's centre: vertical
 /// `[B, settings.size[0]]`, horizontal `[B, settings.size[1]]`; neither ever decreases. `map` is `[B, H, W]`, at least 2 x 2
@@ -46,23 +47,31 @@ fn clip(mut rows: Tensor<2>, mut columns: Tensor<2>, settings: &Tasn) -> [Tensor
 fn inverse(density: Tensor<2>, count: usize) -> Tensor<2> {
     let [batch, n] = density.dims();
     let device = density.device();
-    // c[0] = 0, c[i + 1] = c[i] + density[i + 1]. Only what it differs from an even grid by is summed up: less is rounded.
+    let whole = |values: Vec<i32>, shape| indices::<2>(values, shape, &device).float();
+    // c[0] = 0, c[i + 1] = c[i] + density[i + 1]. Kept is c[i] - i: c itself, as large as the photo, would round away what
+    // places a row between two others.
     let steps = density.narrow(1, 1, n - 1);
-    let even = Tensor::<1, Int>::arange(0..n as i64, &device).float().unsqueeze::<2>();
-    let start = Tensor::zeros([batch, 1], &device);
-    let cumulative = Tensor::cat(vec![start, (steps.clone() - 1.0).cumsum(1)], 1) + even;
-    let last = cumulative.clone().narrow(1, n - 1, 1);
-    let shares = Tensor::<1, Int>::arange(0..count as i64, &device).float().unsqueeze::<2>() / count as f32;
-    let targets = last * shares;
-    // The last place before each target.
+    let excess = Tensor::cat(vec![Tensor::zeros([batch, 1], &device), (steps.clone() - 1.0).cumsum(1)], 1);
+    // Each goal c[n - 1] i / count is a whole number of places and a rest.
+    let goals = (0..count).map(|i| (n - 1) * i);
+    let (places, rests) = goals.map(|goal| ((goal / count) as i32, (goal % count) as i32)).unzip();
+    let places = whole(places, [1, count]);
+    let shares = whole((0..count as i32).collect(), [1, count]);
+    let last = excess.clone().narrow(1, n - 1, 1);
+    let rests = (whole(rests, [1, count]) + last * shares) / count as f32;
+    // The last place before each goal.
     let shape = [batch, count, n];
-    let below = cumulative.clone().unsqueeze_dim::<3>(1).expand(shape);
-    let below = below.lower(targets.clone().unsqueeze_dim::<3>(2).expand(shape)).int().sum_dim(2).squeeze_dim::<2>(2);
-    let place = (below - 1).clamp(0, n as i64 - 2);
+    let all = whole((0..n as i32).collect(), [1, n]).unsqueeze_dim::<3>(1);
+    let reached = (all - places.clone().unsqueeze_dim::<3>(2)) + excess.clone().unsqueeze_dim::<3>(1);
+    let below = reached.expand(shape).lower(rests.clone().unsqueeze_dim::<3>(2).expand(shape));
+    let place = (below.int().sum_dim(2).squeeze_dim::<2>(2) - 1).clamp(0, n as i64 - 2);
     let step = steps.gather(1, place.clone());
-    let beyond = targets - cumulative.gather(1, place.clone());
-    let share = (beyond / step.clamp_min(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
-    (place.float() + share) * (2.0 / (n - 1) as f64) - 1.0
+    let before = excess.gather(1, place.clone());
+    let place = place.float();
+    let further = (places - place.clone()) + (rests - before);
+    let share = (further / step.clamp_min(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
+    let last = (n - 1) as f32;
+    (place * 2.0 - last) / last + share * 2.0 / last
 }
 
 /// Samples `images` `[B, channels, H, W]` bilinearly at `coordinates` (vertical `[B, h]`, horizontal `[B, w]`):
