@@ -24,6 +24,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let size = select(u.width, u.height, vertical);
     let count = select(u.columns, u.rows, vertical);
     let index = select(id.x - u.rows, id.x, vertical);
+    if excess[start + size - 1u] + f32(size - 1u) < 0.01 {
+        // Nothing lies beyond the first row or column, by which the rest could be placed: evenly.
+        y[id.x] = 2.0 * f32(index) / f32(count) - 1.0;
+        return;
+    }
     // The goal is c[size - 1] index / count = whole + rest: numbers as large as the photo stay whole numbers.
     let whole = i32((size - 1u) * index / count);
     let rest = (f32((size - 1u) * index % count) + excess[start + size - 1u] * f32(index)) / f32(count);
@@ -41,5 +46,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let further = f32(whole - i32(place)) + (rest - excess[start + place]);
     let share = clamp(further / max(density[start + place + 1u], 1e-30), 0.0, 1.0);
     let last = f32(size - 1u);
-    y[id.x] = (2.0 * f32(place) - last) / last + 2.0 * share / last;
+    // Steps that all keep an order: no coordinate is below the one before it by rounding.
+    y[id.x] = (2.0 * (f32(place) + share) - last) / last;
 }

@@ -111,8 +111,8 @@ fn tasn(tensors: &TensorMap) -> Result<Mechanism> {
             bail!("its config says {name} {value}, it must be above 0");
         }
     }
-    if rounds > 100 {
-        bail!("its config says {rounds} rounds of clipping, there may be 100");
+    if !(1..=100).contains(&rounds) {
+        bail!("its config says {rounds} rounds of clipping, there may be 1 to 100");
     }
     let ([batch, channels, ..], _) = tensors.axes::<4>("input.features")?;
     let ([_, _, height, width], _) = tensors.axes::<4>("input.image")?;

@@ -12,7 +12,7 @@ pub struct Tasn {
     pub size: [usize; 2],
     /// How many times as dense as an even grid a row or column may be before the first round. The authors' code: 4.
     pub dense: f32,
-    /// How often what is too dense is clipped and spread evenly. The authors' code: 5.
+    /// How often what is too dense is clipped and spread evenly, at least once. The authors' code: 5.
     pub rounds: usize,
     /// What the logits are divided by in the distillation loss. The paper: 10.
     pub temperature: f32,

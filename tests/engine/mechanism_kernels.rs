@@ -127,8 +127,7 @@ fn sampler_case(
         let coordinates = case.output("coordinates", &[size[0] + size[1]]);
         let uniforms = CoordinatesUniforms { height: h, width: w, rows, columns };
         case.run(&kernels::COORDINATES, uniforms, &[density, excess, coordinates]);
-        let compared =
-            [("marginal", marginal), ("density", density), ("coordinates", coordinates)];
+        let compared = [("marginal", marginal), ("density", density), ("coordinates", coordinates)];
         case.compare(gpu, &format!("{map_height} x {map_width} on {height} x {width}, to {size:?}"), &compared);
     }
 }
@@ -164,15 +163,15 @@ fn sampler() {
     }
 }
 
-/// Without any attention, and with one bright spot that every round clips.
+/// Without any attention, with one bright spot that every round clips, and with nothing beyond the first row.
 #[test]
 fn sampler_at_its_ends() {
     let gpu = gpu();
-    for (spot, rounds) in [(0.0, 5), (900.0, 5), (900.0, 0)] {
+    for (spot, at, rounds) in [(0.0, 33, 5), (900.0, 33, 5), (900.0, 33, 1), (1e9, 0, 0)] {
         let mut case = Case::new(6);
         let (height, width) = (70, 130);
-        let mut values = vec![spot / 1000.0; height + width];
-        (values[33], values[height + 100]) = (spot, spot);
+        let mut values = vec![if spot == 0.0 { 0.0 } else { 0.9 }; height + width];
+        (values[at], values[height + 100]) = (spot, spot);
         let marginal = case.given("marginal", &[height + width], values);
         let density = case.output("density", &[height + width]);
         let excess = case.output("excess", &[height + width]);
@@ -183,7 +182,7 @@ fn sampler_at_its_ends() {
         let uniforms = CoordinatesUniforms { height: h, width: w, rows: 50, columns: 60 };
         case.run(&kernels::COORDINATES, uniforms, &[density, excess, coordinates]);
         let compared = [("density", density), ("coordinates", coordinates)];
-        case.compare(&gpu, &format!("a spot of {spot}, {rounds} rounds"), &compared);
+        case.compare(&gpu, &format!("a spot of {spot} at {at}, {rounds} rounds"), &compared);
     }
 }
 

@@ -9,6 +9,10 @@ pub fn coordinates(u: &CoordinatesUniforms, bindings: &mut [Vec<f32>]) {
     for (start, size, first, count) in [(0, height, 0, rows), (height, width, rows, columns)] {
         let sum = |i: usize| i as f64 + f64::from(excess[start + i]);
         for index in 0..count {
+            if sum(size - 1) < 0.01 {
+                y[first + index] = (2.0 * index as f64 / count as f64 - 1.0) as f32;
+                continue;
+            }
             let goal = sum(size - 1) * index as f64 / count as f64;
             let place = (0..size - 2).take_while(|&i| sum(i + 1) < goal).count();
             let step = f64::from(density[start + place + 1]).max(1e-30);

@@ -52,9 +52,14 @@ fn inverse(density: Tensor<2>, count: usize) -> Tensor<2> {
     // places a row between two others.
     let steps = density.narrow(1, 1, n - 1);
     let excess = Tensor::cat(vec![Tensor::zeros([batch, 1], &device), (steps.clone() - 1.0).cumsum(1)], 1);
+    // Where nothing lies beyond the first row or column, by which the rest could be placed: evenly.
+    let empty = (excess.clone().narrow(1, n - 1, 1) + (n - 1) as f32).lower_elem(0.01).float();
+    let steps = steps * (empty.clone().neg() + 1.0) + empty.clone();
+    let excess = excess * (empty.neg() + 1.0);
     // Each goal c[n - 1] i / count is a whole number of places and a rest.
     let goals = (0..count).map(|i| (n - 1) * i);
-    let (places, rests) = goals.map(|goal| ((goal / count) as i32, (goal % count) as i32)).unzip();
+    let (places, rests): (Vec<i32>, Vec<i32>) =
+        goals.map(|goal| ((goal / count) as i32, (goal % count) as i32)).unzip();
     let places = whole(places, [1, count]);
     let shares = whole((0..count as i32).collect(), [1, count]);
     let last = excess.clone().narrow(1, n - 1, 1);
@@ -71,7 +76,8 @@ fn inverse(density: Tensor<2>, count: usize) -> Tensor<2> {
     let further = (places - place.clone()) + (rests - before);
     let share = (further / step.clamp_min(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
     let last = (n - 1) as f32;
-    (place * 2.0 - last) / last + share * 2.0 / last
+    // Steps that all keep an order: no coordinate is below the one before it by rounding.
+    ((place + share) * 2.0 - last) / last
 }
 
 /// Samples `images` `[B, channels, H, W]` bilinearly at `coordinates` (vertical `[B, h]`, horizontal `[B, w]`):
