@@ -12,7 +12,7 @@ use crate::tensors::{Tensor, TensorError, TensorMap, Values};
 pub type Run<'a> = &'a mut dyn FnMut(Recording, &TensorMap, &[f32]) -> Result<TensorMap, EngineError>;
 
 /// TASN on `input.features` and `input.image`: `out.trilinear`, `out.structure`, `out.detail`, `out.structure_coords`,
-/// `out.detail_coords`, as [`crate::model`]'s. The loss belongs to training.
+/// `out.detail_coords`, as in the trace. The loss belongs to training.
 ///
 /// # Errors
 /// A tensor that is missing or wrong, sizes that the kernels do not cover, or a device that fails.
