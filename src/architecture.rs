@@ -1,9 +1,11 @@
 //! What a network looks like: the numbers that a config, a bundle's manifest and a trace file all carry.
 
+mod mechanisms;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
+pub use mechanisms::{RelationWidths, Rga, Tasn};
 pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.

@@ -21,6 +21,12 @@ pub struct Difference {
 impl Difference {
     const NONE: Self = Self { max_abs: 0.0, rel_norm: 0.0 };
     const INFINITE: Self = Self { max_abs: f64::INFINITY, rel_norm: f64::INFINITY };
+
+    /// What is held to a tolerance: the relative norm, and of coordinates (`out.*_coords`), which may all be near 0, the largest
+    /// difference.
+    pub fn judged(&self, name: &str) -> f64 {
+        if name.ends_with("_coords") { self.max_abs } else { self.rel_norm }
+    }
 }
 
 /// Compares every tensor of `truth` whose name starts with `prefix` and that `found` has too.
@@ -88,6 +94,7 @@ mod tests {
         assert_eq!((difference.max_abs, difference.rel_norm), (0.5, 0.1));
         assert_eq!(reals(&[f32::NAN], &[1.0]).rel_norm, f64::INFINITY);
         assert_eq!(reals(&[0.5], &[0.0]).rel_norm, 0.5);
+        assert_eq!((difference.judged("out.structure"), difference.judged("out.structure_coords")), (0.1, 0.5));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod architecture;
 pub mod bundle;
 pub mod compare;
+pub mod fold;
 pub mod look;
 pub mod photo;
 pub mod select;

@@ -74,6 +74,16 @@ pub enum TensorError {
         /// Shape that was asked for.
         expected: Vec<usize>,
     },
+    /// A tensor with more or fewer axes than it should have.
+    #[error("tensor \"{name}\" has shape {found:?}, expected {expected} axes, none of them empty")]
+    Axes {
+        /// Name of the tensor.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// How many axes were asked for.
+        expected: usize,
+    },
     /// Integers where reals belong, or the other way round.
     #[error("tensor \"{0}\" has the wrong kind of values (reals and integers are told apart)")]
     Kind(String),
@@ -210,6 +220,18 @@ impl TensorMap {
         if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(TensorError::NotFinite(name.into())) }
     }
 
+    /// The shape and the reals of a tensor that must have `D` axes, none of them empty, and only finite values (an input).
+    ///
+    /// # Errors
+    /// [`TensorError::Missing`], [`TensorError::Axes`], [`TensorError::Kind`] or [`TensorError::NotFinite`].
+    pub fn axes<const D: usize>(&self, name: &str) -> Result<([usize; D], &[f32]), TensorError> {
+        let tensor = self.get(name).ok_or_else(|| TensorError::Missing(name.into()))?;
+        match <[usize; D]>::try_from(tensor.shape.as_slice()) {
+            Ok(shape) if !shape.contains(&0) => Ok((shape, self.weight(name, &shape)?)),
+            _ => Err(TensorError::Axes { name: name.into(), found: tensor.shape.clone(), expected: D }),
+        }
+    }
+
     /// The tensors whose names start with `prefix`, with the prefix cut off.
     pub fn under(&self, prefix: &str) -> Self {
         let tensors = self
@@ -278,6 +300,10 @@ mod tests {
         assert!(matches!(map.weight("weight", &[3, 2]), Err(TensorError::Shape { .. })));
         assert!(matches!(map.weight("bias", &[3]), Err(TensorError::Missing(_))));
         assert!(matches!(map.weight("labels", &[2]), Err(TensorError::Kind(_))));
+        assert_eq!(map.axes::<2>("weight").unwrap().0, [2, 3]);
+        assert!(matches!(map.axes::<3>("weight"), Err(TensorError::Axes { expected: 3, .. })));
+        map.insert("empty", Tensor::f32([0, 3], vec![]));
+        assert!(matches!(map.axes::<2>("empty"), Err(TensorError::Axes { .. })));
         map.insert("weight", Tensor::f32([1], vec![f32::NAN]));
         assert!(matches!(map.weight("weight", &[1]), Err(TensorError::NotFinite(_))));
     }

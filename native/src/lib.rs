@@ -22,6 +22,8 @@ pub mod hierarchy;
 #[cfg(feature = "full")]
 pub mod measure;
 #[cfg(feature = "full")]
+pub mod parts;
+#[cfg(feature = "full")]
 pub mod report;
 pub mod serve;
 #[cfg(feature = "full")]

@@ -9,6 +9,8 @@ use finegrain::model::adapt;
 use finegrain::tensors::{Tensor, TensorMap};
 use serde::Deserialize;
 
+use crate::parts::Part;
+
 /// A trace and the network in it.
 #[derive(Debug, Clone)]
 pub struct Trace {
@@ -40,25 +42,36 @@ enum Side {
     Rectangle([usize; 2]),
 }
 
-/// Outputs that only one mechanism has.
-const OTHERS: [(&str, &str); 3] =
-    [("out.trilinear", "TASN"), ("out.spatial_gate", "RGA"), ("out.head_gates", "Attend and Rectify")];
+/// What a trace file is of.
+#[derive(Debug, Clone)]
+pub enum Traced {
+    /// A whole network.
+    Network(Box<Trace>),
+    /// A mechanism by itself.
+    Part(Box<Part>),
+}
 
-impl Trace {
-    /// Reads a trace. Its weights are the tensors `param.*`, or those of the file `weights`, adapted as for training:
-    /// GLCA starts as a copy of the last block and shares the head.
+impl Traced {
+    /// Reads a trace of either kind; a network's weights are those of the file `weights` where there is
+    /// one (timm's names).
     ///
     /// # Errors
-    /// One sentence for a file that is no trace, of a mechanism that is not there yet, or without weights.
+    /// One sentence for a file that is no trace, that contradicts itself, or that is without weights.
     pub fn read(path: &Path, weights: Option<&Path>) -> Result<Self> {
         let tensors = read(path)?;
-        Self::interpret(tensors, weights).with_context(|| format!("the trace \"{}\" cannot be used", path.display()))
+        let interpret = || match Part::of(&tensors)? {
+            Some(_) if weights.is_some() => bail!("it holds its own parameters: leave --weights out"),
+            Some(part) => Ok(Self::Part(Box::new(part))),
+            None => Ok(Self::Network(Box::new(Trace::interpret(tensors.clone(), weights)?))),
+        };
+        interpret().with_context(|| format!("the trace \"{}\" cannot be used", path.display()))
     }
+}
 
+impl Trace {
+    /// A trace and its weights: the tensors `param.*`, or those of the file `weights`, adapted as for training: GLCA starts as
+    /// a copy of the last block and shares the head.
     fn interpret(tensors: TensorMap, weights: Option<&Path>) -> Result<Self> {
-        if let Some((_, mechanism)) = OTHERS.iter().find(|(name, _)| tensors.get(name).is_some()) {
-            bail!("the mechanism {mechanism} is not supported yet, only DCAL and plain ViT are");
-        }
         let Some(config) = tensors.metadata.get("config") else { bail!("it has no metadata \"config\"") };
         let config: Config = serde_json::from_str(config).context("its metadata \"config\" is not understood")?;
         let architecture = architecture(&config, &tensors)?;

@@ -6,10 +6,12 @@ use anyhow::{Result, anyhow, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use finegrain::compare::{Difference, compare};
 use finegrain::cpu::Cpu;
-use finegrain::engine::{Engine, Gpu};
-use finegrain::model::Network;
+use finegrain::engine::traces::Run;
+use finegrain::engine::{self, Engine, Gpu};
+use finegrain::model::{self, Network};
 use finegrain::tensors::{self, TensorMap, Values};
 
+use crate::parts::{Mechanism, Part};
 use crate::traces::Trace;
 
 /// What f32 must reach of the float64 truth, as relative norm: results of the forward pass.
@@ -96,6 +98,41 @@ pub fn cpu(trace: &Trace) -> Result<Verdict> {
     Ok(judge(stack(&found)?, &trace.tensors, &["out."], &TRAINING))
 }
 
+/// Runs a mechanism by itself in burn on the CPU.
+///
+/// # Errors
+/// A trace whose tensors are not those of its mechanism.
+pub fn burn_part(part: &Part) -> Result<Verdict> {
+    let Part { tensors, weights, mechanism } = part;
+    let device = Device::flex();
+    let found = match mechanism {
+        Mechanism::Tasn { settings, detail_channel } => {
+            model::tasn::trace(settings, *detail_channel, tensors, &device)?
+        }
+        Mechanism::Rga(settings) => model::rga::trace(settings, tensors, weights, &device)?,
+        Mechanism::Rectify { heads, classes } => model::rectify::trace(*heads, *classes, tensors, weights, &device)?,
+    };
+    Ok(judge(found, tensors, &["out."], &[]))
+}
+
+/// Runs a mechanism by itself with our kernels; what belongs to training is left out. Gives the adapter's name too.
+///
+/// # Errors
+/// As [`webgpu`].
+pub fn webgpu_part(part: &Part) -> Result<(Verdict, String)> {
+    let gpu = pollster::block_on(Gpu::open()).map_err(|error| anyhow!("{error} (--backend burn)"))?;
+    let run: Run<'_> =
+        &mut |recording, weights, image| pollster::block_on(engine::run(&gpu, recording, weights, image));
+    let Part { tensors, weights, mechanism } = part;
+    let found = match mechanism {
+        Mechanism::Tasn { settings, detail_channel } => engine::traces::tasn(settings, *detail_channel, tensors, run)?,
+        Mechanism::Rga(settings) => engine::traces::rga(settings, tensors, weights, run)?,
+        Mechanism::Rectify { heads, classes } => engine::traces::rectify(*heads, *classes, tensors, weights, run)?,
+    };
+    let verdict = judge(found, tensors, &["out."], &["out.distill", "out.regulariser"]);
+    Ok((verdict, gpu.adapter().name.clone()))
+}
+
 /// Compares what was found with the truth.
 fn judge(mut found: TensorMap, truth: &TensorMap, prefixes: &[&str], left_out: &[&str]) -> Verdict {
     align(&mut found, truth);
@@ -107,7 +144,8 @@ fn judge(mut found: TensorMap, truth: &TensorMap, prefixes: &[&str], left_out: &
         verdict.missing.extend(missing.map(str::to_owned));
     }
     for (name, difference) in &verdict.differences {
-        if difference.rel_norm.is_nan() || difference.rel_norm > tolerance(name) {
+        let distance = difference.judged(name);
+        if distance.is_nan() || distance > tolerance(name) {
             verdict.failed.push(name.clone());
         }
     }

@@ -11,8 +11,10 @@ mod generated {
 
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
-    DirectionUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms,
+    ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
+    GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
+    PatchEmbedUniforms, ProbabilityUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
+    SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, cpu twin, |u| grid)`.
@@ -70,6 +72,36 @@ kernel!(DIRECTION: DirectionUniforms, cpu::direction, |u| {
 });
 kernel!(PULL_BACK: PullBackUniforms, cpu::pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
 kernel!(CONTRIBUTION: ContributionUniforms, cpu::contribution, |u| [u.keys.div_ceil(64), 1, 1]);
+kernel!(SOFTMAX: SoftmaxUniforms, cpu::softmax, |u| [u.rows, 1, 1]);
+kernel!(PRODUCT: ProductUniforms, cpu::product, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(PRODUCT_RELU: ProductUniforms, cpu::product_relu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(PRODUCT_SIGMOID: ProductUniforms, cpu::product_sigmoid, |u| {
+    [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
+});
+kernel!(SUM: SumUniforms, cpu::sum, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(MARGINAL: MarginalUniforms, cpu::marginal, |u| [u.height + u.width, 1, 1]);
+kernel!(CUMULATIVE: CumulativeUniforms, cpu::cumulative, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(COORDINATES: CoordinatesUniforms, cpu::coordinates, |u| [(u.rows + u.columns).div_ceil(64), 1, 1]);
+kernel!(GRID_SAMPLE: GridSampleUniforms, cpu::grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
+kernel!(GATE: GateUniforms, cpu::gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
+kernel!(CONVOLUTION: ConvolutionUniforms, cpu::convolution, |u| {
+    [u.outputs.div_ceil(WIDE), (u.rows * u.columns).div_ceil(TILE), 1]
+});
+kernel!(HYPOTHESIS: HypothesisUniforms, cpu::hypothesis, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(GLOBAL_GATES: GlobalGatesUniforms, cpu::global_gates, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(GLOBAL_GATES_SIGMOID: GlobalGatesUniforms, cpu::global_gates_sigmoid, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
 
 /// The widest attention head that the kernels cover.
 pub const MAX_HEAD_DIM: usize = 128;
@@ -84,8 +116,11 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
     }
 }
 
+/// The most heads that `hypothesis` covers.
+pub const MAX_HYPOTHESIS_HEADS: usize = 64;
+
 /// Every kernel, for tests and for a list to print.
-pub static ALL: [&Kernel; 20] = [
+pub static ALL: [&Kernel; 34] = [
     &PATCH_EMBED,
     &LAYER_NORM,
     &MATMUL,
@@ -106,4 +141,18 @@ pub static ALL: [&Kernel; 20] = [
     &DIRECTION,
     &PULL_BACK,
     &CONTRIBUTION,
+    &SOFTMAX,
+    &PRODUCT,
+    &PRODUCT_RELU,
+    &PRODUCT_SIGMOID,
+    &SUM,
+    &MARGINAL,
+    &CUMULATIVE,
+    &COORDINATES,
+    &GRID_SAMPLE,
+    &GATE,
+    &CONVOLUTION,
+    &HYPOTHESIS,
+    &GLOBAL_GATES,
+    &GLOBAL_GATES_SIGMOID,
 ];

@@ -13,6 +13,8 @@ pub mod kernels;
 mod look;
 pub mod record;
 mod recording;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod traces;
 mod weights;
 
 pub use error::EngineError;

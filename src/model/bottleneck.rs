@@ -8,13 +8,8 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
-use super::host;
-
-/// PyTorch's.
-const EPSILON: f64 = 1e-5;
-
-/// The share of a batch in the running statistics, PyTorch's.
-const MOMENTUM: f64 = 0.1;
+use super::batch_norm::{BatchStatistics, by_batch, towards};
+use crate::fold::BATCH_NORM_EPSILON;
 
 /// Batch norm over features `[B, D]`: `gamma (x - mean) / sqrt(variance + 1e-5)`.
 ///
@@ -28,15 +23,6 @@ pub struct Bottleneck {
     pub running_mean: Param<Tensor<1>>,
     /// Running variance, `[D]`, starts at 1.
     pub running_var: Param<Tensor<1>>,
-}
-
-/// Mean and variance of a batch, on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BatchStatistics {
-    /// `[D]`.
-    pub mean: Vec<f32>,
-    /// `[D]`, divided by one less than the batch.
-    pub variance: Vec<f32>,
 }
 
 impl Bottleneck {
@@ -53,33 +39,18 @@ impl Bottleneck {
     /// `x` `[B, D]` normalised by the running statistics.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let row = |param: &Param<Tensor<1>>| param.val().unsqueeze::<2>();
-        let scale = row(&self.gamma) / (row(&self.running_var) + EPSILON).sqrt();
+        let scale = row(&self.gamma) / (row(&self.running_var) + BATCH_NORM_EPSILON).sqrt();
         (x - row(&self.running_mean)) * scale
     }
 
     /// `x` `[B, D]` normalised by its own statistics, which come along for [`Bottleneck::observe`].
     pub fn forward_batch(&self, x: Tensor<2>) -> (Tensor<2>, BatchStatistics) {
-        let count = x.dims()[0];
-        let mean = x.clone().mean_dim(0);
-        let centred = x - mean.clone();
-        let variance = (centred.clone() * centred.clone()).mean_dim(0);
-        // PyTorch normalises by the batch's own variance and keeps the one of the population.
-        let population = count as f32 / (count.max(2) - 1) as f32;
-        let statistics = BatchStatistics {
-            mean: host(mean.detach()),
-            variance: host(variance.clone().detach()).into_iter().map(|v| v * population).collect(),
-        };
-        (centred * (variance + EPSILON).sqrt().recip() * self.gamma.val().unsqueeze::<2>(), statistics)
+        let (normed, statistics) = by_batch(x.unsqueeze_dim(2));
+        (normed.squeeze_dim::<2>(2) * self.gamma.val().unsqueeze::<2>(), statistics)
     }
 
     /// Moves the running statistics towards those of a batch, by a tenth.
     pub fn observe(mut self, batch: &BatchStatistics) -> Self {
-        let towards = |running: Param<Tensor<1>>, batch: &[f32]| {
-            running.map(|old| {
-                let new = Tensor::from_floats(batch, &old.device());
-                old * (1.0 - MOMENTUM) + new * MOMENTUM
-            })
-        };
         self.running_mean = towards(self.running_mean, &batch.mean);
         self.running_var = towards(self.running_var, &batch.variance);
         self
@@ -89,6 +60,7 @@ impl Bottleneck {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::host;
 
     #[test]
     fn a_batch_is_normalised_by_hand() {

@@ -7,7 +7,8 @@
 use burn::nn::Linear;
 use burn::tensor::{Int, Tensor, activation::softmax};
 
-use super::bottleneck::{BatchStatistics, Bottleneck};
+use super::batch_norm::BatchStatistics;
+use super::bottleneck::Bottleneck;
 use super::loss::{Target, weighted};
 use super::triplet::triplet;
 use super::{DropPath, Network, indices, pwca::pwca};

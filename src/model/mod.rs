@@ -5,6 +5,7 @@
 
 mod adapt;
 mod attention;
+mod batch_norm;
 mod bottleneck;
 mod dcal;
 mod drop_path;
@@ -17,7 +18,10 @@ mod names;
 mod patch_embed;
 mod precision;
 mod pwca;
+pub mod rectify;
+pub mod rga;
 mod rollout;
+pub mod tasn;
 mod trace;
 mod triplet;
 mod vit;
@@ -26,18 +30,21 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
 pub use adapt::{adapt, resample_position_embedding};
-pub use bottleneck::{BatchStatistics, Bottleneck};
+pub use batch_norm::{BatchNorm, BatchStatistics, Statistics};
+pub use bottleneck::Bottleneck;
 pub use dcal::Dcal;
 pub use drop_path::DropPath;
 pub use glca::Glca;
 pub use identity::{Identities, IdentityLosses, Streams};
 pub use loss::{Losses, Target};
+pub use names::load;
 pub use rollout::rollout;
 pub use triplet::triplet;
 pub use vit::{Block, Tokens, VisionTransformer};
 
 use crate::answer::Answer;
 use crate::architecture::{Architecture, Mechanism};
+use crate::tensors::{TensorError, TensorMap};
 
 /// A vision transformer and the mechanism on it. `B` images, `N` patches, width `D`.
 #[derive(Module, Debug)]
@@ -147,6 +154,16 @@ impl Forward {
             None => sa,
         }
     }
+}
+
+/// A tensor of `D` axes on the device, from host values.
+pub(crate) fn inward<const D: usize>(
+    tensors: &TensorMap,
+    name: &str,
+    device: &Device,
+) -> Result<Tensor<D>, TensorError> {
+    let (shape, values) = tensors.axes::<D>(name)?;
+    Ok(Tensor::from_data(TensorData::new(values.to_vec(), shape), device))
 }
 
 /// Copies a float tensor to the host as f32.

@@ -14,9 +14,7 @@ impl Network {
     /// # Errors
     /// [`TensorError`] names the first tensor that is missing, of another shape, or not finite.
     pub fn load(self, weights: &TensorMap) -> Result<Self, TensorError> {
-        let mut loader = Loader { path: Path::default(), weights, error: None };
-        let network = self.map(&mut loader);
-        loader.error.map_or(Ok(network), Err)
+        load(self, weights)
     }
 
     /// Every weight under timm's names and layouts.
@@ -33,6 +31,16 @@ impl Network {
         self.visit(&mut collector);
         collector.found
     }
+}
+
+/// A module with the weights of `weights`, under the names of its fields: for a part of a network by itself.
+///
+/// # Errors
+/// As [`Network::load`].
+pub fn load<M: Module>(module: M, weights: &TensorMap) -> Result<M, TensorError> {
+    let mut loader = Loader { path: Path::default(), weights, error: None };
+    let module = module.map(&mut loader);
+    loader.error.map_or(Ok(module), Err)
 }
 
 /// Where a traversal is in the module tree: each component with the kind of module that holds it.

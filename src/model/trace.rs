@@ -56,6 +56,7 @@ impl Losses {
     }
 }
 
-fn real<const D: usize>(tensor: &Tensor<D>) -> tensors::Tensor {
+/// A tensor as a trace holds it.
+pub(super) fn real<const D: usize>(tensor: &Tensor<D>) -> tensors::Tensor {
     tensors::Tensor::f32(tensor.dims(), host(tensor.clone()))
 }

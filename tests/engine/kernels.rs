@@ -6,7 +6,7 @@ use finegrain::engine::kernels::{
     MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms, RolloutUniforms, SelectUniforms,
 };
 use finegrain::engine::{BufferId, Gpu, Kernel, Recording, cpu};
-use finegrain::tensors::TensorMap;
+use finegrain::tensors::{Tensor, TensorMap};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -30,6 +30,12 @@ impl Case {
     /// A buffer of random values that kernels read.
     pub(crate) fn random(&mut self, name: &str, shape: &[usize], scale: f32) -> BufferId {
         self.values.insert(name, self.random.tensor(shape, scale));
+        self.recording.vector(name, shape)
+    }
+
+    /// A buffer of given values that kernels read.
+    pub(crate) fn given(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> BufferId {
+        self.values.insert(name, Tensor::f32(shape, values));
         self.recording.vector(name, shape)
     }
 

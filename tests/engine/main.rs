@@ -5,6 +5,7 @@
 
 mod kernels;
 mod look_kernels;
+mod mechanism_kernels;
 mod networks;
 mod recordings;
 mod support;

@@ -1,18 +1,19 @@
 //! `finegrain verify`: `{"burn": {"<output>": {"max_abs", "rel_norm"}}, "webgpu": {...}, "cpu": {...}, "backend": {...}, "pass",
 //! "failed", "missing", "adapter"}`. `backend` holds, for each output, the worst of the back ends that ran; a distance
-//! that is not finite is null. Exit status 1 unless `pass`.
+//! that is not finite is null. Exit status 1 unless `pass`. A trace may be of a whole network or of TASN, RGA or Attend and
+//! Rectify by themselves, which the back end `cpu` does not have.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use finegrain::compare::Difference;
 use serde::Serialize;
 
 use super::Outcome;
 use super::output::Output;
-use crate::traces::Trace;
+use crate::traces::Traced;
 use crate::verify::{self, FORWARD, GRADIENT, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -48,18 +49,28 @@ struct Report {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
-    let trace = Trace::read(&args.trace, args.weights.as_deref())?;
+    let trace = Traced::read(&args.trace, args.weights.as_deref())?;
     let mut verdicts: BTreeMap<&'static str, Verdict> = BTreeMap::new();
     let mut adapter = None;
     let wanted = |which| [which, Which::All].contains(&args.backend);
-    if wanted(Which::Burn) {
-        verdicts.insert("burn", verify::burn(&trace)?);
+    if let (Traced::Part(part), Which::Cpu) = (&trace, args.backend) {
+        bail!("the back end cpu has no {}: use --backend burn or webgpu", part.mechanism.name());
     }
-    if wanted(Which::Cpu) {
-        verdicts.insert("cpu", verify::cpu(&trace)?);
+    if wanted(Which::Burn) {
+        let verdict = match &trace {
+            Traced::Network(trace) => verify::burn(trace),
+            Traced::Part(part) => verify::burn_part(part),
+        };
+        verdicts.insert("burn", verdict?);
+    }
+    if let (Traced::Network(trace), true) = (&trace, wanted(Which::Cpu)) {
+        verdicts.insert("cpu", verify::cpu(trace)?);
     }
     if wanted(Which::Webgpu) {
-        let (verdict, name) = verify::webgpu(&trace)?;
+        let (verdict, name) = match &trace {
+            Traced::Network(trace) => verify::webgpu(trace),
+            Traced::Part(part) => verify::webgpu_part(part),
+        }?;
         verdicts.insert("webgpu", verdict);
         adapter = Some(name);
     }
@@ -102,6 +113,9 @@ fn text(report: &Report) -> String {
         let _ = writeln!(text, "not computed by {name}");
     }
     let verdict = if report.pass { "passed" } else { "FAILED" };
-    let _ = writeln!(text, "{verdict} (relative norm at most {FORWARD:.0e}, gradients {GRADIENT:.0e})");
+    let _ = writeln!(
+        text,
+        "{verdict} (relative norm at most {FORWARD:.0e}, gradients {GRADIENT:.0e}; of coordinates the largest difference)"
+    );
     text
 }

@@ -18,7 +18,12 @@ fn shared(path: &str) -> Option<PathBuf> {
 
 /// A copy of `dcal_small` with an edit.
 fn edited(dir: &tempfile::TempDir, edit: impl FnOnce(&mut TensorMap)) -> PathBuf {
-    let mut trace = TensorMap::read(&fs::read(fixture("dcal_small.safetensors")).unwrap()).unwrap();
+    copy_of(dir, "dcal_small", edit)
+}
+
+/// A copy of a trace with an edit.
+fn copy_of(dir: &tempfile::TempDir, name: &str, edit: impl FnOnce(&mut TensorMap)) -> PathBuf {
+    let mut trace = TensorMap::read(&fs::read(fixture(&format!("{name}.safetensors"))).unwrap()).unwrap();
     edit(&mut trace);
     let path = dir.path().join("trace.safetensors");
     fs::write(&path, trace.write(Precision::F32).unwrap()).unwrap();
@@ -88,13 +93,85 @@ fn a_wrong_result_fails_with_exit_status_1() {
     assert_eq!(found["missing"], serde_json::json!(["burn: out.surprise"]));
 }
 
+/// What each mechanism computes that the engine does, and what belongs to training.
+const PARTS: [(&str, &str, &str, Option<&str>); 3] = [
+    ("tasn_small", "TASN", "out.structure_coords", Some("out.distill")),
+    ("rga_small", "RGA", "out.spatial_channel", None),
+    ("rectify_small", "Attend and Rectify", "out.sigmoid", Some("out.regulariser")),
+];
+
 #[test]
-fn other_mechanisms_are_not_there_yet() {
-    for (name, mechanism) in [("tasn_small", "TASN"), ("rga_small", "RGA"), ("rectify_small", "Attend and Rectify")] {
+fn mechanisms_by_themselves_pass() {
+    let shaders = has_adapter();
+    for (name, _, output, training) in PARTS {
         let path = fixture(&format!("{name}.safetensors"));
-        let text = refusal(finegrain(["verify", "--json"]).arg(path));
-        assert!(text.contains(&format!("the mechanism {mechanism} is not supported yet")), "{text}");
+        let found = json(finegrain(["verify", "--backend", if shaders { "all" } else { "burn" }]).arg(path));
+        assert_eq!(found["pass"], true, "{found}");
+        assert!(found["burn"][output]["rel_norm"].as_f64().unwrap() < 1e-5, "{found}");
+        if let Some(training) = training {
+            assert!(found["burn"][training]["rel_norm"].as_f64().unwrap() < 1e-5, "{found}");
+            assert!(found["webgpu"][training].is_null(), "{found}");
+        }
+        if shaders {
+            assert!(found["webgpu"][output]["rel_norm"].as_f64().unwrap() < 1e-5, "{found}");
+        }
+        assert!(found["cpu"].is_null());
     }
+}
+
+#[test]
+fn a_back_end_without_the_mechanism_says_so() {
+    for (name, mechanism, ..) in PARTS {
+        let path = fixture(&format!("{name}.safetensors"));
+        let text = refusal(finegrain(["verify", "--json", "--backend", "cpu"]).arg(path));
+        assert!(text.contains(&format!("the back end cpu has no {mechanism}")), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_mechanism_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = copy_of(&dir, "tasn_small", |trace| {
+        let coordinates = trace.get("out.detail_coords").unwrap().shape.clone();
+        let mut values = trace.reals("out.detail_coords").unwrap().to_vec();
+        // Far less than 1e-5 of the norm, and more than 1e-5.
+        values[7] += 2e-5;
+        trace.insert("out.detail_coords", Tensor::f32(coordinates, values));
+    });
+    let output = finegrain(["verify", "--json", "--backend", "burn"]).arg(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["failed"], serde_json::json!(["burn: out.detail_coords"]));
+    assert!(found["burn"]["out.detail_coords"]["rel_norm"].as_f64().unwrap() < 1e-5);
+}
+
+#[test]
+fn mechanisms_that_cannot_be_used_are_named() {
+    fn set(trace: &mut TensorMap, from: &str, to: &str) {
+        let config = trace.metadata["config"].replace(from, to);
+        trace.metadata.insert("config".into(), config);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let said = |name: &str, edit: fn(&mut TensorMap)| {
+        refusal(finegrain(["verify", "--json", "--backend", "burn"]).arg(copy_of(&dir, name, edit)))
+    };
+    assert!(said("tasn_small", |t| t.metadata.clear()).contains("no metadata \"config\""));
+    assert!(said("tasn_small", |t| set(t, "\"out_size\": 40", "\"out_size\": 9000000")).contains("out.structure"));
+    assert!(said("tasn_small", |t| set(t, "\"detail_channel\": 3", "\"detail_channel\": 32")).contains("32 channels"));
+    assert!(said("tasn_small", |t| set(t, "\"scale\": 7.0", "\"scale\": -7.0")).contains("above 0"));
+    assert!(said("tasn_small", |t| drop(t.remove("input.student"))).contains("\"input.student\" is missing"));
+    assert!(said("rga_small", |t| set(t, "\"ratio\": 8", "\"ratio\": 0")).contains("ratio 0"));
+    assert!(said("rga_small", |t| set(t, "\"ratio\": 8", "\"ratio\": 4")).contains("param.spatial.relation.conv"));
+    assert!(said("rga_small", |t| set(t, "1e-05", "1e-03")).contains("only 1e-5 is supported"));
+    assert!(said("rga_small", |t| drop(t.remove("param.channel.w1.bn.var"))).contains("channel.w1.bn.running_var"));
+    let huge = "\"heads\": 4000000000000000000";
+    let text =
+        refusal(finegrain(["verify", "--json"]).arg(copy_of(&dir, "rectify_small", |t| set(t, "\"heads\": 4", huge))));
+    assert!(text.contains("heads"), "{text}");
+    assert!(said("rectify_small", |t| set(t, "\"heads\": 4", "\"heads\": 5")).contains("param.output"));
+    let path = fixture("rga_small.safetensors");
+    let text = refusal(finegrain(["verify", "--json", "--weights"]).arg(&path).arg(&path));
+    assert!(text.contains("leave --weights out"), "{text}");
 }
 
 #[test]

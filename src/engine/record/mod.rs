@@ -5,10 +5,17 @@ mod block;
 mod classifier;
 mod glca;
 mod look;
+mod matrix;
+mod rectify;
+mod rga;
 mod rollout;
+mod tasn;
 mod vit;
 
 pub use look::{attention, difference, glca_attention, rollout, tail};
+pub use rectify::rectify;
+pub use rga::rga;
+pub use tasn::tasn;
 
 use super::EngineError;
 use super::kernels;

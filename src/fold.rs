@@ -1,0 +1,60 @@
+//! Batch norm folded into the layer before it: at inference both are one linear map.
+
+use crate::tensors::{Tensor, TensorError, TensorMap};
+
+/// Epsilon of every batch norm, PyTorch's.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// Weight `[out, in...]` and bias `[out]` of a layer without bias, named `layer`, and of the batch norm `norm` behind it
+/// (`<norm>.weight`, `.bias`, `.running_mean`, `.running_var`).
+///
+/// # Errors
+/// [`TensorError`] for a tensor that is missing, of another shape or not finite.
+pub fn fold(weights: &TensorMap, layer: &str, norm: &str) -> Result<(Tensor, Tensor), TensorError> {
+    let shape = weights.get(layer).ok_or_else(|| TensorError::Missing(layer.into()))?.shape.clone();
+    let values = weights.weight(layer, &shape)?;
+    let outputs = shape.first().copied().unwrap_or(0);
+    let part = |name: &str| weights.weight(&format!("{norm}.{name}"), &[outputs]);
+    let (gamma, beta, mean, variance) = (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
+    let inner = values.len() / outputs.max(1);
+    let (mut folded, mut bias) = (Vec::with_capacity(values.len()), Vec::with_capacity(outputs));
+    for output in 0..outputs {
+        let scale = f64::from(gamma[output]) / (f64::from(variance[output]) + BATCH_NORM_EPSILON).sqrt();
+        let row = &values[output * inner..(output + 1) * inner];
+        folded.extend(row.iter().map(|&w| (f64::from(w) * scale) as f32));
+        bias.push((f64::from(beta[output]) - f64::from(mean[output]) * scale) as f32);
+    }
+    Ok((Tensor::f32(shape, folded), Tensor::f32([outputs], bias)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_layer_does_what_two_did() {
+        let mut weights = TensorMap::default();
+        weights.insert("conv", Tensor::f32([2, 1], vec![3.0, -2.0]));
+        for (name, values) in
+            [("weight", [2.0, 0.5]), ("bias", [0.1, 0.2]), ("running_mean", [1.0, -4.0]), ("running_var", [4.0, 0.25])]
+        {
+            weights.insert(format!("bn.{name}"), Tensor::f32([2], values.to_vec()));
+        }
+        let (weight, bias) = fold(&weights, "conv", "bn").unwrap();
+        let mut folded = TensorMap::default();
+        folded.insert("weight", weight);
+        folded.insert("bias", bias);
+        let x = 0.7f64;
+        for (output, (w, gamma, beta, mean, variance)) in
+            [(3.0, 2.0, 0.1, 1.0, 4.0f64), (-2.0, 0.5, 0.2, -4.0, 0.25)].into_iter().enumerate()
+        {
+            let two = (w * x - mean) / (variance + 1e-5).sqrt() * gamma + beta;
+            let found = f64::from(folded.weight("weight", &[2, 1]).unwrap()[output]) * x
+                + f64::from(folded.weight("bias", &[2]).unwrap()[output]);
+            assert!((found - two).abs() < 1e-6, "{found} {two}");
+        }
+        weights.insert("bn.bias", Tensor::f32([3], vec![0.0; 3]));
+        assert!(matches!(fold(&weights, "conv", "bn"), Err(TensorError::Shape { .. })));
+        assert!(matches!(fold(&weights, "other", "bn"), Err(TensorError::Missing(_))));
+    }
+}
