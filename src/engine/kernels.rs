@@ -12,12 +12,12 @@ mod generated {
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
     DirectionUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms,
+    ProbeCopyUniforms, ProbeFmaUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
 };
 
-/// `kernel!(NAME: Uniforms, cpu twin, |u| grid)`.
+/// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name.
 macro_rules! kernel {
-    ($name:ident: $uniforms:ty, $twin:path, |$u:ident| $grid:expr) => {
+    ($name:ident: $uniforms:ty, $twin:ident, |$u:ident| $grid:expr) => {
         #[doc = concat!("`", stringify!($name), "`, see the shader of that name.")]
         pub static $name: Kernel = Kernel {
             shader: &generated::$name,
@@ -26,10 +26,9 @@ macro_rules! kernel {
                 $grid
             },
             #[cfg(not(target_arch = "wasm32"))]
-            cpu: |bytes, bindings| {
-                use super::cpu;
-                $twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings);
-            },
+            cpu: |bytes, bindings| super::cpu::$twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings),
+            #[cfg(not(target_arch = "wasm32"))]
+            cost: |bytes| super::cost::$twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes)),
         };
     };
 }
@@ -39,37 +38,39 @@ const TILE: u32 = 32;
 /// Columns that one workgroup of a matrix product covers.
 const WIDE: u32 = 64;
 
-kernel!(PATCH_EMBED: PatchEmbedUniforms, cpu::patch_embed, |u| {
+kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed, |u| {
     [u.dim.div_ceil(WIDE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
 });
-kernel!(LAYER_NORM: LayerNormUniforms, cpu::layer_norm, |u| [u.rows, 1, 1]);
-kernel!(MATMUL: MatmulUniforms, cpu::matmul, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_GELU: MatmulUniforms, cpu::matmul_gelu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_RESIDUAL: MatmulUniforms, cpu::matmul_residual, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(ATTENTION_32: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_64: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_128: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_MEAN: AttentionMeanUniforms, cpu::attention_mean, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
-kernel!(ATTENTION_HEADS: AttentionMeanUniforms, cpu::attention_heads, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
-kernel!(ROLLOUT: RolloutUniforms, cpu::rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
-kernel!(SELECT: SelectUniforms, cpu::select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
-kernel!(GATHER: GatherUniforms, cpu::gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
-kernel!(CLASSIFIER: ClassifierUniforms, cpu::classifier, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
-kernel!(PROBABILITY: ProbabilityUniforms, cpu::probability, |u| {
+kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
+kernel!(MATMUL: MatmulUniforms, matmul, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL_GELU: MatmulUniforms, matmul_gelu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL_RESIDUAL: MatmulUniforms, matmul_residual, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(ATTENTION_32: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_128: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_MEAN: AttentionMeanUniforms, attention_mean, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
+kernel!(ATTENTION_HEADS: AttentionMeanUniforms, attention_heads, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
+kernel!(ROLLOUT: RolloutUniforms, rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
+kernel!(SELECT: SelectUniforms, select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
+kernel!(GATHER: GatherUniforms, gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
+kernel!(CLASSIFIER: ClassifierUniforms, classifier, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(PROBABILITY: ProbabilityUniforms, probability, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(PROBABILITY_GLCA: ProbabilityUniforms, cpu::probability_glca, |u| {
+kernel!(PROBABILITY_GLCA: ProbabilityUniforms, probability_glca, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(ATTENTION_ROW: AttentionRowUniforms, cpu::attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
-kernel!(DIRECTION: DirectionUniforms, cpu::direction, |u| {
+kernel!(ATTENTION_ROW: AttentionRowUniforms, attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
+kernel!(DIRECTION: DirectionUniforms, direction, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(PULL_BACK: PullBackUniforms, cpu::pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
-kernel!(CONTRIBUTION: ContributionUniforms, cpu::contribution, |u| [u.keys.div_ceil(64), 1, 1]);
+kernel!(PULL_BACK: PullBackUniforms, pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(CONTRIBUTION: ContributionUniforms, contribution, |u| [u.keys.div_ceil(64), 1, 1]);
+kernel!(PROBE_FMA: ProbeFmaUniforms, probe_fma, |u| [u.threads.div_ceil(64), 1, 1]);
+kernel!(PROBE_COPY: ProbeCopyUniforms, probe_copy, |u| [u.count.div_ceil(256), 1, 1]);
 
 /// The widest attention head that the kernels cover.
 pub const MAX_HEAD_DIM: usize = 128;
@@ -85,7 +86,7 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 }
 
 /// Every kernel, for tests and for a list to print.
-pub static ALL: [&Kernel; 20] = [
+pub static ALL: [&Kernel; 22] = [
     &PATCH_EMBED,
     &LAYER_NORM,
     &MATMUL,
@@ -106,4 +107,6 @@ pub static ALL: [&Kernel; 20] = [
     &DIRECTION,
     &PULL_BACK,
     &CONTRIBUTION,
+    &PROBE_FMA,
+    &PROBE_COPY,
 ];

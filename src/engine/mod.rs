@@ -5,21 +5,33 @@
 //! submission, one read-back, nothing allocated. Each kernel of `shaders/` has a twin of the same name in `cpu`.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod cost;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cpu;
 mod error;
 mod executor;
 mod gpu;
 pub mod kernels;
 mod look;
+#[cfg(not(target_arch = "wasm32"))]
+mod profile;
 pub mod record;
 mod recording;
+#[cfg(not(target_arch = "wasm32"))]
+mod roofline;
 mod weights;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use cost::Cost;
 pub use error::EngineError;
 pub use gpu::{AdapterFacts, Gpu};
+#[cfg(not(target_arch = "wasm32"))]
+pub use profile::{Clock, KernelTimes, Profiler};
 pub use recording::{
     Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader, WeightLayout,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use roofline::Peak;
 
 use std::sync::{Arc, Mutex};
 

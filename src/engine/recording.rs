@@ -50,6 +50,9 @@ pub struct Kernel {
     /// The twin on the CPU: uniforms, then the storage bindings in order.
     #[cfg(not(target_arch = "wasm32"))]
     pub cpu: fn(&[u8], &mut [Vec<f32>]),
+    /// What it has to do for given uniforms.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub cost: fn(&[u8]) -> super::Cost,
 }
 
 impl fmt::Debug for Kernel {

@@ -6,5 +6,6 @@
 mod kernels;
 mod look_kernels;
 mod networks;
+mod profile;
 mod recordings;
 mod support;

@@ -40,6 +40,17 @@ pub fn classify(architecture: &Architecture) -> Result<Recording, EngineError> {
     record(architecture, Detail::Answer)
 }
 
+/// The plain backbone with its classifier, without rollout and GLCA: what those two cost is measured beside it.
+///
+/// # Errors
+/// As [`classify`].
+pub fn self_attention(architecture: &Architecture) -> Result<Recording, EngineError> {
+    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let backbone = recorder.vit()?;
+    recorder.classifier(backbone.tokens, None);
+    Ok(recorder.recording)
+}
+
 /// As [`classify`], reading back every intermediate result under the names of the trace files as well.
 ///
 /// # Errors

@@ -1,0 +1,185 @@
+//! What each kernel has to do, from the sizes in its uniform struct: the profiler's counts.
+//!
+//! Operations are those of the definition: a multiplication, an addition, a comparison, `exp`, `erf`, a division or a root
+//! counts one, so a multiply-add counts two. Bytes are those that cannot be avoided: every value that is read and every
+//! value that is written, once each, however often a kernel goes back to it. What a kernel computes twice (scores in
+//! rollout, the last tile's empty rows) is its own affair and not counted.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+use super::kernels::{
+    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
+    DirectionUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms,
+    ProbeCopyUniforms, ProbeFmaUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
+};
+
+/// Operations and bytes of one dispatch, or of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Operations on real numbers.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), Self::add)
+    }
+}
+
+/// Operations, and values of four bytes.
+fn cost(flops: u64, values: u64) -> Cost {
+    Cost { flops, bytes: 4 * values }
+}
+
+fn wide<const N: usize>(numbers: [u32; N]) -> [u64; N] {
+    numbers.map(u64::from)
+}
+
+/// Values of four bytes that a weight `[K, N]` takes, rows padded to a multiple of four.
+fn weight(inner: u64, columns: u64) -> u64 {
+    inner * columns.next_multiple_of(4)
+}
+
+/// Product, bias, position; the image, the weight and the embeddings are read, the tokens written.
+pub(super) fn patch_embed(u: &PatchEmbedUniforms) -> Cost {
+    let [height, width, side, dim] = wide([u.height, u.width, u.side, u.dim]);
+    let (patches, inner) = ((height / side) * (width / side), 3 * side * side);
+    let tokens = patches + 1;
+    cost(
+        patches * dim * (2 * inner + 1) + tokens * dim,
+        3 * height * width + weight(inner, dim) + 2 * dim + 2 * tokens * dim,
+    )
+}
+
+/// Mean (1), variance (3), normalisation (2), weight and bias (2).
+pub(super) fn layer_norm(u: &LayerNormUniforms) -> Cost {
+    let [rows, dim] = wide([u.rows, u.dim]);
+    cost(8 * rows * dim, 2 * rows * dim + 2 * dim)
+}
+
+/// Product and bias.
+pub(super) fn matmul(u: &MatmulUniforms) -> Cost {
+    let [rows, inner, columns] = wide([u.rows, u.inner, u.columns]);
+    cost(rows * columns * (2 * inner + 1), rows * inner + weight(inner, columns) + columns + rows * columns)
+}
+
+/// GELU: two products, `erf`, an addition, a product.
+pub(super) fn matmul_gelu(u: &MatmulUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    matmul(u) + cost(5 * rows * columns, 0)
+}
+
+/// The residual is read and added.
+pub(super) fn matmul_residual(u: &MatmulUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    matmul(u) + cost(rows * columns, rows * columns)
+}
+
+/// Scores and their softmax (scale, difference, `exp`, sum), values, division by the sum.
+pub(super) fn attention(u: &AttentionUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (4 * head_dim + 4) + queries * dim, 2 * queries * dim + 2 * keys * dim + heads * queries)
+}
+
+/// Scores and weights (scale, difference, `exp`), summed over heads.
+pub(super) fn attention_mean(u: &AttentionMeanUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (2 * head_dim + 4), (queries + keys) * dim + heads * queries + queries * keys)
+}
+
+/// The same, each head by itself.
+pub(super) fn attention_heads(u: &AttentionMeanUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (2 * head_dim + 3), (queries + keys) * dim + heads * queries + maps)
+}
+
+/// One row of [`attention_heads`].
+pub(super) fn attention_row(u: &AttentionRowUniforms) -> Cost {
+    let [keys, heads, head_dim] = wide([u.keys, u.heads, u.head_dim]);
+    cost(heads * keys * (2 * head_dim + 3), (1 + keys) * heads * head_dim + heads + heads * keys)
+}
+
+/// Scores and weights (scale, difference, `exp`) of the rows that r reaches, times r, summed; then halves and mean.
+pub(super) fn rollout(u: &RolloutUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let r = if u.first == 1 { 0 } else { keys };
+    cost(
+        heads * queries * keys * (2 * head_dim + 5) + 4 * keys,
+        (queries + keys) * heads * head_dim + heads * queries + r + keys,
+    )
+}
+
+/// Each patch is compared with each.
+pub(super) fn select(u: &SelectUniforms) -> Cost {
+    let [tokens, selected] = wide([u.tokens, u.selected]);
+    cost((tokens - 1) * (tokens - 1), tokens - 1 + selected)
+}
+
+/// A copy.
+pub(super) fn gather(u: &GatherUniforms) -> Cost {
+    let [rows, dim] = wide([u.rows, u.dim]);
+    cost(0, 2 * rows * dim + rows - 1)
+}
+
+/// Product and bias.
+pub(super) fn classifier(u: &ClassifierUniforms) -> Cost {
+    let [dim, classes] = wide([u.dim, u.classes]);
+    cost(classes * (2 * dim + 1), dim + weight(dim, classes) + 2 * classes)
+}
+
+/// Softmax: maximum, difference, `exp`, sum, division.
+pub(super) fn probability(u: &ProbabilityUniforms) -> Cost {
+    let [classes] = wide([u.classes]);
+    cost(5 * classes, 2 * classes)
+}
+
+/// Two of them and their mean.
+pub(super) fn probability_glca(u: &ProbabilityUniforms) -> Cost {
+    let [classes] = wide([u.classes]);
+    probability(u) + probability(u) + cost(3 * classes, classes)
+}
+
+/// c (2), its mean (1), the token's mean and deviation (4), the result (2); of the weight, two columns are read.
+pub(super) fn direction(u: &DirectionUniforms) -> Cost {
+    let [dim] = wide([u.dim]);
+    cost(9 * dim, 5 * dim)
+}
+
+/// A product with a vector.
+pub(super) fn pull_back(u: &PullBackUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    cost(2 * rows * columns, weight(rows, columns) + columns + rows)
+}
+
+/// A row of weights, each times what its value says along the direction.
+pub(super) fn contribution(u: &ContributionUniforms) -> Cost {
+    let [keys, heads, head_dim] = wide([u.keys, u.heads, u.head_dim]);
+    let before = if u.first == 1 { 0 } else { keys };
+    cost(heads * keys * (4 * head_dim + 5), (2 + 2 * keys) * heads * head_dim + heads + before + keys)
+}
+
+/// Four multiply-adds a step in each of eight chains; the sum.
+pub(super) fn probe_fma(u: &ProbeFmaUniforms) -> Cost {
+    let [threads, steps] = wide([u.threads, u.steps]);
+    cost(threads * (64 * steps + 15), 2 * threads)
+}
+
+/// Four values read and written, each multiplied.
+pub(super) fn probe_copy(u: &ProbeCopyUniforms) -> Cost {
+    let [count] = wide([u.count]);
+    cost(4 * count, 8 * count)
+}
