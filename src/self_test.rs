@@ -7,11 +7,23 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::compare::reals;
-use crate::tensors::{TensorError, TensorMap};
+use crate::tensors::{Precision, TensorError, TensorMap};
 
 /// What f32 may differ from the reference, as relative norm. A right GPU stays below 1e-4 (WGSL lets `exp` err by a few
 /// units in the last place); one kernel that is wrong anywhere gives more than 1e-2.
 pub const TOLERANCE: f64 = 1e-3;
+
+/// What may differ where the bundle holds its weights in `stored` and they lie on the device in `used`: [`TOLERANCE`], and
+/// where they were rounded once more, what that does to a network. A kernel that is wrong is told from rounding to f16, but
+/// not so finely from rounding to eight bits: whoever asks for that has asked for other answers.
+pub fn tolerance(stored: Precision, used: Precision) -> f64 {
+    match used {
+        _ if used == stored => TOLERANCE,
+        Precision::F32 => TOLERANCE,
+        Precision::F16 => 1e-2,
+        Precision::Int8 => 0.25,
+    }
+}
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Serialize)]

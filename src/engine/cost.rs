@@ -13,6 +13,7 @@ use super::kernels::{
     DirectionUniforms, GatherUniforms, LayerNormUniforms, MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms,
     ProbeCopyUniforms, ProbeFmaUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
 };
+use crate::tensors::Precision;
 
 /// Operations and bytes of one dispatch, or of several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,19 +47,24 @@ fn wide<const N: usize>(numbers: [u32; N]) -> [u64; N] {
     numbers.map(u64::from)
 }
 
-/// Values of four bytes that a weight `[K, N]` takes, rows padded to a multiple of four.
-fn weight(inner: u64, columns: u64) -> u64 {
-    inner * columns.next_multiple_of(4)
+/// Values of four bytes that a weight `[K, N]` takes: rows padded to a multiple of four, scales beside eight bits.
+fn weight(precision: Precision, inner: u64, columns: u64) -> u64 {
+    let values = inner * columns.next_multiple_of(4);
+    match precision {
+        Precision::F32 => values,
+        Precision::F16 => values / 2,
+        Precision::Int8 => values / 4 + columns,
+    }
 }
 
 /// Product, bias, position; the image, the weight and the embeddings are read, the tokens written.
-pub(super) fn patch_embed(u: &PatchEmbedUniforms) -> Cost {
+pub(super) fn patch_embed(precision: Precision, u: &PatchEmbedUniforms) -> Cost {
     let [height, width, side, dim] = wide([u.height, u.width, u.side, u.dim]);
     let (patches, inner) = ((height / side) * (width / side), 3 * side * side);
     let tokens = patches + 1;
     cost(
         patches * dim * (2 * inner + 1) + tokens * dim,
-        3 * height * width + weight(inner, dim) + 2 * dim + 2 * tokens * dim,
+        3 * height * width + weight(precision, inner, dim) + 2 * dim + 2 * tokens * dim,
     )
 }
 
@@ -69,21 +75,21 @@ pub(super) fn layer_norm(u: &LayerNormUniforms) -> Cost {
 }
 
 /// Product and bias.
-pub(super) fn matmul(u: &MatmulUniforms) -> Cost {
+pub(super) fn matmul(precision: Precision, u: &MatmulUniforms) -> Cost {
     let [rows, inner, columns] = wide([u.rows, u.inner, u.columns]);
-    cost(rows * columns * (2 * inner + 1), rows * inner + weight(inner, columns) + columns + rows * columns)
+    cost(rows * columns * (2 * inner + 1), rows * inner + weight(precision, inner, columns) + columns + rows * columns)
 }
 
 /// GELU: two products, `erf`, an addition, a product.
-pub(super) fn matmul_gelu(u: &MatmulUniforms) -> Cost {
+pub(super) fn matmul_gelu(precision: Precision, u: &MatmulUniforms) -> Cost {
     let [rows, columns] = wide([u.rows, u.columns]);
-    matmul(u) + cost(5 * rows * columns, 0)
+    matmul(precision, u) + cost(5 * rows * columns, 0)
 }
 
 /// The residual is read and added.
-pub(super) fn matmul_residual(u: &MatmulUniforms) -> Cost {
+pub(super) fn matmul_residual(precision: Precision, u: &MatmulUniforms) -> Cost {
     let [rows, columns] = wide([u.rows, u.columns]);
-    matmul(u) + cost(rows * columns, rows * columns)
+    matmul(precision, u) + cost(rows * columns, rows * columns)
 }
 
 /// Scores and their softmax (scale, difference, `exp`, sum), values, division by the sum.
@@ -136,9 +142,9 @@ pub(super) fn gather(u: &GatherUniforms) -> Cost {
 }
 
 /// Product and bias.
-pub(super) fn classifier(u: &ClassifierUniforms) -> Cost {
+pub(super) fn classifier(precision: Precision, u: &ClassifierUniforms) -> Cost {
     let [dim, classes] = wide([u.dim, u.classes]);
-    cost(classes * (2 * dim + 1), dim + weight(dim, classes) + 2 * classes)
+    cost(classes * (2 * dim + 1), dim + weight(precision, dim, classes) + 2 * classes)
 }
 
 /// Softmax: maximum, difference, `exp`, sum, division.
@@ -153,16 +159,18 @@ pub(super) fn probability_glca(u: &ProbabilityUniforms) -> Cost {
     probability(u) + probability(u) + cost(3 * classes, classes)
 }
 
-/// c (2), its mean (1), the token's mean and deviation (4), the result (2); of the weight, two columns are read.
-pub(super) fn direction(u: &DirectionUniforms) -> Cost {
+/// c (2), its mean (1), the token's mean and deviation (4), the result (2); of the weight, two columns are read, which come
+/// in words of four bytes.
+pub(super) fn direction(precision: Precision, u: &DirectionUniforms) -> Cost {
     let [dim] = wide([u.dim]);
-    cost(9 * dim, 5 * dim)
+    let scales = if precision == Precision::Int8 { 2 } else { 0 };
+    cost(9 * dim, 5 * dim + scales)
 }
 
 /// A product with a vector.
-pub(super) fn pull_back(u: &PullBackUniforms) -> Cost {
+pub(super) fn pull_back(precision: Precision, u: &PullBackUniforms) -> Cost {
     let [rows, columns] = wide([u.rows, u.columns]);
-    cost(2 * rows * columns, weight(rows, columns) + columns + rows)
+    cost(2 * rows * columns, weight(precision, rows, columns) + columns + rows)
 }
 
 /// A row of weights, each times what its value says along the direction.

@@ -2,6 +2,7 @@
 //! The shaders and the uniform structs come from `build.rs`, which took them from naga.
 
 use super::recording::{Access, Binding, Kernel, Shader};
+use crate::tensors::Precision;
 
 /// What `build.rs` wrote: for each specialisation a [`Shader`], for each kernel the twin of its uniform struct.
 mod generated {
@@ -15,9 +16,10 @@ pub use generated::{
     ProbeCopyUniforms, ProbeFmaUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
 };
 
-/// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name.
+/// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
+/// kernel that reads a linear layer's weight are told how it lies in memory: `twin in F16`.
 macro_rules! kernel {
-    ($name:ident: $uniforms:ty, $twin:ident, |$u:ident| $grid:expr) => {
+    ($name:ident: $uniforms:ty, $twin:ident $(in $precision:ident)?, |$u:ident| $grid:expr) => {
         #[doc = concat!("`", stringify!($name), "`, see the shader of that name.")]
         pub static $name: Kernel = Kernel {
             shader: &generated::$name,
@@ -26,9 +28,11 @@ macro_rules! kernel {
                 $grid
             },
             #[cfg(not(target_arch = "wasm32"))]
-            cpu: |bytes, bindings| super::cpu::$twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings),
+            cpu: |bytes, bindings| {
+                super::cpu::$twin($(Precision::$precision,)? &bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings);
+            },
             #[cfg(not(target_arch = "wasm32"))]
-            cost: |bytes| super::cost::$twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes)),
+            cost: |bytes| super::cost::$twin($(Precision::$precision,)? &bytemuck::pod_read_unaligned::<$uniforms>(bytes)),
         };
     };
 }
@@ -38,13 +42,26 @@ const TILE: u32 = 32;
 /// Columns that one workgroup of a matrix product covers.
 const WIDE: u32 = 64;
 
-kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed, |u| {
+fn patch_embed_grid(u: &PatchEmbedUniforms) -> [u32; 3] {
     [u.dim.div_ceil(WIDE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
-});
+}
+
+fn matmul_grid(u: &MatmulUniforms) -> [u32; 3] {
+    [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
+}
+
+kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed in F32, |u| patch_embed_grid(&u));
+kernel!(PATCH_EMBED_F16: PatchEmbedUniforms, patch_embed in F16, |u| patch_embed_grid(&u));
 kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
-kernel!(MATMUL: MatmulUniforms, matmul, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_GELU: MatmulUniforms, matmul_gelu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_RESIDUAL: MatmulUniforms, matmul_residual, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(MATMUL: MatmulUniforms, matmul in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU: MatmulUniforms, matmul_gelu in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL: MatmulUniforms, matmul_residual in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_F16: MatmulUniforms, matmul in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU_F16: MatmulUniforms, matmul_gelu in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL_F16: MatmulUniforms, matmul_residual in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_INT8: MatmulUniforms, matmul in Int8, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU_INT8: MatmulUniforms, matmul_gelu in Int8, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL_INT8: MatmulUniforms, matmul_residual in Int8, |u| matmul_grid(&u));
 kernel!(ATTENTION_32: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_128: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
@@ -53,7 +70,9 @@ kernel!(ATTENTION_HEADS: AttentionMeanUniforms, attention_heads, |u| [u.keys.div
 kernel!(ROLLOUT: RolloutUniforms, rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
 kernel!(SELECT: SelectUniforms, select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
 kernel!(GATHER: GatherUniforms, gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
-kernel!(CLASSIFIER: ClassifierUniforms, classifier, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(CLASSIFIER: ClassifierUniforms, classifier in F32, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(CLASSIFIER_F16: ClassifierUniforms, classifier in F16, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(CLASSIFIER_INT8: ClassifierUniforms, classifier in Int8, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
 kernel!(PROBABILITY: ProbabilityUniforms, probability, |u| {
     let _ = u;
     [1, 1, 1]
@@ -63,14 +82,76 @@ kernel!(PROBABILITY_GLCA: ProbabilityUniforms, probability_glca, |u| {
     [1, 1, 1]
 });
 kernel!(ATTENTION_ROW: AttentionRowUniforms, attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
-kernel!(DIRECTION: DirectionUniforms, direction, |u| {
+kernel!(DIRECTION: DirectionUniforms, direction in F32, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(PULL_BACK: PullBackUniforms, pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(DIRECTION_F16: DirectionUniforms, direction in F16, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(DIRECTION_INT8: DirectionUniforms, direction in Int8, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(PULL_BACK: PullBackUniforms, pull_back in F32, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(PULL_BACK_F16: PullBackUniforms, pull_back in F16, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(PULL_BACK_INT8: PullBackUniforms, pull_back in Int8, |u| [u.rows.div_ceil(64), 1, 1]);
 kernel!(CONTRIBUTION: ContributionUniforms, contribution, |u| [u.keys.div_ceil(64), 1, 1]);
 kernel!(PROBE_FMA: ProbeFmaUniforms, probe_fma, |u| [u.threads.div_ceil(64), 1, 1]);
 kernel!(PROBE_COPY: ProbeCopyUniforms, probe_copy, |u| [u.count.div_ceil(256), 1, 1]);
+
+/// The kernels that read weights of linear layers and of the patch convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    /// Patch embedding.
+    pub patch_embed: &'static Kernel,
+    /// A layer.
+    pub matmul: &'static Kernel,
+    /// A layer with GELU behind it.
+    pub matmul_gelu: &'static Kernel,
+    /// A layer whose result is added.
+    pub matmul_residual: &'static Kernel,
+    /// A head.
+    pub classifier: &'static Kernel,
+    /// Looks: from two classes to a direction.
+    pub direction: &'static Kernel,
+    /// Looks: a direction before a layer.
+    pub pull_back: &'static Kernel,
+}
+
+/// The kernels for weights that lie on the device in `precision`; the patch convolution is no matrix and has no eight bits.
+pub fn linear(precision: Precision) -> Linear {
+    match precision {
+        Precision::F32 => Linear {
+            patch_embed: &PATCH_EMBED,
+            matmul: &MATMUL,
+            matmul_gelu: &MATMUL_GELU,
+            matmul_residual: &MATMUL_RESIDUAL,
+            classifier: &CLASSIFIER,
+            direction: &DIRECTION,
+            pull_back: &PULL_BACK,
+        },
+        Precision::F16 => Linear {
+            patch_embed: &PATCH_EMBED_F16,
+            matmul: &MATMUL_F16,
+            matmul_gelu: &MATMUL_GELU_F16,
+            matmul_residual: &MATMUL_RESIDUAL_F16,
+            classifier: &CLASSIFIER_F16,
+            direction: &DIRECTION_F16,
+            pull_back: &PULL_BACK_F16,
+        },
+        Precision::Int8 => Linear {
+            patch_embed: &PATCH_EMBED_F16,
+            matmul: &MATMUL_INT8,
+            matmul_gelu: &MATMUL_GELU_INT8,
+            matmul_residual: &MATMUL_RESIDUAL_INT8,
+            classifier: &CLASSIFIER_INT8,
+            direction: &DIRECTION_INT8,
+            pull_back: &PULL_BACK_INT8,
+        },
+    }
+}
 
 /// The widest attention head that the kernels cover.
 pub const MAX_HEAD_DIM: usize = 128;
@@ -86,12 +167,19 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 }
 
 /// Every kernel, for tests and for a list to print.
-pub static ALL: [&Kernel; 22] = [
+pub static ALL: [&Kernel; 35] = [
     &PATCH_EMBED,
+    &PATCH_EMBED_F16,
     &LAYER_NORM,
     &MATMUL,
     &MATMUL_GELU,
     &MATMUL_RESIDUAL,
+    &MATMUL_F16,
+    &MATMUL_GELU_F16,
+    &MATMUL_RESIDUAL_F16,
+    &MATMUL_INT8,
+    &MATMUL_GELU_INT8,
+    &MATMUL_RESIDUAL_INT8,
     &ATTENTION_32,
     &ATTENTION_64,
     &ATTENTION_128,
@@ -101,11 +189,17 @@ pub static ALL: [&Kernel; 22] = [
     &SELECT,
     &GATHER,
     &CLASSIFIER,
+    &CLASSIFIER_F16,
+    &CLASSIFIER_INT8,
     &PROBABILITY,
     &PROBABILITY_GLCA,
     &ATTENTION_ROW,
     &DIRECTION,
+    &DIRECTION_F16,
+    &DIRECTION_INT8,
     &PULL_BACK,
+    &PULL_BACK_F16,
+    &PULL_BACK_INT8,
     &CONTRIBUTION,
     &PROBE_FMA,
     &PROBE_COPY,

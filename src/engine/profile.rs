@@ -122,7 +122,7 @@ impl Profiler {
         }
         self.gpu.check()?;
         let of = |name: &'static str| {
-            let own = || self.kernels.iter().filter(|(other, _)| *other == name).map(|(_, cost)| *cost);
+            let own = || self.kernels.iter().filter(move |(other, _)| *other == name).map(|(_, cost)| *cost);
             let milliseconds = times.get(name).map_or(f64::NAN, |times| median(times));
             KernelTimes { kernel: name, dispatches: own().count(), milliseconds, cost: own().sum() }
         };
@@ -204,7 +204,7 @@ impl Timestamps {
         mapped.map_err(|error| failed(&error))?;
         let ticks: Vec<u64> = {
             let view = self.read.get_mapped_range(..).map_err(|error| failed(&error))?;
-            bytemuck::pod_collect_to_vec(&view)
+            bytemuck::pod_collect_to_vec(&view[..])
         };
         self.read.unmap();
         // Nanoseconds a tick.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::tensors::TensorMap;
+use half::f16;
+
+use crate::tensors::{Precision, Quantised, TensorError, TensorMap};
 
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +89,21 @@ pub struct WeightLayout {
     pub shape: Vec<usize>,
     /// Which rows (outputs) of it, or all.
     pub rows: Option<std::ops::Range<usize>>,
-    /// True for the weight of a linear layer or the patch convolution, `[out, in...]` in the file: kernels read it as
-    /// `[in, out]`, rows padded with zeros to a multiple of four, so that neighbouring threads read neighbours.
-    pub transposed: bool,
+    /// What of it, and how.
+    pub form: Form,
+}
+
+/// What a buffer holds of a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Its values as in the file, f32 (norms, biases, embeddings).
+    Plain,
+    /// The weight of a linear layer or the patch convolution, `[out, in...]` in the file: kernels read it as `[in, out]`,
+    /// rows padded with zeros to a multiple of four, so that neighbouring threads read neighbours. A word of four bytes
+    /// holds one value in f32, two neighbours in f16, four in eight bits, the first in the lowest bits.
+    Turned(Precision),
+    /// The scales of such a weight in eight bits, one f32 for each output.
+    Scales,
 }
 
 /// A named buffer with a shape.
@@ -164,7 +178,7 @@ impl Recording {
     /// A weight as it lies in the file (norms, biases, embeddings).
     pub fn vector(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
         let name = name.into();
-        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, transposed: false };
+        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, form: Form::Plain };
         self.buffer(name, shape.into(), Content::Weight(layout))
     }
 
@@ -172,23 +186,33 @@ impl Recording {
     pub fn vector_part(&mut self, name: impl Into<String>, length: usize, rows: std::ops::Range<usize>) -> BufferId {
         let name = name.into();
         let (label, shape) = (part_label(&name, length, &rows), vec![rows.len()]);
-        let layout = WeightLayout { name, shape: vec![length], rows: Some(rows), transposed: false };
+        let layout = WeightLayout { name, shape: vec![length], rows: Some(rows), form: Form::Plain };
         self.buffer(label, shape, Content::Weight(layout))
     }
 
-    /// The weight of a linear layer, `[out, in...]` in the file, transposed for the kernels.
-    pub fn linear(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
-        let rows = 0..shape.first().copied().unwrap_or(0);
-        self.linear_part(name, shape, rows)
-    }
-
-    /// Some outputs (`rows`) of a linear layer.
-    pub fn linear_part(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
+    /// The outputs `rows` of the weight of a linear layer, `[out, in...]` in the file, turned for the kernels.
+    pub fn linear(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        rows: std::ops::Range<usize>,
+        precision: Precision,
+    ) -> BufferId {
         let name = name.into();
         let label = part_label(&name, shape.first().copied().unwrap_or(0), &rows);
-        let laid_out = vec![shape.iter().skip(1).product(), rows.len().next_multiple_of(4)];
-        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), transposed: true };
+        let columns = rows.len().next_multiple_of(4) / values_a_word(precision);
+        let laid_out = vec![shape.iter().skip(1).product(), columns];
+        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), form: Form::Turned(precision) };
         self.buffer(label, laid_out, Content::Weight(layout))
+    }
+
+    /// The scales of [`Recording::linear`] in eight bits, `[rows]`.
+    pub fn scales(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
+        let name = name.into();
+        let label = format!("{} scale", part_label(&name, shape.first().copied().unwrap_or(0), &rows));
+        let outputs = vec![rows.len()];
+        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), form: Form::Scales };
+        self.buffer(label, outputs, Content::Weight(layout))
     }
 
     fn buffer(&mut self, label: String, shape: Vec<usize>, content: Content) -> BufferId {
@@ -297,6 +321,15 @@ impl Recording {
     }
 }
 
+/// Neighbouring values in a word of four bytes.
+fn values_a_word(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => 1,
+        Precision::F16 => 2,
+        Precision::Int8 => 4,
+    }
+}
+
 /// A weight's name, with the rows where it is not the whole one.
 fn part_label(name: &str, length: usize, rows: &std::ops::Range<usize>) -> String {
     if *rows == (0..length) { name.to_owned() } else { format!("{name}[{}..{}]", rows.start, rows.end) }
@@ -346,27 +379,48 @@ impl fmt::Display for Recording {
 }
 
 impl WeightLayout {
-    /// The values as the kernels read them.
+    /// The words of the buffer, as the kernels read them.
     ///
     /// # Errors
-    /// [`crate::tensors::TensorError`] for a weight that is missing, of another shape or not finite.
-    pub fn read(&self, weights: &TensorMap) -> Result<Vec<f32>, crate::tensors::TensorError> {
+    /// [`TensorError`] for a weight that is missing, of another shape, not finite or too large for f16.
+    pub fn read(&self, weights: &TensorMap) -> Result<Vec<u32>, TensorError> {
         let values = weights.weight(&self.name, &self.shape)?;
         let inner: usize = self.shape.iter().skip(1).product();
         let rows = self.rows.clone().unwrap_or(0..self.shape.first().copied().unwrap_or(1));
         let Some(part) = values.get(rows.start * inner..rows.end * inner) else {
-            return Err(crate::tensors::TensorError::Missing(format!("{}[{}..{}]", self.name, rows.start, rows.end)));
+            return Err(TensorError::Missing(format!("{}[{}..{}]", self.name, rows.start, rows.end)));
         };
-        if !self.transposed {
-            return Ok(part.to_vec());
-        }
-        let columns = rows.len().next_multiple_of(4);
-        let mut turned = vec![0.0; inner * columns];
-        for (column, row) in part.chunks_exact(inner).enumerate() {
-            for (k, &value) in row.iter().enumerate() {
-                turned[k * columns + column] = value;
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect();
+        Ok(match self.form {
+            Form::Plain => bits(part),
+            Form::Scales => bits(&Quantised::of(part, inner).scales),
+            Form::Turned(Precision::F32) => turned(part, inner, |v| v.to_bits()),
+            Form::Turned(Precision::F16) => {
+                // Infinity where a value is beyond the range.
+                let halves = turned(part, inner, |v| f16::from_f32(v).to_bits());
+                if halves.iter().any(|&bits| !f16::from_bits(bits).is_finite()) {
+                    return Err(TensorError::Overflow(self.name.clone()));
+                }
+                let pairs = halves.as_chunks::<2>().0.iter();
+                pairs.map(|&[low, high]| u32::from(low) | u32::from(high) << 16).collect()
             }
-        }
-        Ok(turned)
+            Form::Turned(Precision::Int8) => {
+                let bytes = turned(&Quantised::of(part, inner).values, inner, i8::cast_unsigned);
+                bytes.as_chunks::<4>().0.iter().map(|&four| u32::from_le_bytes(four)).collect()
+            }
+        })
     }
+}
+
+/// `[out, inner]` to `[inner, out rounded up to 4]`, padded with zeros.
+fn turned<T: Copy, U: Copy + Default>(part: &[T], inner: usize, convert: impl Fn(T) -> U) -> Vec<U> {
+    let outputs = part.len() / inner.max(1);
+    let columns = outputs.next_multiple_of(4);
+    let mut turned = vec![U::default(); inner * columns];
+    for (column, row) in part.chunks_exact(inner.max(1)).enumerate() {
+        for (k, &value) in row.iter().enumerate() {
+            turned[k * columns + column] = convert(value);
+        }
+    }
+    turned
 }

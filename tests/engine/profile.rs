@@ -3,6 +3,7 @@
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::kernels::{self, ProbeCopyUniforms, ProbeFmaUniforms};
 use finegrain::engine::{Clock, Command, Cost, Engine, Gpu, Peak, Profiler, Recording, record};
+use finegrain::tensors::Precision;
 use pollster::block_on;
 
 use crate::kernels::Case;
@@ -35,7 +36,7 @@ fn cost(recording: &Recording, label: Option<&str>) -> Cost {
 
 #[test]
 fn operations_are_those_worked_out_by_hand() {
-    let recording = record::self_attention(&small()).unwrap();
+    let recording = record::self_attention(&small(), Precision::F32).unwrap();
     for (label, flops, bytes) in [
         // 4 patches of 48 values to 8: product and bias; 5 positions. Image, weight, bias, class token; position, tokens.
         ("patch_embed", 4 * 8 * (2 * 48 + 1) + 5 * 8, 4 * (3 * 64 + 48 * 8 + 2 * 8 + 2 * 40)),
@@ -56,7 +57,7 @@ fn operations_are_those_worked_out_by_hand() {
     }
     assert_eq!(cost(&recording, None).flops, 13_874);
     // Rollout of one block starts from the class token: one row of 2 x 5 weights.
-    let with = record::classify(&small()).unwrap();
+    let with = record::classify(&small(), Precision::F32).unwrap();
     let rollout = Cost { flops: 10 * (2 * 4 + 5) + 4 * 5, bytes: 4 * ((1 + 5) * 8 + 2 + 5) };
     assert_eq!(cost(&with, Some("blocks.0.rollout")), rollout);
 }
@@ -75,13 +76,13 @@ fn the_known_network_has_its_known_size() {
         classes: 1000,
         mechanism: Mechanism::None,
     };
-    let flops = cost(&record::self_attention(&base).unwrap(), None).flops as f64;
+    let flops = cost(&record::self_attention(&base, Precision::F32).unwrap(), None).flops as f64;
     assert!((flops / 2.0 / 17.58e9 - 1.0).abs() < 0.01, "{flops:.3e}");
 }
 
 #[test]
 fn the_plain_network_has_neither_rollout_nor_glca() {
-    let text = record::self_attention(&small()).unwrap().to_string();
+    let text = record::self_attention(&small(), Precision::F32).unwrap().to_string();
     assert!(!text.contains("rollout") && !text.contains("glca"), "{text}");
     assert!(text.contains("read out.probability.sa"), "{text}");
 }
@@ -94,7 +95,7 @@ fn every_kernel_of_the_recording_is_timed() {
         let weights = random_weights(&architecture, &mut Random(3));
         let image = vec![0.25; 3 * 64];
         let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
-        let recording = record::classify(&architecture).unwrap();
+        let recording = record::classify(&architecture, Precision::F32).unwrap();
         let expected: Vec<&str> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
         let (whole, commands) = (cost(&recording, None), recording.commands().len());
         let reads = recording.commands().iter().filter(|c| matches!(c, Command::ReadBack { .. })).count();
@@ -117,7 +118,7 @@ fn timestamps_are_for_those_who_ask() {
     let weights = random_weights(&architecture, &mut Random(4));
     let clock = |gpu: &Gpu| {
         let engine = block_on(Engine::load(gpu, &architecture, &weights)).unwrap();
-        block_on(Profiler::new(&engine, record::self_attention(&architecture).unwrap())).unwrap().clock()
+        block_on(Profiler::new(&engine, record::self_attention(&architecture, Precision::F32).unwrap())).unwrap().clock()
     };
     assert_eq!(clock(&gpu()), Clock::Submissions);
     // lavapipe and every GPU of the last decade have them.

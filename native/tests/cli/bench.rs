@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use finegrain::architecture::{Dcal, Mechanism};
 use finegrain::engine::record;
+use finegrain::tensors::Precision;
 use serde_json::Value;
 
 use crate::program::{finegrain, has_adapter, json, refusal, small, write_bundle};
@@ -22,7 +23,7 @@ fn the_table_names_every_kernel_of_the_recording() {
     let mut architecture = small().0;
     (architecture.image_size, architecture.patch_size, architecture.mechanism) = ([32, 32], 16, mechanism);
     (architecture.dim, architecture.depth, architecture.heads, architecture.classes) = (192, 12, 3, 100);
-    let recording = record::classify(&architecture).unwrap();
+    let recording = record::classify(&architecture, Precision::F32).unwrap();
     let expected: BTreeSet<&str> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
     let table = found["kernels"]["table"].as_array().unwrap();
     let named: BTreeSet<&str> = table.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();

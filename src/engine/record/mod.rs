@@ -10,10 +10,13 @@ mod vit;
 
 pub use look::{attention, difference, glca_attention, rollout, tail};
 
+use std::ops::Range;
+
 use super::EngineError;
-use super::kernels;
+use super::kernels::{self, Linear};
 use super::recording::{BufferId, Recording};
 use crate::architecture::{Architecture, Mechanism};
+use crate::tensors::Precision;
 
 /// How much is read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,24 +31,36 @@ enum Detail {
 struct Recorder<'a> {
     recording: Recording,
     architecture: &'a Architecture,
+    /// How the weights of linear layers lie on the device, and the kernels for that.
+    precision: Precision,
+    kernels: Linear,
     detail: Detail,
 }
 
+/// The weight of a linear layer.
+struct Weight {
+    /// `[in, out]`, packed as its precision says.
+    values: BufferId,
+    /// `[out]`, in eight bits.
+    scales: Option<BufferId>,
+}
+
 /// The recording of one photo's classification, reading back what [`crate::answer::Answer`] holds: `out.logits.sa`,
-/// `out.logits.glca`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`.
+/// `out.logits.glca`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`. The
+/// weights of linear layers lie on the device in `precision`.
 ///
 /// # Errors
 /// [`EngineError::Architecture`] or [`EngineError::Unsupported`].
-pub fn classify(architecture: &Architecture) -> Result<Recording, EngineError> {
-    record(architecture, Detail::Answer)
+pub fn classify(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    record(architecture, precision, Detail::Answer)
 }
 
 /// The plain backbone with its classifier, without rollout and GLCA: what those two cost is measured beside it.
 ///
 /// # Errors
 /// As [`classify`].
-pub fn self_attention(architecture: &Architecture) -> Result<Recording, EngineError> {
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+pub fn self_attention(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
     let backbone = recorder.vit()?;
     recorder.classifier(backbone.tokens, None);
     Ok(recorder.recording)
@@ -55,12 +70,12 @@ pub fn self_attention(architecture: &Architecture) -> Result<Recording, EngineEr
 ///
 /// # Errors
 /// As [`classify`].
-pub fn trace(architecture: &Architecture) -> Result<Recording, EngineError> {
-    record(architecture, Detail::Trace)
+pub fn trace(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    record(architecture, precision, Detail::Trace)
 }
 
-fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, EngineError> {
-    let mut recorder = Recorder::new(architecture, detail)?;
+fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> Result<Recording, EngineError> {
+    let mut recorder = Recorder::new(architecture, precision, detail)?;
     let backbone = recorder.vit()?;
     let rollout = recorder.rollout(&backbone.attention);
     let glca = match &architecture.mechanism {
@@ -74,7 +89,7 @@ fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, Engi
 
 impl<'a> Recorder<'a> {
     /// Nothing recorded yet, for an architecture that the kernels cover.
-    fn new(architecture: &'a Architecture, detail: Detail) -> Result<Self, EngineError> {
+    fn new(architecture: &'a Architecture, precision: Precision, detail: Detail) -> Result<Self, EngineError> {
         architecture.check()?;
         if architecture.head_dim() > kernels::MAX_HEAD_DIM {
             return Err(EngineError::Unsupported(format!(
@@ -83,7 +98,8 @@ impl<'a> Recorder<'a> {
                 kernels::MAX_HEAD_DIM
             )));
         }
-        Ok(Self { recording: Recording::default(), architecture, detail })
+        let kernels = kernels::linear(precision);
+        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail })
     }
 }
 
@@ -93,6 +109,13 @@ impl Recorder<'_> {
         if self.detail == Detail::Trace {
             self.recording.read_back(name, buffer);
         }
+    }
+
+    /// The outputs `rows` of a linear layer's weight, `[out, in]` in the file.
+    fn weight(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Weight {
+        let values = self.recording.linear(name, shape, rows.clone(), self.precision);
+        let scales = (self.precision == Precision::Int8).then(|| self.recording.scales(name, shape, rows));
+        Weight { values, scales }
     }
 
     fn layer_norm(&mut self, name: &str, rows: usize, x: BufferId, y: BufferId) {

@@ -45,8 +45,11 @@ export interface LoadOptions {
    * `webgpu` takes a software adapter too, and fails where there is none.
    */
   backend?: "auto" | Backend;
-  /** Of the computation. */
-  precision?: "auto" | "f32";
+  /**
+   * How the weights lie on the graphics device: as the bundle stores them (`auto`, default), in f32, or rounded to f16 or
+   * eight bits, which takes less of its memory. All sums are in f32, and on the CPU everything is.
+   */
+  precision?: "auto" | "f32" | "f16" | "int8";
   onProgress?: (progress: Progress) => void;
   /** Called while loading and while classifying, when something went wrong and the classifier goes on by itself. */
   onNotice?: (notice: Notice) => void;

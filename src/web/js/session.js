@@ -30,6 +30,7 @@ export class Session {
   #post;
   #bundle = null;
   #forced = false;
+  #precision = "auto"; // of the weights on a graphics device
   #choice = null;
   #network = null;
   #module = null;
@@ -49,6 +50,7 @@ export class Session {
    */
   async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
+    this.#precision = options.precision;
     this.#choice = await chooseBackend(options.backend);
     // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
     prepare(this.#choice.backend).catch(() => {});
@@ -181,10 +183,11 @@ export class Session {
     let stage = "prepare";
     try {
       const { module } = await prepare(this.#choice.backend);
-      const network = await module.Network.load(this.#bundle.manifestBytes, files, (name, loaded, total) => {
+      const onStage = (name, loaded, total) => {
         stage = name;
         this.#progress({ stage, loaded, total });
-      });
+      };
+      const network = await module.Network.load(this.#bundle.manifestBytes, files, onStage, this.#precision);
       [this.#network, this.#module] = [network, module];
     } catch (error) {
       throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
@@ -194,7 +197,7 @@ export class Session {
   /** The golden trace of the bundle, once for each bundle, device and build. */
   async #test() {
     const { backend, adapter } = this.#choice;
-    const what = `${backend} ${adapter} ${BUILD}`;
+    const what = `${backend} ${this.#precision} ${adapter} ${BUILD}`;
     if (await this.#bundle.passed(what)) return true;
     const test = await this.#network.self_test();
     if (test.passed) {

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use finegrain::architecture::{Architecture, Mechanism};
 use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, Gpu, LoadOptions, Peak, Profiler, Progress, record};
+use finegrain::tensors::Precision;
 use pollster::block_on;
 
 use super::report::{Adapter, Cold, Kernel, Kernels, Measured, Part, Spread};
@@ -16,7 +17,7 @@ use super::subject::Subject;
 const PARTS: [&str; 3] = ["SA alone", "SA + rollout", "SA + rollout + GLCA"];
 
 /// Our shaders on the adapter that wgpu finds.
-pub(super) fn webgpu(subject: &Subject, runs: usize) -> Result<Measured> {
+pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize) -> Result<Measured> {
     let Subject { architecture, weights, image, .. } = subject;
     let gpu = block_on(Gpu::open_to_profile()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
     let start = Instant::now();
@@ -27,21 +28,28 @@ pub(super) fn webgpu(subject: &Subject, runs: usize) -> Result<Measured> {
             Progress::Uploaded { .. } => uploaded.set(milliseconds(start)),
             Progress::Compiled { total, .. } => compiled.set((milliseconds(start) - uploaded.get(), total)),
         })),
+        precision,
     };
     let engine = block_on(Engine::load_with(&gpu, architecture, weights, options))?;
     let load = milliseconds(start);
-    let first = time(|| Ok(drop(block_on(engine.classify(image))?)))?;
+    let photo = || {
+        time(|| {
+            block_on(engine.classify(image))?;
+            Ok(())
+        })
+    };
+    let first = photo()?;
     let (compile, pipelines) = compiled.get();
     let cold = Cold { load_ms: load, compile_ms: Some(compile), pipelines: Some(pipelines), first_photo_ms: first };
-    let warm = spread(runs, || time(|| Ok(drop(block_on(engine.classify(image))?))))?;
+    let warm = spread(runs, photo)?;
     let device_bytes = Some(engine.device_bytes());
 
     let mut recordings = vec![
-        (PARTS[0], record::self_attention(architecture)?),
-        (PARTS[1], record::classify(&without_glca(architecture))?),
+        (PARTS[0], record::self_attention(architecture, precision)?),
+        (PARTS[1], record::classify(&without_glca(architecture), precision)?),
     ];
     if architecture.glca().is_some() {
-        recordings.push((PARTS[2], record::classify(architecture)?));
+        recordings.push((PARTS[2], record::classify(architecture, precision)?));
     }
     let profilers = recordings
         .into_iter()
@@ -66,7 +74,12 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
     let start = Instant::now();
     let network = Cpu::load(architecture, weights)?;
     let load = milliseconds(start);
-    let photo = |network: &Cpu| time(|| Ok(drop(network.classify(image)?)));
+    let photo = |network: &Cpu| {
+        time(|| {
+            network.classify(image)?;
+            Ok(())
+        })
+    };
     let cold = Cold { load_ms: load, compile_ms: None, pipelines: None, first_photo_ms: photo(&network)? };
     let warm = spread(runs, || photo(&network))?;
     let mut networks = vec![(PARTS[1], Cpu::load(&without_glca(architecture), weights)?)];

@@ -8,12 +8,13 @@ mod subject;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use finegrain::tensors::Precision;
 
 use self::report::{Measured, Report};
 use self::subject::Subject;
 use super::Outcome;
 use super::output::Output;
-use crate::backend::BackendChoice;
+use crate::backend::{BackendChoice, WeightChoice};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// What computes: our shaders, or our forward pass on the processor
     #[arg(long, value_enum, default_value_t = BackendChoice::Webgpu)]
     backend: BackendChoice,
+    /// How the weights lie on a graphics device; random ones are stored in f32
+    #[arg(long, value_enum, default_value_t = WeightChoice::Auto)]
+    precision: WeightChoice,
     /// How many photos are timed; the median counts
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
@@ -40,8 +44,9 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         None => Subject::named(&args.model, args.size)?,
     };
     let runs = usize::from(args.runs);
+    let precision = args.precision.resolve(args.backend, subject.stored)?;
     let measured = match args.backend {
-        BackendChoice::Webgpu => measure::webgpu(&subject, runs)?,
+        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs)?,
         BackendChoice::Cpu => measure::cpu(&subject, runs)?,
         BackendChoice::Cuda => bail!("CUDA is for training and not measured here: use --backend webgpu or cpu"),
     };
@@ -51,6 +56,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         model: subject.name,
         size: subject.architecture.image_size,
         weights: if subject.random { "random" } else { "bundle" },
+        // The processor computes in f32 whatever the bundle holds.
+        precision: if args.backend == BackendChoice::Webgpu { precision } else { Precision::F32 },
         runs,
         cold,
         warm,

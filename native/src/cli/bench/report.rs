@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use finegrain::engine::{Clock, Peak};
+use finegrain::tensors::Precision;
 use serde::Serialize;
 
 /// Everything that a measurement gives, whatever was measured.
@@ -25,6 +26,8 @@ pub(super) struct Report {
     pub(super) size: [usize; 2],
     /// "random" without a bundle: the answers mean nothing.
     pub(super) weights: &'static str,
+    /// How the weights of linear layers lie where the network runs.
+    pub(super) precision: Precision,
     pub(super) runs: usize,
     pub(super) cold: Cold,
     /// A photo, from its pixels to the answer.
@@ -112,8 +115,8 @@ impl Spread {
 }
 
 /// Heads of the Markdown row.
-const COLUMNS: [&str; 9] =
-    ["Adapter", "Network", "Pixels", "Load, ms", "Compile", "First photo, ms", "Photo, ms", "SA alone, ms", "Memory, MB"];
+const COLUMNS: [&str; 10] =
+    ["Adapter", "Network", "Pixels", "Weights", "Load, ms", "Compile", "First photo, ms", "Photo, ms", "SA alone, ms", "Memory, MB"];
 
 impl Report {
     /// Fills in the row.
@@ -125,12 +128,13 @@ impl Report {
             format!("{} ({})", self.adapter.name.replace('|', "/"), self.adapter.backend),
             self.model.clone(),
             format!("{height} x {width}"),
+            precision_name(self.precision).into(),
             format!("{:.0}", self.cold.load_ms),
-            compile.map_or("none".into(), |(ms, count)| format!("{count} in {ms:.0} ms")),
+            compile.map_or_else(|| "none".into(), |(ms, count)| format!("{count} in {ms:.0} ms")),
             format!("{:.1}", self.cold.first_photo_ms),
             format!("{:.1}", self.warm.median_ms),
-            alone.map_or("".into(), |part| format!("{:.1}", part.median_ms)),
-            self.device_bytes.map_or("".into(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
+            alone.map_or_else(String::new, |part| format!("{:.1}", part.median_ms)),
+            self.device_bytes.map_or_else(String::new, |bytes| format!("{:.1}", bytes as f64 / 1e6)),
         ];
         self.markdown = format!("| {} |", cells.join(" | "));
         self
@@ -144,7 +148,8 @@ impl Report {
         let [height, width] = self.size;
         let weights = if self.weights == "random" { "random weights: the answers mean nothing" } else { "a bundle" };
         let _ = writeln!(text, "{name} ({backend}{kind}{driver})");
-        let _ = writeln!(text, "{} at {height} x {width} pixels, {weights}\n", self.model);
+        let stored = precision_name(self.precision);
+        let _ = writeln!(text, "{} at {height} x {width} pixels, weights in {stored}, {weights}\n", self.model);
         let Cold { load_ms, compile_ms, pipelines, first_photo_ms } = &self.cold;
         let compiled = compile_ms.zip(*pipelines);
         let compiled = compiled.map(|(ms, count)| format!(" (of that {ms:.0} ms to compile {count} pipelines)"));
@@ -170,6 +175,15 @@ impl Report {
         let rule = COLUMNS.map(|_| "---").join("|");
         let _ = writeln!(text, "\n| {} |\n|{rule}|\n{}", COLUMNS.join(" | "), self.markdown);
         text
+    }
+}
+
+/// As in `--precision`.
+fn precision_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::F16 => "f16",
+        Precision::Int8 => "int8",
     }
 }
 

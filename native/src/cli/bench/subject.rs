@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::bundle::seeded_image;
-use finegrain::tensors::{Tensor, TensorMap};
+use finegrain::tensors::{Precision, Tensor, TensorMap};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +25,8 @@ pub(super) struct Subject {
     pub(super) name: String,
     pub(super) architecture: Architecture,
     pub(super) weights: TensorMap,
+    /// How the bundle stores them.
+    pub(super) stored: Precision,
     /// True without a bundle: the answers mean nothing, the times do.
     pub(super) random: bool,
     /// `[3, H, W]`
@@ -41,6 +43,7 @@ impl Subject {
             image: seeded_image(SEED, architecture.image_size),
             architecture,
             weights: bundle.weights,
+            stored: bundle.manifest.precision,
             random: false,
         })
     }
@@ -56,7 +59,7 @@ impl Subject {
         architecture.check()?;
         let weights = random_weights(&architecture);
         let image = seeded_image(SEED, architecture.image_size);
-        Ok(Self { name: name.to_owned(), architecture, weights, random: true, image })
+        Ok(Self { name: name.to_owned(), architecture, weights, stored: Precision::F32, random: true, image })
     }
 }
 

@@ -16,6 +16,7 @@ mod looking;
 mod offline;
 mod own_bundle;
 mod photos;
+mod precision;
 mod quiet;
 mod recovery;
 mod ways_in;

@@ -1,0 +1,103 @@
+//! Bundles in eight bits, and weights in every precision, in both modules.
+
+use anyhow::{Context, Result, ensure};
+use finegrain::compare::reals;
+use finegrain_page_tests::browser::{Browser, Options};
+use finegrain_page_tests::page::Page;
+use finegrain_page_tests::photos::sample;
+use finegrain_page_tests::program;
+use finegrain_page_tests::site::Site;
+use finegrain_page_tests::small;
+use serde_json::Value;
+
+use crate::answers::{SAME_PIXELS, agree};
+
+/// Loads the small network in a precision; gives what it says of a photo, its bytes on the device, and what was noticed.
+const LOAD: &str = "
+    const { Classifier } = await import('./pkg/finegrain.js');
+    const data = new Uint8ClampedArray(48 * 36 * 4);
+    for (let i = 0; i < data.length; i += 1) data[i] = i % 4 === 3 ? 255 : (i * 31 + (i >> 6) * 17) % 256;
+    const notices = [];
+    const options = { backend: BACKEND, precision: PRECISION, onNotice: ({ text }) => notices.push(text) };
+    const network = await Classifier.load('models/small/', options);
+    const { predictions } = await network.classify(new ImageData(data, 48, 36), { topK: 5 });
+    const found = { backend: network.backend, predictions, notices, gpu: (await network.memory()).gpu };
+    network.free();
+    return found;
+";
+
+fn load(browser: &Browser, backend: &str, precision: &str) -> Result<Value> {
+    let body = LOAD.replace("BACKEND", &format!("'{backend}'")).replace("PRECISION", &format!("'{precision}'"));
+    browser.script(&format!("return (async () => {{ {body} }})();"))
+}
+
+/// Probabilities by class.
+fn probabilities(found: &Value) -> Result<Vec<f32>> {
+    let list = found["predictions"].as_array().with_context(|| format!("no predictions: {found}"))?;
+    (0..small::CLASSES)
+        .map(|class| {
+            let own = list.iter().find(|p| p["label"] == format!("class {class}"));
+            let probability = own.and_then(|p| p["probability"].as_f64()).context("a class is missing")?;
+            Ok(probability as f32)
+        })
+        .collect()
+}
+
+#[test]
+fn a_bundle_in_eight_bits_works_in_both_modules() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| {
+        program::export(&www.join("models/birds"), "int8", &www.join("models/birds"))?;
+        Ok(())
+    })?;
+    let photo = sample("mallard.png");
+    for backend in ["cpu", "webgpu"] {
+        let (page, view) = Page::open(&browser, &site.page(&format!("model=birds&backend={backend}")))?;
+        ensure!(view.state == "ready", "{backend}: {}", view.status);
+        ensure!(page.notice("self-test")?.is_none(), "{backend}: the device does not pass the bundle's own test");
+        let view = page.upload(&photo)?;
+        // The shipped bundle in f16 names it, too; eight bits move its probability a little.
+        let shipped = program::classify("birds", &photo)?;
+        agree(&view, &shipped, 0.1)?;
+        ensure!(view.predictions[0].label == shipped[0].label, "{backend}: {:?}", view.predictions);
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_lie_on_the_device_in_the_precision_that_is_asked_for() -> Result<()> {
+    let (browser, site) = (
+        Browser::start(Options::default())?,
+        Site::damaged(|www| small::install(www, &small::bundle()?))?,
+    );
+    browser.open(&site.page("backend=cpu"))?;
+    let mut bytes = Vec::new();
+    let mut exact = Vec::new();
+    for precision in ["auto", "f32", "f16", "int8"] {
+        let found = load(&browser, "webgpu", precision)?;
+        ensure!(found["backend"] == "webgpu" && found["notices"] == serde_json::json!([]), "{precision}: {found}");
+        let own = probabilities(&found)?;
+        if exact.is_empty() {
+            exact.clone_from(&own);
+        }
+        let tolerance = match precision {
+            "f16" => 5e-3,
+            "int8" => 5e-2,
+            _ => SAME_PIXELS,
+        };
+        let difference = reals(&own, &exact).rel_norm;
+        ensure!(difference <= tolerance, "{precision}: off by {difference:.1e}");
+        ensure!(difference > 0.0 || !matches!(precision, "f16" | "int8"), "{precision}: nothing was rounded");
+        bytes.push(found["gpu"].as_u64().context("no bytes")?);
+    }
+    ensure!(bytes[0] == bytes[1] && bytes[2] < bytes[1] && bytes[3] < bytes[2], "{bytes:?}");
+    // The processor takes the bundle as it is.
+    let found = load(&browser, "cpu", "int8")?;
+    ensure!(reals(&probabilities(&found)?, &exact).rel_norm <= 1e-4, "{found}");
+    let refused = browser.script(
+        "return import('./pkg/finegrain.js').then(({ Classifier }) =>
+            Classifier.load('models/small/', { precision: 'f8' }).then(() => 'no', (error) => error.message));",
+    )?;
+    ensure!(refused.as_str().is_some_and(|text| text.contains("int8")), "{refused}");
+    Ok(())
+}
