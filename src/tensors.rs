@@ -133,7 +133,8 @@ impl TensorMap {
             if name.strip_suffix("_scale").is_some_and(in_eight_bits) {
                 continue;
             }
-            let values = if view.dtype() == Dtype::I8 { int8::read(name, &view, &file)? } else { read_values(name, &view)? };
+            let values =
+                if view.dtype() == Dtype::I8 { int8::read(name, &view, &file)? } else { read_values(name, &view)? };
             tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
         }
         Ok(Self { tensors, metadata })
@@ -149,7 +150,9 @@ impl TensorMap {
         for (name, tensor) in &self.tensors {
             let (name, shape) = (name.clone(), tensor.shape.clone());
             match (&tensor.values, precision) {
-                (Values::I32(values), _) => parts.push((name, shape, Dtype::I32, bytemuck::cast_slice(values).to_vec())),
+                (Values::I32(values), _) => {
+                    parts.push((name, shape, Dtype::I32, bytemuck::cast_slice(values).to_vec()))
+                }
                 (Values::F32(values), Precision::F32) => {
                     parts.push((name, shape, Dtype::F32, bytemuck::cast_slice(values).to_vec()));
                 }

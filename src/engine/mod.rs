@@ -12,6 +12,7 @@ mod error;
 mod executor;
 mod gpu;
 pub mod kernels;
+mod layout;
 mod look;
 #[cfg(not(target_arch = "wasm32"))]
 mod profile;
@@ -25,11 +26,10 @@ mod weights;
 pub use cost::Cost;
 pub use error::EngineError;
 pub use gpu::{AdapterFacts, Gpu};
+pub use layout::{Form, WeightLayout};
 #[cfg(not(target_arch = "wasm32"))]
 pub use profile::{Clock, KernelTimes, Profiler};
-pub use recording::{
-    Access, Binding, BufferId, Command, Content, Form, Kernel, Recording, RecordingError, Shader, WeightLayout,
-};
+pub use recording::{Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader};
 #[cfg(not(target_arch = "wasm32"))]
 pub use roofline::Peak;
 

@@ -159,7 +159,12 @@ impl Timestamps {
         let count = 2 * dispatches;
         let buffer = |label, usage| {
             let size = u64::from(count) * 8;
-            gpu.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false })
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),

@@ -122,7 +122,9 @@ mod tests {
     #[test]
     fn rounding_twice_is_rounding_once() {
         // Many magnitudes, so that a scale that were not exact would show.
-        let values: Vec<f32> = (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) as f32 / 2e9 - 1.0) * 1.37f32.powi(i as i32 / 64 - 30)).collect();
+        let values: Vec<f32> = (0..4096_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) as f32 / 2e9 - 1.0) * 1.37f32.powi(i as i32 / 64 - 30))
+            .collect();
         let mut map = TensorMap::default();
         map.insert("w", Tensor::f32([64, 64], values));
         let once = rounded(&map);

@@ -118,7 +118,9 @@ fn timestamps_are_for_those_who_ask() {
     let weights = random_weights(&architecture, &mut Random(4));
     let clock = |gpu: &Gpu| {
         let engine = block_on(Engine::load(gpu, &architecture, &weights)).unwrap();
-        block_on(Profiler::new(&engine, record::self_attention(&architecture, Precision::F32).unwrap())).unwrap().clock()
+        block_on(Profiler::new(&engine, record::self_attention(&architecture, Precision::F32).unwrap()))
+            .unwrap()
+            .clock()
     };
     assert_eq!(clock(&gpu()), Clock::Submissions);
     // lavapipe and every GPU of the last decade have them.

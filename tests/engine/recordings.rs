@@ -111,7 +111,8 @@ fn results_are_read_back_at_the_end_of_a_photo() {
             "out.selected"
         ]
     );
-    let plain = names(&record::classify(&Architecture { mechanism: Mechanism::None, ..tiny() }, Precision::F32).unwrap());
+    let plain =
+        names(&record::classify(&Architecture { mechanism: Mechanism::None, ..tiny() }, Precision::F32).unwrap());
     assert_eq!(plain, ["out.rollout", "out.logits.sa", "out.probability.sa"]);
 }
 
@@ -152,8 +153,12 @@ fn a_wrong_recording_is_refused() {
     assert!(error(good, &[x, weight, bias, x]).unwrap_err().contains("it writes \"x\""));
     // What an earlier recording left behind is read only.
     let mut look = Recording::default();
-    let bindings =
-        [look.kept("x", &[4, 8]), look.linear("w", &[8, 8], 0..8, Precision::F32), look.vector("b", &[8]), look.kept("y", &[4, 8])];
+    let bindings = [
+        look.kept("x", &[4, 8]),
+        look.linear("w", &[8, 8], 0..8, Precision::F32),
+        look.vector("b", &[8]),
+        look.kept("y", &[4, 8]),
+    ];
     look.dispatch("layer", &kernels::MATMUL, good, &bindings);
     assert!(look.check().unwrap_err().to_string().contains("it writes \"y\""));
     assert!(error(MatmulUniforms { rows: 0, ..good }, &[x, weight, bias, y]).unwrap_err().contains("grid"));

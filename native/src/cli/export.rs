@@ -74,8 +74,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
             .with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?
     };
     let card = |manifest: &Manifest| match &source {
-        Source::Run { record, measures, sha256 } => card::card(record, manifest, measures.as_ref(), sha256).map(Some),
-        Source::Bundle { card } => Ok(card.as_ref().map(|card| card::converted(card, manifest))),
+        Source::Run(run) => card::card(&run.record, manifest, run.measures.as_ref(), &run.sha256).map(Some),
+        Source::Bundle(card) => Ok(card.as_ref().map(|card| card::converted(card, manifest))),
     };
     if is_zip {
         store::write_zip(&bundle, &args.out, card)?;
@@ -84,14 +84,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     }
     let manifest = store::open(&args.out)?.manifest;
     // Another precision of a listed bundle has its id and would take its place: only who asks for that gets it.
-    let beside = || {
-        Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && !from_bundle && file.is_file())
-    };
+    let beside =
+        || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && !from_bundle && file.is_file());
     let index = args.index.clone().or_else(beside);
     if let Some(index) = &index {
         let measured = match &source {
-            Source::Run { measures, .. } => measures.as_ref().and_then(accuracy),
-            Source::Bundle { .. } => None,
+            Source::Run(run) => run.measures.as_ref().and_then(accuracy),
+            Source::Bundle(_) => None,
         };
         store::list(index, &args.out, &manifest, measured)?;
     }
@@ -124,16 +123,16 @@ struct Made {
 }
 
 enum Source {
-    Run {
-        record: Box<RunRecord>,
-        measures: Option<Measures>,
-        /// Of the run's weights.
-        sha256: String,
-    },
-    Bundle {
-        /// Its card, where it has one that can be read.
-        card: Option<String>,
-    },
+    Run(Box<Run>),
+    /// Its card, where it has one that can be read.
+    Bundle(Option<String>),
+}
+
+struct Run {
+    record: RunRecord,
+    measures: Option<Measures>,
+    /// Of the run's weights.
+    sha256: String,
 }
 
 /// Makes a bundle of another one, its weights rounded anew and its golden trace computed from them.
@@ -146,7 +145,7 @@ fn convert(path: &Path, precision: Precision, levels: Option<&str>) -> Result<Ma
     }
     let trace = golden::trace(&manifest.architecture, &weights)?;
     let card = fs::read_to_string(path.join(CARD)).ok();
-    Ok(Made { bundle: Bundle { manifest, weights, trace }, source: Source::Bundle { card } })
+    Ok(Made { bundle: Bundle { manifest, weights, trace }, source: Source::Bundle(card) })
 }
 
 /// Makes a bundle of a run's record, measures and weights.
@@ -187,7 +186,7 @@ fn make(run: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> 
     // The reference sees the weights as every reader of the bundle will.
     let trace = golden::trace(&manifest.architecture, &weights)?;
     let bundle = Bundle { manifest, weights, trace };
-    Ok(Made { bundle, source: Source::Run { record: Box::new(record), measures, sha256 } })
+    Ok(Made { bundle, source: Source::Run(Box::new(Run { record, measures, sha256 })) })
 }
 
 /// The most confused pairs of the test photos with the number of photos that there are.

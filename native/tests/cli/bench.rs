@@ -52,7 +52,7 @@ fn a_person_is_told_that_the_weights_are_random() {
     let lines: Vec<&str> = text.lines().collect();
     let [head, rule, row] = lines[lines.len() - 3..] else { panic!("{text}") };
     let cells = |line: &str| line.matches('|').count();
-    assert_eq!((cells(head), cells(rule), cells(row)), (10, 10, 10), "{text}");
+    assert_eq!((cells(head), cells(rule), cells(row)), (11, 11, 11), "{text}");
 }
 
 #[test]

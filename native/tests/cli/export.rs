@@ -11,9 +11,7 @@ use finegrain_native::measure::{Confused, Measures, Score, Tally};
 use finegrain_native::store;
 use serde_json::{Value, json};
 
-use crate::program::{
-    finegrain, has_adapter, json as document, labels, listing, photo, preprocessing, refusal, small,
-};
+use crate::program::{finegrain, has_adapter, json as document, labels, listing, photo, preprocessing, refusal, small};
 
 /// A run folder as `finegrain train` leaves it, with random weights.
 fn write_run(dir: &Path, edit: impl FnOnce(&mut TensorMap)) {
@@ -243,7 +241,8 @@ fn a_bundle_is_stored_in_another_precision() {
     let exported = export(&models.join("small"), &models.join("small-int8"), "int8");
     assert_eq!((&exported["precision"], &exported["index"]), (&json!("int8"), &Value::Null));
     assert_eq!(fs::read(&index).unwrap(), listed, "the bundle that was listed still is");
-    let (half, eighth) = (store::open(&models.join("small")).unwrap(), store::open(&models.join("small-int8")).unwrap());
+    let (half, eighth) =
+        (store::open(&models.join("small")).unwrap(), store::open(&models.join("small-int8")).unwrap());
     assert_eq!(eighth.weights, bundle::round(&half.weights, Precision::Int8).unwrap());
     let kept = Manifest { precision: Precision::F16, files: half.manifest.files.clone(), ..eighth.manifest.clone() };
     assert_eq!(kept, half.manifest, "only precision and files differ");

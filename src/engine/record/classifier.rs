@@ -41,8 +41,7 @@ impl Recorder<'_> {
         let bias = recording.vector(format!("{head}.bias"), &[classes]);
         let logits = recording.scratch(format!("logits.{branch}"), &[classes]);
         let uniforms = kernels::ClassifierUniforms { dim: dim as u32, classes: classes as u32 };
-        let bindings: Vec<BufferId> =
-            [feature, weight.values, bias, logits].into_iter().chain(weight.scales).collect();
+        let bindings: Vec<BufferId> = [feature, weight.values, bias, logits].into_iter().chain(weight.scales).collect();
         recording.dispatch(head, self.kernels.classifier, uniforms, &bindings);
         recording.read_back(format!("out.logits.{branch}"), logits);
         self.trace(format!("out.feature.{branch}"), feature);

@@ -180,8 +180,7 @@ impl Recorder<'_> {
             let projection = self.weight(&format!("{block}.attn.proj.weight"), &[dim, dim], 0..dim);
             let recording = &mut self.recording;
             let uniforms = kernels::PullBackUniforms { rows: dim as u32, columns: dim as u32 };
-            let bindings: Vec<BufferId> =
-                [projection.values, g, values].into_iter().chain(projection.scales).collect();
+            let bindings: Vec<BufferId> = [projection.values, g, values].into_iter().chain(projection.scales).collect();
             recording.dispatch(format!("{block}.pull_back"), self.kernels.pull_back, uniforms, &bindings);
             let uniforms = kernels::ContributionUniforms {
                 query: 0,

@@ -87,12 +87,8 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
         networks.push((PARTS[2], network));
     }
     let parts = parts(runs, &networks, photo)?;
-    let adapter = Adapter {
-        name: "the processor".into(),
-        backend: "cpu".into(),
-        driver: String::new(),
-        software: false,
-    };
+    let adapter =
+        Adapter { name: "the processor".into(), backend: "cpu".into(), driver: String::new(), software: false };
     Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None })
 }
 
@@ -100,16 +96,13 @@ fn without_glca(architecture: &Architecture) -> Architecture {
     Architecture { mechanism: Mechanism::None, ..architecture.clone() }
 }
 
-/// Times the parts in turns, so that whatever else the machine does falls on all of them.
+/// Times the parts in turns, so that whatever else the machine does falls on all of them. Their kernels are warm: the whole
+/// network ran before.
 fn parts<T>(runs: usize, networks: &[(&'static str, T)], photo: impl Fn(&T) -> Result<f64>) -> Result<Vec<Part>> {
     let mut times = vec![Vec::new(); networks.len()];
-    // The first round warms up.
-    for round in 0..=runs {
+    for _ in 0..runs {
         for ((_, network), times) in networks.iter().zip(&mut times) {
-            let time = photo(network)?;
-            if round > 0 {
-                times.push(time);
-            }
+            times.push(photo(network)?);
         }
     }
     let medians: Vec<f64> = times.iter().map(|times| Spread::of(times).median_ms).collect();

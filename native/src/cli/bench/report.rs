@@ -115,8 +115,18 @@ impl Spread {
 }
 
 /// Heads of the Markdown row.
-const COLUMNS: [&str; 10] =
-    ["Adapter", "Network", "Pixels", "Weights", "Load, ms", "Compile", "First photo, ms", "Photo, ms", "SA alone, ms", "Memory, MB"];
+const COLUMNS: [&str; 10] = [
+    "Adapter",
+    "Network",
+    "Pixels",
+    "Weights",
+    "Load, ms",
+    "Compile",
+    "First photo, ms",
+    "Photo, ms",
+    "SA alone, ms",
+    "Memory, MB",
+];
 
 impl Report {
     /// Fills in the row.

@@ -8,9 +8,10 @@ use finegrain_page_tests::photos::sample;
 use finegrain_page_tests::program;
 use finegrain_page_tests::site::Site;
 use finegrain_page_tests::small;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::answers::{SAME_PIXELS, agree};
+use crate::recovery::site;
 
 /// Loads the small network in a precision; gives what it says of a photo, its bytes on the device, and what was noticed.
 const LOAD: &str = "
@@ -64,18 +65,37 @@ fn a_bundle_in_eight_bits_works_in_both_modules() -> Result<()> {
     Ok(())
 }
 
+/// A driver that takes the wrong half of a packed weight.
+const WRONG_HALF: &str = "
+    const create = GPUDevice.prototype.createShaderModule;
+    GPUDevice.prototype.createShaderModule = function (descriptor) {
+        const code = descriptor.code.replace('unpack2x16float(four.x)', 'unpack2x16float(four.y)');
+        return create.call(this, { label: descriptor.label, code });
+    };";
+
+#[test]
+fn a_device_that_reads_packed_weights_wrongly_gets_them_in_f32() -> Result<()> {
+    let (browser, site) = (Browser::start(Options::default())?, site(WRONG_HALF)?);
+    browser.open(&site.page("backend=cpu"))?;
+    let (plain, packed) = (load(&browser, "webgpu", "f32")?, load(&browser, "webgpu", "f16")?);
+    ensure!(plain["notices"] == json!([]), "{plain}");
+    let said = packed["notices"][0].as_str().context("nothing is said of it")?;
+    ensure!(said.contains("packed weights wrongly") && said.contains("f32"), "{said}");
+    ensure!(packed["backend"] == "webgpu" && packed["gpu"] == plain["gpu"], "{packed}");
+    ensure!(reals(&probabilities(&packed)?, &probabilities(&plain)?).rel_norm <= SAME_PIXELS, "{packed} {plain}");
+    Ok(())
+}
+
 #[test]
 fn weights_lie_on_the_device_in_the_precision_that_is_asked_for() -> Result<()> {
-    let (browser, site) = (
-        Browser::start(Options::default())?,
-        Site::damaged(|www| small::install(www, &small::bundle()?))?,
-    );
+    let (browser, site) =
+        (Browser::start(Options::default())?, Site::damaged(|www| small::install(www, &small::bundle()?))?);
     browser.open(&site.page("backend=cpu"))?;
     let mut bytes = Vec::new();
     let mut exact = Vec::new();
     for precision in ["auto", "f32", "f16", "int8"] {
         let found = load(&browser, "webgpu", precision)?;
-        ensure!(found["backend"] == "webgpu" && found["notices"] == serde_json::json!([]), "{precision}: {found}");
+        ensure!(found["backend"] == "webgpu" && found["notices"] == json!([]), "{precision}: {found}");
         let own = probabilities(&found)?;
         if exact.is_empty() {
             exact.clone_from(&own);
