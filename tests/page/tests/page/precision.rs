@@ -19,7 +19,9 @@ const LOAD: &str = "
     const data = new Uint8ClampedArray(48 * 36 * 4);
     for (let i = 0; i < data.length; i += 1) data[i] = i % 4 === 3 ? 255 : (i * 31 + (i >> 6) * 17) % 256;
     const notices = [];
-    const options = { backend: BACKEND, precision: PRECISION, onNotice: ({ text }) => notices.push(text) };
+    // The page fetches the network at the same time, and waiting for that is noticed, too.
+    const onNotice = ({ kind, text }) => kind === 'waiting' || notices.push(text);
+    const options = { backend: BACKEND, precision: PRECISION, onNotice };
     const network = await Classifier.load('models/small/', options);
     const { predictions } = await network.classify(new ImageData(data, 48, 36), { topK: 5 });
     const found = { backend: network.backend, predictions, notices, gpu: (await network.memory()).gpu };
