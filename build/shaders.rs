@@ -174,7 +174,9 @@ pub(crate) fn check(name: &str, source: Source) -> Result<Checked, String> {
         let labels: Vec<_> = error.labels().map(|(span, label)| (span, label.to_owned())).collect();
         source.report(name, error.message(), &labels)
     })?;
-    Validator::new(ValidationFlags::all(), Capabilities::default()).validate(&module).map_err(|error| {
+    // `unpack2x16float` is WGSL's own; naga counts it apart for OpenGL's sake.
+    let capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|error| {
         let mut message = error.as_inner().to_string();
         let mut cause = std::error::Error::source(error.as_inner());
         while let Some(inner) = cause {

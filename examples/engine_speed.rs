@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::{self, Command, Content, Engine, Gpu, Recording, record};
-use finegrain::tensors::{Tensor, TensorMap};
+use finegrain::tensors::{Precision, Tensor, TensorMap};
 use pollster::block_on;
 
 /// How often each dispatch of a kernel runs beside its own time: enough to drown the compilation, which both runs pay.
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let gpu = block_on(Gpu::open())?;
     println!("{:?}", gpu.adapter());
-    let recording = record::classify(&architecture)?;
+    let recording = record::classify(&architecture, Precision::F32)?;
     let weights = weights(&recording);
     let image = wave(3 * size * size);
 
@@ -95,7 +95,7 @@ fn processor_time() -> f64 {
 
 /// The whole pass, with the dispatches of one kernel `times` over.
 fn repeat(architecture: &Architecture, name: &str, times: usize) -> Result<Recording, Box<dyn Error>> {
-    let mut recording = record::classify(architecture)?;
+    let mut recording = record::classify(architecture, Precision::F32)?;
     recording.repeat(name, times);
     Ok(recording)
 }

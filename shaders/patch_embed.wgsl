@@ -1,6 +1,8 @@
 // Cuts the image into patches and embeds them: tokens[1 + p] = W patch_p + bias + pos[1 + p], tokens[0] = class token +
-// pos[0]. A matrix product whose left factor is read straight from the image (no patch matrix in memory).
+// pos[0]. A matrix product whose left factor is read straight from the image (no patch matrix in memory). F16: W is stored in
+// packed halves.
 #import tile
+#import weight
 
 struct PatchEmbedUniforms {
     height: u32,    // of the image, in pixels
@@ -11,7 +13,7 @@ struct PatchEmbedUniforms {
 
 @group(0) @binding(0) var<uniform> u: PatchEmbedUniforms;
 @group(0) @binding(1) var<storage, read> image: array<f32>;         // [3, H, W]
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;  // [3 p p, D / 4]
+@group(0) @binding(2) var<storage, read> weight: array<Four>;       // [3 p p, D / 4], rows padded with zeros
 @group(0) @binding(3) var<storage, read> bias: array<f32>;          // [D]
 @group(0) @binding(4) var<storage, read> class_token: array<f32>;   // [D]
 @group(0) @binding(5) var<storage, read> position: array<f32>;      // [N + 1, D]
@@ -36,7 +38,7 @@ fn load_w(k: u32, column4: u32) -> vec4<f32> {
     if k >= 3u * u.side * u.side || column4 >= width4 {
         return vec4(0.0);
     }
-    return weight[k * width4 + column4];
+    return widen(weight[k * width4 + column4]);
 }
 
 fn store(row: u32, column4: u32, product: vec4<f32>) {

@@ -2,11 +2,15 @@
 //!
 //! Names and layouts at this border are timm's: linear weights are `[out, in]`, convolutions `[out, in, kh, kw]`.
 
+mod int8;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+pub(crate) use int8::Quantised;
 
 /// A tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,20 +24,24 @@ pub struct Tensor {
 /// The values of a [`Tensor`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// Reals; f16 and bf16 files are widened when read.
+    /// Reals; what a file holds in f16, bf16 or eight bits is widened when read.
     F32(Vec<f32>),
     /// Labels and indices; i64 files are narrowed when read.
     I32(Vec<i32>),
 }
 
-/// How reals are stored in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// How reals are stored, in a file or on a graphics device; the finest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 4 bytes a value.
+    #[default]
     F32,
     /// 2 bytes a value.
     F16,
+    /// 1 byte a value for the weights of linear layers (those with two axes), with one scale for each output; 2 bytes for
+    /// all other values. A file holds the scales of `NAME` as `NAME_scale`, f32.
+    Int8,
 }
 
 /// Named tensors and the file's metadata.
@@ -51,7 +59,7 @@ pub enum TensorError {
     #[error("this is not a readable safetensors file ({0})")]
     Format(#[from] safetensors::SafeTensorError),
     /// An element type that is neither a real nor an index.
-    #[error("tensor \"{name}\" holds {dtype:?}, expected f32, f16, bf16, i32 or i64")]
+    #[error("tensor \"{name}\" holds {dtype:?}, expected f32, f16, bf16, i8, i32 or i64")]
     Dtype {
         /// Name of the tensor.
         name: String,
@@ -87,6 +95,17 @@ pub enum TensorError {
     /// Integers where reals belong, or the other way round.
     #[error("tensor \"{0}\" has the wrong kind of values (reals and integers are told apart)")]
     Kind(String),
+    /// Eight bits that are not a matrix with scales.
+    #[error("tensor \"{name}\" is not a matrix in eight bits: {what}")]
+    Int8 {
+        /// Name of the tensor.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A weight that f16 cannot hold.
+    #[error("tensor \"{0}\" holds values beyond the range of f16: choose the precision f32")]
+    Overflow(String),
     /// A weight that is no number.
     #[error("tensor \"{0}\" holds a value that is not a finite number")]
     NotFinite(String),
@@ -117,8 +136,15 @@ impl TensorMap {
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let mut tensors = BTreeMap::new();
-        for (name, view) in SafeTensors::deserialize(bytes)?.iter() {
-            let values = read_values(name, &view)?;
+        let file = SafeTensors::deserialize(bytes)?;
+        let in_eight_bits = |name: &str| file.tensor(name).is_ok_and(|view| view.dtype() == Dtype::I8);
+        for (name, view) in file.iter() {
+            // Scales go with their matrix.
+            if name.strip_suffix("_scale").is_some_and(in_eight_bits) {
+                continue;
+            }
+            let values =
+                if view.dtype() == Dtype::I8 { int8::read(name, &view, &file)? } else { read_values(name, &view)? };
             tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), values });
         }
         Ok(Self { tensors, metadata })
@@ -130,22 +156,31 @@ impl TensorMap {
     /// # Errors
     /// [`TensorError::Format`] if the tensors do not fit the format.
     pub fn write(&self, precision: Precision) -> Result<Vec<u8>, TensorError> {
-        let bytes: Vec<(Dtype, Vec<u8>)> = self
-            .tensors
-            .values()
-            .map(|tensor| match (&tensor.values, precision) {
-                (Values::I32(values), _) => (Dtype::I32, bytemuck::cast_slice(values).to_vec()),
-                (Values::F32(values), Precision::F32) => (Dtype::F32, bytemuck::cast_slice(values).to_vec()),
-                (Values::F32(values), Precision::F16) => {
-                    (Dtype::F16, values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect())
+        let mut parts: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let (name, shape) = (name.clone(), tensor.shape.clone());
+            match (&tensor.values, precision) {
+                (Values::I32(values), _) => {
+                    parts.push((name, shape, Dtype::I32, bytemuck::cast_slice(values).to_vec()))
                 }
-            })
-            .collect();
-        let views = self
-            .tensors
+                (Values::F32(values), Precision::F32) => {
+                    parts.push((name, shape, Dtype::F32, bytemuck::cast_slice(values).to_vec()));
+                }
+                (Values::F32(values), Precision::Int8) if int8::is_matrix(tensor) => {
+                    let Quantised { values, scales } = Quantised::of(values, shape.get(1).copied().unwrap_or(0));
+                    let outputs = vec![scales.len()];
+                    parts.push((int8::scales_of(&name), outputs, Dtype::F32, bytemuck::cast_slice(&scales).to_vec()));
+                    parts.push((name, shape, Dtype::I8, bytemuck::cast_slice(&values).to_vec()));
+                }
+                (Values::F32(values), Precision::F16 | Precision::Int8) => {
+                    let bytes = values.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()).collect();
+                    parts.push((name, shape, Dtype::F16, bytes));
+                }
+            }
+        }
+        let views = parts
             .iter()
-            .zip(&bytes)
-            .map(|((name, tensor), (dtype, bytes))| Ok((name, TensorView::new(*dtype, tensor.shape.clone(), bytes)?)))
+            .map(|(name, shape, dtype, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
             .collect::<Result<Vec<_>, TensorError>>()?;
         let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
         Ok(safetensors::serialize(views, metadata)?)

@@ -122,6 +122,36 @@ fn half_precision_halves_the_weights_and_leaves_the_trace() {
 }
 
 #[test]
+fn eight_bits_halve_the_weights_again() {
+    let of = |precision| {
+        let bundle = Bundle { manifest: Manifest { precision, ..bundle().manifest }, ..bundle() };
+        bundle.write().unwrap().into_iter().collect::<Files>()
+    };
+    let (half, eighth) = (of(Precision::F16), of(Precision::Int8));
+    let found = read(&eighth).unwrap();
+    // Of this small network much is no matrix, and the header of the file is a tenth of it.
+    assert!(eighth[WEIGHTS].len() * 10 < half[WEIGHTS].len() * 8, "{} {}", eighth[WEIGHTS].len(), half[WEIGHTS].len());
+    assert!(found.manifest.bytes() < read(&half).unwrap().manifest.bytes(), "the manifest tells the download");
+    assert_eq!(found.trace, bundle().trace);
+    assert_eq!(found.weights, round(&bundle().weights, Precision::Int8).unwrap());
+    // Norms, biases, embeddings and the patch convolution are in f16.
+    let f16 = round(&bundle().weights, Precision::F16).unwrap();
+    for name in ["pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.weight", "head.bias"] {
+        assert_eq!(found.weights.get(name), f16.get(name), "{name}");
+    }
+    // Writing it again loses nothing.
+    let again: Files = found.write().unwrap().into_iter().collect();
+    assert_eq!(again, eighth);
+}
+
+#[test]
+fn scales_without_their_matrix_are_no_weights() {
+    let foreign = Tensor::f32([32], vec![1.0; 32]);
+    let text = refusal_of_tensors(WEIGHTS, |tensors| tensors.insert("norm.weight_scale", foreign.clone()));
+    assert!(text.contains("\"norm.weight_scale\" does not belong to this network"), "{text}");
+}
+
+#[test]
 fn rounding_beyond_f16_is_refused() {
     let mut weights = bundle().weights;
     weights.insert("norm.bias", Tensor::f32([32], vec![1e6; 32]));

@@ -5,9 +5,9 @@ use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::architecture::Architecture;
 use finegrain::cpu::Cpu;
-use finegrain::engine::{Engine, Gpu};
+use finegrain::engine::{Engine, Gpu, LoadOptions};
 use finegrain::model::Network;
-use finegrain::tensors::TensorMap;
+use finegrain::tensors::{Precision, TensorMap};
 
 use crate::train::DeviceChoice;
 
@@ -20,6 +20,37 @@ pub enum BackendChoice {
     Cpu,
     /// The burn model on an NVIDIA GPU (a build with --features cuda)
     Cuda,
+}
+
+/// The choices of `--precision`: how the weights lie on a graphics device. Sums are in f32 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum WeightChoice {
+    /// As the bundle stores them
+    Auto,
+    /// 4 bytes a weight
+    F32,
+    /// 2 bytes a weight
+    F16,
+    /// 1 byte a weight of a linear layer, 2 bytes of the others
+    Int8,
+}
+
+impl WeightChoice {
+    /// The precision for weights that are `stored` in some way, on this back end.
+    ///
+    /// # Errors
+    /// A choice for a back end that computes in f32 only.
+    pub fn resolve(self, backend: BackendChoice, stored: Precision) -> Result<Precision> {
+        match self {
+            Self::Auto => Ok(stored),
+            _ if backend != BackendChoice::Webgpu => {
+                bail!("--precision is about weights on a graphics device: leave it out, or use --backend webgpu")
+            }
+            Self::F32 => Ok(Precision::F32),
+            Self::F16 => Ok(Precision::F16),
+            Self::Int8 => Ok(Precision::Int8),
+        }
+    }
 }
 
 /// A network on a device.
@@ -36,13 +67,18 @@ enum Runner {
 }
 
 impl Backend {
-    /// Opens the device and loads the weights (timm's names).
+    /// Opens the device and loads the weights (timm's names); on a graphics device they lie in `precision`.
     ///
     /// # Errors
     /// No adapter, a build without CUDA, or weights that are not those of the architecture.
-    pub fn open(choice: BackendChoice, architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+    pub fn open(
+        choice: BackendChoice,
+        architecture: &Architecture,
+        weights: &TensorMap,
+        precision: Precision,
+    ) -> Result<Self> {
         match choice {
-            BackendChoice::Webgpu => Self::webgpu(architecture, weights),
+            BackendChoice::Webgpu => Self::webgpu(architecture, weights, precision),
             BackendChoice::Cpu => Self::cpu(architecture, weights),
             BackendChoice::Cuda if cfg!(not(feature = "cuda")) => {
                 bail!("this build has no CUDA: build it with --features cuda, or use --backend webgpu or cpu")
@@ -51,9 +87,10 @@ impl Backend {
         }
     }
 
-    fn webgpu(architecture: &Architecture, weights: &TensorMap) -> Result<Self> {
+    fn webgpu(architecture: &Architecture, weights: &TensorMap, precision: Precision) -> Result<Self> {
         let gpu = pollster::block_on(Gpu::open()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
-        let engine = pollster::block_on(Engine::load(&gpu, architecture, weights))?;
+        let options = LoadOptions { precision, ..LoadOptions::default() };
+        let engine = pollster::block_on(Engine::load_with(&gpu, architecture, weights, options))?;
         let facts = gpu.adapter();
         let kind = if facts.software { ", software" } else { "" };
         let adapter = format!("{} ({}{kind})", facts.name, facts.backend);

@@ -52,22 +52,47 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             format!("dual cross-attention (DCAL, CVPR 2022): {parts}, R = {} %", round(100.0 * dcal.ratio))
         }
     };
-    let precision = match manifest.precision {
-        Precision::F32 => "32-bit",
-        Precision::F16 => "16-bit",
-    };
     let _ = writeln!(
         text,
         "| | |\n|---|---|\n| Network | vision transformer, {} blocks, width {}, {} heads, patches of {} pixels |\n\
-         | Mechanism | {mechanism} |\n| Input | {height} x {width} pixels |\n\
-         | Weights | {} parameters, {precision} |\n| Files to load | {:.2} MB |\n",
+         | Mechanism | {mechanism} |\n| Input | {height} x {width} pixels |\n{}\n{}\n",
         architecture.depth,
         architecture.dim,
         architecture.heads,
         architecture.patch_size,
-        architecture.parameters().unwrap_or_default(),
-        manifest.bytes() as f64 / 1e6,
+        weights(manifest),
+        files(manifest),
     );
+}
+
+fn weights(manifest: &Manifest) -> String {
+    let precision = match manifest.precision {
+        Precision::F32 => "32-bit",
+        Precision::F16 => "16-bit",
+        Precision::Int8 => "8-bit in linear layers, 16-bit elsewhere",
+    };
+    format!("| Weights | {} parameters, {precision} |", manifest.architecture.parameters().unwrap_or_default())
+}
+
+fn files(manifest: &Manifest) -> String {
+    format!("| Files to load | {:.2} MB |", manifest.bytes() as f64 / 1e6)
+}
+
+/// The card of a bundle that was made of another one by storing its weights in another precision: `card` is the other
+/// one's, and its measures stay, told apart.
+pub fn converted(card: &str, manifest: &Manifest) -> String {
+    let line = |line: &str| match line {
+        _ if line.starts_with("| Weights |") => weights(manifest),
+        _ if line.starts_with("| Files to load |") => files(manifest),
+        _ => line.to_owned(),
+    };
+    let mut text: String = card.lines().map(|text| line(text) + "\n").collect();
+    text.push_str(
+        "\n## Stored in another precision\n\nThis bundle was made of another one by rounding its weights \
+         (`finegrain export BUNDLE --precision ...`). What is measured above was measured before that; `finegrain eval` \
+         measures it as it is now.\n",
+    );
+    text
 }
 
 fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) {

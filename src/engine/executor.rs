@@ -99,8 +99,24 @@ async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, En
 
 /// A step of a run, with everything it needs.
 enum Step {
-    Dispatch { pipeline: wgpu::ComputePipeline, bindings: wgpu::BindGroup, grid: [u32; 3] },
+    Dispatch(Dispatch),
     Copy { from: wgpu::Buffer, to: u64, bytes: u64 },
+}
+
+/// A kernel with its bindings.
+pub(crate) struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    grid: [u32; 3],
+}
+
+impl Dispatch {
+    pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.grid;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
 }
 
 /// A result in the read-back buffer.
@@ -194,7 +210,7 @@ impl Executor {
                         layout: &pipeline.get_bind_group_layout(0),
                         entries: &entries,
                     });
-                    steps.push(Step::Dispatch { pipeline, bindings, grid: (kernel.grid)(values) });
+                    steps.push(Step::Dispatch(Dispatch { pipeline, bindings, grid: (kernel.grid)(values) }));
                 }
                 Command::ReadBack { name, buffer, integers } => {
                     let (from, shape) = buffers
@@ -227,6 +243,15 @@ impl Executor {
     /// Bytes on the device beside the weights.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The dispatches in order, each by itself: for the profiler.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Dispatch(dispatch) => Some(dispatch),
+            Step::Copy { .. } => None,
+        })
     }
 
     /// One pass: writes the input, submits every step, waits, reads every result.
@@ -278,14 +303,11 @@ impl Executor {
         while let Some(step) = steps.next() {
             match step {
                 Step::Copy { from, to, bytes } => encoder.copy_buffer_to_buffer(from, 0, &self.results, *to, *bytes),
-                Step::Dispatch { .. } => {
+                Step::Dispatch(dispatch) => {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    let mut next = Some(step);
-                    while let Some(Step::Dispatch { pipeline, bindings, grid: [x, y, z] }) = next {
-                        pass.set_pipeline(pipeline);
-                        pass.set_bind_group(0, bindings, &[]);
-                        pass.dispatch_workgroups(*x, *y, *z);
-                        next = steps.next_if(|step| matches!(step, Step::Dispatch { .. }));
+                    dispatch.encode(&mut pass);
+                    while let Some(Step::Dispatch(next)) = steps.next_if(|step| matches!(step, Step::Dispatch(_))) {
+                        next.encode(&mut pass);
                     }
                 }
             }

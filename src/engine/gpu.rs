@@ -40,19 +40,18 @@ impl Gpu {
     /// # Errors
     /// [`EngineError::NoAdapter`], [`EngineError::NullAdapter`] or [`EngineError::NoDevice`].
     pub async fn open() -> Result<Self, EngineError> {
-        let backends =
-            if cfg!(target_arch = "wasm32") { wgpu::Backends::BROWSER_WEBGPU } else { wgpu::Backends::PRIMARY };
-        let descriptor =
-            wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-        let options = wgpu::RequestAdapterOptions {
-            power_preference: wgpu::PowerPreference::HighPerformance,
-            ..wgpu::RequestAdapterOptions::default()
-        };
-        let adapter = wgpu::Instance::new(descriptor)
-            .request_adapter(&options)
-            .await
-            .map_err(|error| EngineError::NoAdapter(one_line(&error)))?;
-        Self::from_adapter(adapter).await
+        Self::from_adapter(adapter().await?).await
+    }
+
+    /// [`Gpu::open`], with timestamps in the queue where the adapter has them: for a [`super::Profiler`].
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn open_to_profile() -> Result<Self, EngineError> {
+        let adapter = adapter().await?;
+        let features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        Self::with_features(adapter, features).await
     }
 
     /// Opens a device on an adapter that the caller chose.
@@ -60,6 +59,10 @@ impl Gpu {
     /// # Errors
     /// [`EngineError::NullAdapter`] or [`EngineError::NoDevice`].
     pub async fn from_adapter(adapter: wgpu::Adapter) -> Result<Self, EngineError> {
+        Self::with_features(adapter, wgpu::Features::empty()).await
+    }
+
+    async fn with_features(adapter: wgpu::Adapter, features: wgpu::Features) -> Result<Self, EngineError> {
         let info = adapter.get_info();
         let facts = AdapterFacts::new(&info);
         if info.backend == wgpu::Backend::Noop {
@@ -67,6 +70,7 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("finegrain"),
+            required_features: features,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -118,6 +122,20 @@ impl Gpu {
         }
         Ok(())
     }
+}
+
+/// The fastest adapter.
+async fn adapter() -> Result<wgpu::Adapter, EngineError> {
+    let backends = if cfg!(target_arch = "wasm32") { wgpu::Backends::BROWSER_WEBGPU } else { wgpu::Backends::PRIMARY };
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..wgpu::RequestAdapterOptions::default()
+    };
+    wgpu::Instance::new(descriptor)
+        .request_adapter(&options)
+        .await
+        .map_err(|error| EngineError::NoAdapter(one_line(&error)))
 }
 
 /// Keeps the first error, except that a lost device says more than the errors that follow from it.

@@ -2,6 +2,7 @@
 //! The shaders and the uniform structs come from `build.rs`, which took them from naga.
 
 use super::recording::{Access, Binding, Kernel, Shader};
+use crate::tensors::Precision;
 
 /// What `build.rs` wrote: for each specialisation a [`Shader`], for each kernel the twin of its uniform struct.
 mod generated {
@@ -13,13 +14,14 @@ pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
     GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
-    SoftmaxUniforms, SumUniforms,
+    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms,
+    RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
 };
 
-/// `kernel!(NAME: Uniforms, cpu twin, |u| grid)`.
+/// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
+/// kernel that reads a linear layer's weight are told how it lies in memory: `twin in F16`.
 macro_rules! kernel {
-    ($name:ident: $uniforms:ty, $twin:path, |$u:ident| $grid:expr) => {
+    ($name:ident: $uniforms:ty, $twin:ident $(in $precision:ident)?, |$u:ident| $grid:expr) => {
         #[doc = concat!("`", stringify!($name), "`, see the shader of that name.")]
         pub static $name: Kernel = Kernel {
             shader: &generated::$name,
@@ -29,9 +31,10 @@ macro_rules! kernel {
             },
             #[cfg(not(target_arch = "wasm32"))]
             cpu: |bytes, bindings| {
-                use super::cpu;
-                $twin(&bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings);
+                super::cpu::$twin($(Precision::$precision,)? &bytemuck::pod_read_unaligned::<$uniforms>(bytes), bindings);
             },
+            #[cfg(not(target_arch = "wasm32"))]
+            cost: |bytes| super::cost::$twin($(Precision::$precision,)? &bytemuck::pod_read_unaligned::<$uniforms>(bytes)),
         };
     };
 }
@@ -41,67 +44,146 @@ const TILE: u32 = 32;
 /// Columns that one workgroup of a matrix product covers.
 const WIDE: u32 = 64;
 
-kernel!(PATCH_EMBED: PatchEmbedUniforms, cpu::patch_embed, |u| {
+fn patch_embed_grid(u: &PatchEmbedUniforms) -> [u32; 3] {
     [u.dim.div_ceil(WIDE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
-});
-kernel!(LAYER_NORM: LayerNormUniforms, cpu::layer_norm, |u| [u.rows, 1, 1]);
-kernel!(MATMUL: MatmulUniforms, cpu::matmul, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_GELU: MatmulUniforms, cpu::matmul_gelu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(MATMUL_RESIDUAL: MatmulUniforms, cpu::matmul_residual, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(ATTENTION_32: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_64: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_128: AttentionUniforms, cpu::attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
-kernel!(ATTENTION_MEAN: AttentionMeanUniforms, cpu::attention_mean, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
-kernel!(ATTENTION_HEADS: AttentionMeanUniforms, cpu::attention_heads, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
-kernel!(ROLLOUT: RolloutUniforms, cpu::rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
-kernel!(SELECT: SelectUniforms, cpu::select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
-kernel!(GATHER: GatherUniforms, cpu::gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
-kernel!(CLASSIFIER: ClassifierUniforms, cpu::classifier, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
-kernel!(PROBABILITY: ProbabilityUniforms, cpu::probability, |u| {
+}
+
+fn matmul_grid(u: &MatmulUniforms) -> [u32; 3] {
+    [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
+}
+
+kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed in F32, |u| patch_embed_grid(&u));
+kernel!(PATCH_EMBED_F16: PatchEmbedUniforms, patch_embed in F16, |u| patch_embed_grid(&u));
+kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
+kernel!(MATMUL: MatmulUniforms, matmul in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU: MatmulUniforms, matmul_gelu in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL: MatmulUniforms, matmul_residual in F32, |u| matmul_grid(&u));
+kernel!(MATMUL_F16: MatmulUniforms, matmul in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU_F16: MatmulUniforms, matmul_gelu in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL_F16: MatmulUniforms, matmul_residual in F16, |u| matmul_grid(&u));
+kernel!(MATMUL_INT8: MatmulUniforms, matmul in Int8, |u| matmul_grid(&u));
+kernel!(MATMUL_GELU_INT8: MatmulUniforms, matmul_gelu in Int8, |u| matmul_grid(&u));
+kernel!(MATMUL_RESIDUAL_INT8: MatmulUniforms, matmul_residual in Int8, |u| matmul_grid(&u));
+kernel!(ATTENTION_32: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_128: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
+kernel!(ATTENTION_MEAN: AttentionMeanUniforms, attention_mean, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
+kernel!(ATTENTION_HEADS: AttentionMeanUniforms, attention_heads, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
+kernel!(ROLLOUT: RolloutUniforms, rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
+kernel!(SELECT: SelectUniforms, select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
+kernel!(GATHER: GatherUniforms, gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
+kernel!(CLASSIFIER: ClassifierUniforms, classifier in F32, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(CLASSIFIER_F16: ClassifierUniforms, classifier in F16, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(CLASSIFIER_INT8: ClassifierUniforms, classifier in Int8, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);
+kernel!(PROBABILITY: ProbabilityUniforms, probability, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(PROBABILITY_GLCA: ProbabilityUniforms, cpu::probability_glca, |u| {
+kernel!(PROBABILITY_GLCA: ProbabilityUniforms, probability_glca, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(ATTENTION_ROW: AttentionRowUniforms, cpu::attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
-kernel!(DIRECTION: DirectionUniforms, cpu::direction, |u| {
+kernel!(ATTENTION_ROW: AttentionRowUniforms, attention_row, |u| [u.keys.div_ceil(64), u.heads, 1]);
+kernel!(DIRECTION: DirectionUniforms, direction in F32, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(PULL_BACK: PullBackUniforms, cpu::pull_back, |u| [u.rows.div_ceil(64), 1, 1]);
-kernel!(CONTRIBUTION: ContributionUniforms, cpu::contribution, |u| [u.keys.div_ceil(64), 1, 1]);
-kernel!(SOFTMAX: SoftmaxUniforms, cpu::softmax, |u| [u.rows, 1, 1]);
-kernel!(PRODUCT: ProductUniforms, cpu::product, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(PRODUCT_RELU: ProductUniforms, cpu::product_relu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(PRODUCT_SIGMOID: ProductUniforms, cpu::product_sigmoid, |u| {
+kernel!(DIRECTION_F16: DirectionUniforms, direction in F16, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(DIRECTION_INT8: DirectionUniforms, direction in Int8, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(PULL_BACK: PullBackUniforms, pull_back in F32, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(PULL_BACK_F16: PullBackUniforms, pull_back in F16, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(PULL_BACK_INT8: PullBackUniforms, pull_back in Int8, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(CONTRIBUTION: ContributionUniforms, contribution, |u| [u.keys.div_ceil(64), 1, 1]);
+kernel!(SOFTMAX: SoftmaxUniforms, softmax, |u| [u.rows, 1, 1]);
+kernel!(PRODUCT: ProductUniforms, product, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(PRODUCT_RELU: ProductUniforms, product_relu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(PRODUCT_SIGMOID: ProductUniforms, product_sigmoid, |u| {
     [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
 });
-kernel!(SUM: SumUniforms, cpu::sum, |u| [u.rows.div_ceil(64), 1, 1]);
-kernel!(MARGINAL: MarginalUniforms, cpu::marginal, |u| [u.height + u.width, 1, 1]);
-kernel!(CUMULATIVE: CumulativeUniforms, cpu::cumulative, |u| {
+kernel!(SUM: SumUniforms, sum, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(MARGINAL: MarginalUniforms, marginal, |u| [u.height + u.width, 1, 1]);
+kernel!(CUMULATIVE: CumulativeUniforms, cumulative, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(COORDINATES: CoordinatesUniforms, cpu::coordinates, |u| [(u.rows + u.columns).div_ceil(64), 1, 1]);
-kernel!(GRID_SAMPLE: GridSampleUniforms, cpu::grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
-kernel!(GATE: GateUniforms, cpu::gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
-kernel!(CONVOLUTION: ConvolutionUniforms, cpu::convolution, |u| {
+kernel!(COORDINATES: CoordinatesUniforms, coordinates, |u| [(u.rows + u.columns).div_ceil(64), 1, 1]);
+kernel!(GRID_SAMPLE: GridSampleUniforms, grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
+kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
+kernel!(CONVOLUTION: ConvolutionUniforms, convolution, |u| {
     [u.outputs.div_ceil(WIDE), (u.rows * u.columns).div_ceil(TILE), 1]
 });
-kernel!(HYPOTHESIS: HypothesisUniforms, cpu::hypothesis, |u| {
+kernel!(HYPOTHESIS: HypothesisUniforms, hypothesis, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(GLOBAL_GATES: GlobalGatesUniforms, cpu::global_gates, |u| {
+kernel!(GLOBAL_GATES: GlobalGatesUniforms, global_gates, |u| {
     let _ = u;
     [1, 1, 1]
 });
-kernel!(GLOBAL_GATES_SIGMOID: GlobalGatesUniforms, cpu::global_gates_sigmoid, |u| {
+kernel!(GLOBAL_GATES_SIGMOID: GlobalGatesUniforms, global_gates_sigmoid, |u| {
     let _ = u;
     [1, 1, 1]
 });
+kernel!(PROBE_FMA: ProbeFmaUniforms, probe_fma, |u| [u.threads.div_ceil(64), 1, 1]);
+kernel!(PROBE_COPY: ProbeCopyUniforms, probe_copy, |u| [u.count.div_ceil(256), 1, 1]);
+
+/// The kernels that read weights of linear layers and of the patch convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    /// Patch embedding.
+    pub patch_embed: &'static Kernel,
+    /// A layer.
+    pub matmul: &'static Kernel,
+    /// A layer with GELU behind it.
+    pub matmul_gelu: &'static Kernel,
+    /// A layer whose result is added.
+    pub matmul_residual: &'static Kernel,
+    /// A head.
+    pub classifier: &'static Kernel,
+    /// Looks: from two classes to a direction.
+    pub direction: &'static Kernel,
+    /// Looks: a direction before a layer.
+    pub pull_back: &'static Kernel,
+}
+
+/// The kernels for weights that lie on the device in `precision`; the patch convolution is no matrix and has no eight bits.
+pub fn linear(precision: Precision) -> Linear {
+    match precision {
+        Precision::F32 => Linear {
+            patch_embed: &PATCH_EMBED,
+            matmul: &MATMUL,
+            matmul_gelu: &MATMUL_GELU,
+            matmul_residual: &MATMUL_RESIDUAL,
+            classifier: &CLASSIFIER,
+            direction: &DIRECTION,
+            pull_back: &PULL_BACK,
+        },
+        Precision::F16 => Linear {
+            patch_embed: &PATCH_EMBED_F16,
+            matmul: &MATMUL_F16,
+            matmul_gelu: &MATMUL_GELU_F16,
+            matmul_residual: &MATMUL_RESIDUAL_F16,
+            classifier: &CLASSIFIER_F16,
+            direction: &DIRECTION_F16,
+            pull_back: &PULL_BACK_F16,
+        },
+        Precision::Int8 => Linear {
+            patch_embed: &PATCH_EMBED_F16,
+            matmul: &MATMUL_INT8,
+            matmul_gelu: &MATMUL_GELU_INT8,
+            matmul_residual: &MATMUL_RESIDUAL_INT8,
+            classifier: &CLASSIFIER_INT8,
+            direction: &DIRECTION_INT8,
+            pull_back: &PULL_BACK_INT8,
+        },
+    }
+}
 
 /// The widest attention head that the kernels cover.
 pub const MAX_HEAD_DIM: usize = 128;
@@ -120,12 +202,19 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 pub const MAX_HYPOTHESIS_HEADS: usize = 64;
 
 /// Every kernel, for tests and for a list to print.
-pub static ALL: [&Kernel; 34] = [
+pub static ALL: [&Kernel; 49] = [
     &PATCH_EMBED,
+    &PATCH_EMBED_F16,
     &LAYER_NORM,
     &MATMUL,
     &MATMUL_GELU,
     &MATMUL_RESIDUAL,
+    &MATMUL_F16,
+    &MATMUL_GELU_F16,
+    &MATMUL_RESIDUAL_F16,
+    &MATMUL_INT8,
+    &MATMUL_GELU_INT8,
+    &MATMUL_RESIDUAL_INT8,
     &ATTENTION_32,
     &ATTENTION_64,
     &ATTENTION_128,
@@ -135,11 +224,17 @@ pub static ALL: [&Kernel; 34] = [
     &SELECT,
     &GATHER,
     &CLASSIFIER,
+    &CLASSIFIER_F16,
+    &CLASSIFIER_INT8,
     &PROBABILITY,
     &PROBABILITY_GLCA,
     &ATTENTION_ROW,
     &DIRECTION,
+    &DIRECTION_F16,
+    &DIRECTION_INT8,
     &PULL_BACK,
+    &PULL_BACK_F16,
+    &PULL_BACK_INT8,
     &CONTRIBUTION,
     &SOFTMAX,
     &PRODUCT,
@@ -155,4 +250,6 @@ pub static ALL: [&Kernel; 34] = [
     &HYPOTHESIS,
     &GLOBAL_GATES,
     &GLOBAL_GATES_SIGMOID,
+    &PROBE_FMA,
+    &PROBE_COPY,
 ];

@@ -94,7 +94,7 @@ impl Engine {
         let seen = self.seen().ok_or(LookError::NoPhoto)?;
         let architecture = self.architecture.with_ratio(ratio)?;
         // Written by classifying, not by another tail: the one before can go.
-        let tail = self.follow_up(record::tail(&architecture)?, &seen).await?;
+        let tail = self.follow_up(record::tail(&architecture, self.precision)?, &seen).await?;
         let mut results = tail.run(&self.gpu, &[]).await?;
         let before = &seen.answer;
         for (name, values) in [("out.logits.sa", &before.logits_sa), ("out.rollout", &before.rollout)] {
@@ -115,7 +115,7 @@ impl Engine {
     /// [`EngineError::Look`] for a class that is not there, or before the first photo.
     pub async fn difference(&self, classes: [usize; 2]) -> Result<Difference, EngineError> {
         let seen = self.seen().ok_or(LookError::NoPhoto)?;
-        let mut results = self.look(record::difference(&seen.architecture, classes)?).await?;
+        let mut results = self.look(record::difference(&seen.architecture, self.precision, classes)?).await?;
         let glca = results.remove("out.difference.glca").map_or_else(Vec::new, values);
         Ok(Difference { sa: reals(results, &["out.difference.sa".into()])?, glca })
     }

@@ -5,29 +5,40 @@
 //! submission, one read-back, nothing allocated. Each kernel of `shaders/` has a twin of the same name in `cpu`.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod cost;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cpu;
 mod error;
 mod executor;
 mod gpu;
 pub mod kernels;
+mod layout;
 mod look;
+#[cfg(not(target_arch = "wasm32"))]
+mod profile;
 pub mod record;
 mod recording;
 #[cfg(not(target_arch = "wasm32"))]
+mod roofline;
 pub mod traces;
 mod weights;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use cost::Cost;
 pub use error::EngineError;
 pub use gpu::{AdapterFacts, Gpu};
-pub use recording::{
-    Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader, WeightLayout,
-};
+pub use layout::{Form, WeightLayout};
+#[cfg(not(target_arch = "wasm32"))]
+pub use profile::{Clock, KernelTimes, Profiler};
+pub use recording::{Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader};
+#[cfg(not(target_arch = "wasm32"))]
+pub use roofline::Peak;
 
 use std::sync::{Arc, Mutex};
 
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::tensors::{Tensor, TensorMap, Values};
+use crate::tensors::{Precision, Tensor, TensorMap, Values};
 use executor::{Executor, Pipelines};
 use look::Seen;
 use weights::WeightBuffers;
@@ -54,6 +65,9 @@ pub enum Progress {
 pub struct LoadOptions<'a> {
     /// Called after the upload and after each pipeline; between two calls the browser may draw.
     pub on_progress: Option<Box<dyn Fn(Progress) + 'a>>,
+    /// How the weights lie on the device: f32, or rounded to f16 or eight bits, which loses nothing where they were rounded
+    /// so before ([`crate::bundle::round`]).
+    pub precision: Precision,
 }
 
 /// Runs a recording by itself: uploads, compiles, runs once and frees. For tests of single kernels; `cpu::run` does the
@@ -78,6 +92,7 @@ pub async fn run(
 pub struct Engine {
     gpu: Gpu,
     architecture: Architecture,
+    precision: Precision,
     weights: WeightBuffers,
     pipelines: Pipelines,
     frame: Executor,
@@ -105,7 +120,7 @@ impl Engine {
         weights: &TensorMap,
         options: LoadOptions<'_>,
     ) -> Result<Self, EngineError> {
-        let recording = record::classify(architecture)?;
+        let recording = record::classify(architecture, options.precision)?;
         recording.check()?;
         let progress = |progress| {
             if let Some(call) = &options.on_progress {
@@ -118,12 +133,18 @@ impl Engine {
         pipelines.compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;
         let frame = Executor::new(gpu, recording, &pipelines, &weights, &[]).await?;
         let (gpu, architecture) = (gpu.clone(), architecture.clone());
-        Ok(Self { gpu, architecture, weights, pipelines, frame, seen: Mutex::new(None) })
+        let precision = options.precision;
+        Ok(Self { gpu, architecture, precision, weights, pipelines, frame, seen: Mutex::new(None) })
     }
 
     /// The network's architecture.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
+    }
+
+    /// How the weights of linear layers lie on the device.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The device that runs it.
@@ -157,7 +178,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::classify`].
     pub async fn trace(&self, image: &[f32]) -> Result<TensorMap, EngineError> {
-        let recording = record::trace(&self.architecture)?;
+        let recording = record::trace(&self.architecture, self.precision)?;
         recording.check()?;
         self.pipelines.compile(&self.gpu, &recording, |_, _| {}).await?;
         let trace = Executor::new(&self.gpu, recording, &self.pipelines, &self.weights, &[]).await?;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::tensors::TensorMap;
+use super::layout::{Form, WeightLayout, values_a_word};
+use crate::tensors::Precision;
 
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,9 @@ pub struct Kernel {
     /// The twin on the CPU: uniforms, then the storage bindings in order.
     #[cfg(not(target_arch = "wasm32"))]
     pub cpu: fn(&[u8], &mut [Vec<f32>]),
+    /// What it has to do for given uniforms.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub cost: fn(&[u8]) -> super::Cost,
 }
 
 impl fmt::Debug for Kernel {
@@ -73,20 +77,6 @@ pub enum Content {
     Scratch,
     /// Left behind by an earlier recording that ran on the same device, found by its label; read only.
     Kept,
-}
-
-/// How a weight of the model lies in a buffer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightLayout {
-    /// timm's name.
-    pub name: String,
-    /// Its shape in the file.
-    pub shape: Vec<usize>,
-    /// Which rows (outputs) of it, or all.
-    pub rows: Option<std::ops::Range<usize>>,
-    /// True for the weight of a linear layer or the patch convolution, `[out, in...]` in the file: kernels read it as
-    /// `[in, out]`, rows padded with zeros to a multiple of four, so that neighbouring threads read neighbours.
-    pub transposed: bool,
 }
 
 /// A named buffer with a shape.
@@ -161,7 +151,7 @@ impl Recording {
     /// A weight as it lies in the file (norms, biases, embeddings).
     pub fn vector(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
         let name = name.into();
-        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, transposed: false };
+        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, form: Form::Plain };
         self.buffer(name, shape.into(), Content::Weight(layout))
     }
 
@@ -169,23 +159,33 @@ impl Recording {
     pub fn vector_part(&mut self, name: impl Into<String>, length: usize, rows: std::ops::Range<usize>) -> BufferId {
         let name = name.into();
         let (label, shape) = (part_label(&name, length, &rows), vec![rows.len()]);
-        let layout = WeightLayout { name, shape: vec![length], rows: Some(rows), transposed: false };
+        let layout = WeightLayout { name, shape: vec![length], rows: Some(rows), form: Form::Plain };
         self.buffer(label, shape, Content::Weight(layout))
     }
 
-    /// The weight of a linear layer, `[out, in...]` in the file, transposed for the kernels.
-    pub fn linear(&mut self, name: impl Into<String>, shape: &[usize]) -> BufferId {
-        let rows = 0..shape.first().copied().unwrap_or(0);
-        self.linear_part(name, shape, rows)
-    }
-
-    /// Some outputs (`rows`) of a linear layer.
-    pub fn linear_part(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
+    /// The outputs `rows` of the weight of a linear layer, `[out, in...]` in the file, turned for the kernels.
+    pub fn linear(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[usize],
+        rows: std::ops::Range<usize>,
+        precision: Precision,
+    ) -> BufferId {
         let name = name.into();
         let label = part_label(&name, shape.first().copied().unwrap_or(0), &rows);
-        let laid_out = vec![shape.iter().skip(1).product(), rows.len().next_multiple_of(4)];
-        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), transposed: true };
+        let columns = rows.len().next_multiple_of(4) / values_a_word(precision);
+        let laid_out = vec![shape.iter().skip(1).product(), columns];
+        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), form: Form::Turned(precision) };
         self.buffer(label, laid_out, Content::Weight(layout))
+    }
+
+    /// The scales of [`Recording::linear`] in eight bits, `[rows]`.
+    pub fn scales(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
+        let name = name.into();
+        let label = format!("{} scale", part_label(&name, shape.first().copied().unwrap_or(0), &rows));
+        let outputs = vec![rows.len()];
+        let layout = WeightLayout { name, shape: shape.into(), rows: Some(rows), form: Form::Scales };
+        self.buffer(label, outputs, Content::Weight(layout))
     }
 
     fn buffer(&mut self, label: String, shape: Vec<usize>, content: Content) -> BufferId {
@@ -339,31 +339,5 @@ impl fmt::Display for Recording {
             }
         }
         Ok(())
-    }
-}
-
-impl WeightLayout {
-    /// The values as the kernels read them.
-    ///
-    /// # Errors
-    /// [`crate::tensors::TensorError`] for a weight that is missing, of another shape or not finite.
-    pub fn read(&self, weights: &TensorMap) -> Result<Vec<f32>, crate::tensors::TensorError> {
-        let values = weights.weight(&self.name, &self.shape)?;
-        let inner: usize = self.shape.iter().skip(1).product();
-        let rows = self.rows.clone().unwrap_or(0..self.shape.first().copied().unwrap_or(1));
-        let Some(part) = values.get(rows.start * inner..rows.end * inner) else {
-            return Err(crate::tensors::TensorError::Missing(format!("{}[{}..{}]", self.name, rows.start, rows.end)));
-        };
-        if !self.transposed {
-            return Ok(part.to_vec());
-        }
-        let columns = rows.len().next_multiple_of(4);
-        let mut turned = vec![0.0; inner * columns];
-        for (column, row) in part.chunks_exact(inner).enumerate() {
-            for (k, &value) in row.iter().enumerate() {
-                turned[k * columns + column] = value;
-            }
-        }
-        Ok(turned)
     }
 }

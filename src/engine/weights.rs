@@ -20,15 +20,15 @@ impl WeightBuffers {
             if buffers.contains_key(&buffer.label) {
                 continue;
             }
-            let values = layout.read(weights)?;
-            gpu.fits(&buffer.label, 4 * values.len() as u64)?;
+            let words = layout.read(weights)?;
+            gpu.fits(&buffer.label, 4 * words.len() as u64)?;
             let on_device = gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(&buffer.label),
-                size: 4 * values.len() as u64,
+                size: 4 * words.len() as u64,
                 usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            gpu.queue.write_buffer(&on_device, 0, bytemuck::cast_slice(&values));
+            gpu.queue.write_buffer(&on_device, 0, bytemuck::cast_slice(&words));
             buffers.insert(buffer.label.clone(), on_device);
         }
         Ok(Self { buffers })

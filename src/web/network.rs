@@ -12,8 +12,8 @@ use super::{failure, milliseconds};
 use crate::answer::Answer;
 use crate::bundle::{Bundle, Manifest};
 use crate::photo::Incoming;
-use crate::self_test::{SelfTest, TOLERANCE};
-use crate::tensors::TensorMap;
+use crate::self_test::{SelfTest, tolerance};
+use crate::tensors::{Precision, TensorMap};
 
 /// The most bytes that loading and running a network may take: half of what wasm can address, and far more than a phone
 /// gives to a tab. Where more is asked for, a sentence is better than a module that aborts.
@@ -25,6 +25,8 @@ pub struct Network {
     pub(super) manifest: Manifest,
     pub(super) executor: Executor,
     trace: TensorMap,
+    /// Of the self-test.
+    tolerance: f64,
     /// The photo that can be looked into.
     pub(super) photo: RefCell<Option<Photo>>,
 }
@@ -42,11 +44,18 @@ impl Network {
     ///
     /// `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `on_stage` is called with
     /// `verify`, `upload` and `compile`, how many steps of it are done, and how many there are (0 where nobody counts).
+    /// `precision` is how the weights lie on a graphics device: `f32`, `f16`, `int8`, or anything else for the bundle's own;
+    /// the processor computes in f32.
     ///
     /// # Errors
     /// A bundle that does not pass its checks, or no device that could run it; a device that was lost meanwhile has the
     /// name `DeviceError`.
-    pub async fn load(manifest: Vec<u8>, files: Map, on_stage: Function) -> Result<Network, JsValue> {
+    pub async fn load(
+        manifest: Vec<u8>,
+        files: Map,
+        on_stage: Function,
+        precision: String,
+    ) -> Result<Network, JsValue> {
         let stage = |name: &str, done: f64, total: f64| {
             // A listener that throws must not stop the loading.
             let _ = on_stage.call3(&JsValue::NULL, &name.into(), &done.into(), &total.into());
@@ -60,8 +69,16 @@ impl Network {
             bytes.map(|bytes| bytes.to_vec()).map_err(|_| std::io::Error::from(std::io::ErrorKind::NotFound))
         })
         .map_err(Failed::plain)?;
-        let executor = Executor::load(&bundle, &stage).await?;
-        Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, photo: RefCell::new(None) })
+        let stored = bundle.manifest.precision;
+        let precision = match &*precision {
+            "f32" => Precision::F32,
+            "f16" => Precision::F16,
+            "int8" => Precision::Int8,
+            _ => stored,
+        };
+        let executor = Executor::load(&bundle, precision, &stage).await?;
+        let tolerance = tolerance(stored, executor.precision());
+        Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, tolerance, photo: RefCell::new(None) })
     }
 
     /// Makes room for a photo of `width` x `height` pixels, for [`Network::classify`].
@@ -98,7 +115,7 @@ impl Network {
         let image = self.trace.reals("input.images").map_err(failure)?;
         self.photo.replace(None);
         let answer = self.executor.classify(image).await?;
-        let test = SelfTest::new(&answer, &self.trace, TOLERANCE).map_err(failure)?;
+        let test = SelfTest::new(&answer, &self.trace, self.tolerance).map_err(failure)?;
         Ok(serde_wasm_bindgen::to_value(&test).map_err(failure)?)
     }
 

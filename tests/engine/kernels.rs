@@ -6,7 +6,7 @@ use finegrain::engine::kernels::{
     MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms, RolloutUniforms, SelectUniforms,
 };
 use finegrain::engine::{BufferId, Gpu, Kernel, Recording, cpu};
-use finegrain::tensors::{Tensor, TensorMap};
+use finegrain::tensors::{Precision, Tensor, TensorMap};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -14,6 +14,9 @@ use crate::support::{Random, gpu, relative_norm};
 
 /// Kernels sum in f32, twins in f64.
 const TOLERANCE: f64 = 2e-6;
+
+/// How weights are stored.
+pub(crate) const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
 
 /// A recording whose inputs are random.
 pub(crate) struct Case {
@@ -37,6 +40,21 @@ impl Case {
     pub(crate) fn given(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> BufferId {
         self.values.insert(name, Tensor::f32(shape, values));
         self.recording.vector(name, shape)
+    }
+
+    /// A linear layer's weight `[K, N]`, stored in `precision`, and in eight bits its scales.
+    pub(crate) fn linear(
+        &mut self,
+        name: &str,
+        [inner, columns]: [usize; 2],
+        scale: f32,
+        precision: Precision,
+    ) -> (BufferId, Option<BufferId>) {
+        let shape = [columns, inner];
+        self.values.insert(name, self.random.tensor(&shape, scale));
+        let values = self.recording.linear(name, &shape, 0..columns, precision);
+        let scales = (precision == Precision::Int8).then(|| self.recording.scales(name, &shape, 0..columns));
+        (values, scales)
     }
 
     /// A buffer that a kernel writes and that is compared.
@@ -67,20 +85,25 @@ impl Case {
 #[test]
 fn patch_embed() {
     let gpu = gpu();
+    [Precision::F32, Precision::F16].into_iter().for_each(|precision| patch_embed_cases(&gpu, precision));
+}
+
+fn patch_embed_cases(gpu: &Gpu, precision: Precision) {
     for (height, width, side, dim) in [(32, 32, 8, 32usize), (21, 35, 7, 25), (5, 5, 5, 3), (96, 64, 16, 66)] {
         let mut case = Case::new(1);
         let tokens = 1 + (height / side) * (width / side);
         let inner = 3 * side * side;
         let image = case.random("image", &[3, height, width], 2.0);
-        let weight = case.random("weight", &[inner, dim.next_multiple_of(4)], 0.1);
+        let (weight, _) = case.linear("weight", [inner, dim], 0.1, precision);
         let bias = case.random("bias", &[dim], 1.0);
         let class_token = case.random("class_token", &[dim], 1.0);
         let position = case.random("position", &[tokens, dim], 1.0);
         let y = case.output("tokens", &[tokens, dim]);
         let [h, w, s, d] = [height, width, side, dim].map(|n| n as u32);
         let uniforms = PatchEmbedUniforms { height: h, width: w, side: s, dim: d };
-        case.run(&kernels::PATCH_EMBED, uniforms, &[image, weight, bias, class_token, position, y]);
-        case.compare(&gpu, &format!("{height} x {width}, {side}, {dim}"), &[("tokens", y)]);
+        let kernel = kernels::linear(precision).patch_embed;
+        case.run(kernel, uniforms, &[image, weight, bias, class_token, position, y]);
+        case.compare(gpu, &format!("{height} x {width}, {side}, {dim}, {precision:?}"), &[("tokens", y)]);
     }
 }
 
@@ -103,18 +126,20 @@ fn layer_norm() {
     }
 }
 
-fn matmul_case(gpu: &Gpu, rows: usize, inner: usize, columns: usize, seed: u64) {
-    for kernel in [&kernels::MATMUL, &kernels::MATMUL_GELU, &kernels::MATMUL_RESIDUAL] {
+fn matmul_case(gpu: &Gpu, [rows, inner, columns]: [usize; 3], precision: Precision, seed: u64) {
+    let kernels::Linear { matmul, matmul_gelu, matmul_residual, .. } = kernels::linear(precision);
+    for kernel in [matmul, matmul_gelu, matmul_residual] {
         let mut case = Case::new(seed);
         let x = case.random("x", &[rows, inner], 1.0);
-        let weight = case.random("weight", &[inner, columns.next_multiple_of(4)], 2.0 / (inner as f32).sqrt());
+        let (weight, scales) = case.linear("weight", [inner, columns], 2.0 / (inner as f32).sqrt(), precision);
         let bias = case.random("bias", &[columns], 1.0);
         let y = case.output("y", &[rows, columns]);
+        let bindings: Vec<BufferId> = [x, weight, bias, y].into_iter().chain(scales).collect();
         let [m, k, n] = [rows, inner, columns].map(|n| n as u32);
         let uniforms = MatmulUniforms { rows: m, inner: k, columns: n };
         // RESIDUAL adds to what is there.
-        case.run(&kernels::MATMUL, uniforms, &[x, weight, bias, y]);
-        case.run(kernel, uniforms, &[x, weight, bias, y]);
+        case.run(matmul, uniforms, &bindings);
+        case.run(kernel, uniforms, &bindings);
         case.compare(gpu, &format!("{} {rows} x {inner} x {columns}", kernel.shader.name), &[("y", y)]);
     }
 }
@@ -132,7 +157,9 @@ fn matmul() {
         (5, 100, 130),
         (64, 128, 64),
     ] {
-        matmul_case(&gpu, rows, inner, columns, 3);
+        for precision in PRECISIONS {
+            matmul_case(&gpu, [rows, inner, columns], precision, 3);
+        }
     }
 }
 
@@ -309,20 +336,19 @@ fn select_and_gather() {
 #[test]
 fn classifier_and_probability() {
     let gpu = gpu();
-    for (dim, classes) in [(192, 100usize), (192, 196), (32, 5), (25, 1), (48, 1000), (768, 257)] {
+    let shapes = [(192, 100usize), (192, 196), (32, 5), (25, 1), (48, 1000), (768, 257)];
+    for ((dim, classes), precision) in shapes.into_iter().flat_map(|shape| PRECISIONS.map(|p| (shape, p))) {
         let mut case = Case::new(7);
         let mut logits = Vec::new();
         for branch in ["sa", "glca"] {
             let feature = case.random(&format!("feature.{branch}"), &[dim], 2.0);
-            let weight = case.random(
-                &format!("weight.{branch}"),
-                &[dim, classes.next_multiple_of(4)],
-                1.0 / (dim as f32).sqrt(),
-            );
+            let name = format!("weight.{branch}");
+            let (weight, scales) = case.linear(&name, [dim, classes], 1.0 / (dim as f32).sqrt(), precision);
             let bias = case.random(&format!("bias.{branch}"), &[classes], 1.0);
             let y = case.output(&format!("logits.{branch}"), &[classes]);
             let uniforms = ClassifierUniforms { dim: dim as u32, classes: classes as u32 };
-            case.run(&kernels::CLASSIFIER, uniforms, &[feature, weight, bias, y]);
+            let bindings: Vec<BufferId> = [feature, weight, bias, y].into_iter().chain(scales).collect();
+            case.run(kernels::linear(precision).classifier, uniforms, &bindings);
             logits.push(y);
         }
         let outputs = ["plain", "sa", "glca", "probability"].map(|name| (name, case.output(name, &[classes])));
@@ -332,7 +358,7 @@ fn classifier_and_probability() {
         case.run(&kernels::PROBABILITY_GLCA, uniforms, &[logits[0], sa, logits[1], glca, probability]);
         let mut compared = outputs.to_vec();
         compared.extend([("logits.sa", logits[0]), ("logits.glca", logits[1])]);
-        case.compare(&gpu, &format!("{dim}, {classes} classes"), &compared);
+        case.compare(&gpu, &format!("{dim}, {classes} classes, {precision:?}"), &compared);
     }
 }
 
@@ -367,7 +393,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let gpu = gpu();
-        matmul_case(&gpu, rows, inner, columns, seed);
+        matmul_case(&gpu, [rows, inner, columns], PRECISIONS[seed as usize % 3], seed);
         attention_case(&gpu, &Heads { queries: rows, keys: columns, heads, head_dim, spread: 1.0 }, seed);
         rollout_case(&gpu, rows, heads, head_dim, seed);
         select_case(&gpu, rows + 1, rows.div_ceil(3), inner, 4.0, seed);

@@ -4,9 +4,10 @@ use finegrain::engine::kernels::{
     self, AttentionRowUniforms, AttentionUniforms, ContributionUniforms, DirectionUniforms, PullBackUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
+use finegrain::tensors::Precision;
 use proptest::prelude::*;
 
-use crate::kernels::Case;
+use crate::kernels::{Case, PRECISIONS};
 use crate::support::gpu;
 
 /// One attention and, from its log-sum-exp, single rows and contributions: apart as in GLCA (queries [M, D] before keys and
@@ -98,19 +99,22 @@ fn attention_row_and_contribution() {
     }
 }
 
-fn direction_case(gpu: &Gpu, rows: usize, dim: usize, classes: usize, seed: u64) {
+fn direction_case(gpu: &Gpu, [rows, dim, classes]: [usize; 3], precision: Precision, seed: u64) {
     let mut case = Case::new(seed);
     let x = case.random("x", &[rows, dim], 3.0);
     let gamma = case.random("gamma", &[dim], 1.0);
-    let weight = case.random("weight", &[dim, classes.next_multiple_of(4)], 0.5);
-    let projection = case.random("projection", &[dim, dim.next_multiple_of(4)], 0.5);
+    let (weight, scales) = case.linear("weight", [dim, classes], 0.5, precision);
+    let (projection, projection_scales) = case.linear("projection", [dim, dim], 0.5, precision);
     let g = case.output("g", &[dim]);
     let y = case.output("y", &[dim]);
     let [d, c, last] = [dim, classes, classes - 1].map(|n| n as u32);
     let uniforms = DirectionUniforms { dim: d, classes: c, first: last, second: last / 2, eps: 1e-6 };
-    case.run(&kernels::DIRECTION, uniforms, &[x, gamma, weight, g]);
-    case.run(&kernels::PULL_BACK, PullBackUniforms { rows: d, columns: d }, &[projection, g, y]);
-    case.compare(gpu, &format!("{rows} x {dim}, {classes} classes"), &[("g", g), ("y", y)]);
+    let kernels::Linear { direction, pull_back, .. } = kernels::linear(precision);
+    let bindings: Vec<BufferId> = [x, gamma, weight, g].into_iter().chain(scales).collect();
+    case.run(direction, uniforms, &bindings);
+    let bindings: Vec<BufferId> = [projection, g, y].into_iter().chain(projection_scales).collect();
+    case.run(pull_back, PullBackUniforms { rows: d, columns: d }, &bindings);
+    case.compare(gpu, &format!("{rows} x {dim}, {classes} classes, {precision:?}"), &[("g", g), ("y", y)]);
 }
 
 #[test]
@@ -118,7 +122,9 @@ fn direction_and_pull_back() {
     let gpu = gpu();
     for (rows, dim, classes) in [(197, 192, 100), (1, 65, 2), (50, 33, 7), (785, 48, 196), (3, 768, 1000), (2, 63, 257)]
     {
-        direction_case(&gpu, rows, dim, classes, 9);
+        for precision in PRECISIONS {
+            direction_case(&gpu, [rows, dim, classes], precision, 9);
+        }
     }
 }
 
@@ -137,6 +143,6 @@ proptest! {
     ) {
         let gpu = gpu();
         rows_case(&gpu, queries, keys, heads, head_dim, seed);
-        direction_case(&gpu, queries, keys + 2, classes, seed);
+        direction_case(&gpu, [queries, keys + 2, classes], PRECISIONS[seed as usize % 3], seed);
     }
 }

@@ -7,5 +7,6 @@ mod kernels;
 mod look_kernels;
 mod mechanism_kernels;
 mod networks;
+mod profile;
 mod recordings;
 mod support;

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::bundle::round;
 use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
 use finegrain::self_test::{SelfTest, TOLERANCE};
-use finegrain::tensors::{Tensor, TensorError, TensorMap};
+use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
 use pollster::block_on;
 
 use crate::support::{Random, fixture, gpu, random_weights, reals, relative_norm, trace_file};
@@ -112,7 +113,7 @@ fn the_self_test_tells_a_right_device_from_a_wrong_one() {
 fn traces_are_reproduced_by_the_twins() {
     for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
         let (architecture, trace) = fixture(name);
-        let recording = record::trace(&architecture).unwrap();
+        let recording = record::trace(&architecture, Precision::F32).unwrap();
         let found = cpu::run(&recording, &trace.under("param."), &image(&trace, "input.images", 0)).unwrap();
         let mut batch = TensorMap::default();
         for (name, tensor) in found.iter() {
@@ -197,7 +198,7 @@ fn other_architectures_agree_with_the_twins() {
         let input = reals(&random.tensor(&[3, height, width], 2.0)).to_vec();
         let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
         let answer = block_on(engine.classify(&input)).unwrap();
-        let twin = cpu::run(&record::classify(&architecture).unwrap(), &weights, &input).unwrap();
+        let twin = cpu::run(&record::classify(&architecture, Precision::F32).unwrap(), &weights, &input).unwrap();
         assert!(relative_norm(&answer.logits_sa, twin.reals("out.logits.sa").unwrap()) < 1e-5);
         assert!(relative_norm(&answer.rollout, twin.reals("out.rollout").unwrap()) < 1e-5);
         assert_eq!(answer.selected.len(), architecture.selected());
@@ -208,6 +209,58 @@ fn other_architectures_agree_with_the_twins() {
             assert!(answer.glca.is_empty() && answer.logits_glca.is_empty());
         }
     }
+}
+
+/// A bundle's weights were rounded when it was made; stored as they were rounded, they compute what the rounded values do.
+#[test]
+fn weights_in_every_precision_compute_what_their_values_do() {
+    let gpu = gpu();
+    let mut random = Random(6);
+    let wide = Architecture { dim: 130, heads: 2, depth: 1, classes: 257, ..odd() };
+    for (architecture, precision) in
+        [(odd(), Precision::F16), (odd(), Precision::Int8), (wide.clone(), Precision::F16), (wide, Precision::Int8)]
+    {
+        let weights = round(&random_weights(&architecture, &mut random), precision).unwrap();
+        let input = reals(&random.tensor(&[3, 21, 35], 2.0)).to_vec();
+        let load = |precision| {
+            let options = LoadOptions { precision, ..LoadOptions::default() };
+            block_on(Engine::load_with(&gpu, &architecture, &weights, options)).unwrap()
+        };
+        let (packed, plain) = (load(precision), load(Precision::F32));
+        assert_eq!(packed.precision(), precision);
+        assert!(packed.device_bytes() < plain.device_bytes(), "{precision:?}");
+        let (found, expected) = (block_on(packed.classify(&input)).unwrap(), block_on(plain.classify(&input)).unwrap());
+        for (what, found, expected) in [
+            ("SA", &found.logits_sa, &expected.logits_sa),
+            ("GLCA", &found.logits_glca, &expected.logits_glca),
+            ("rollout", &found.rollout, &expected.rollout),
+        ] {
+            let error = relative_norm(found, expected);
+            assert!(error < 1e-5, "{precision:?}: {what} is off by {error:.2e}");
+        }
+        // The twins read the same words.
+        let twin = cpu::run(&record::classify(&architecture, precision).unwrap(), &weights, &input).unwrap();
+        assert!(relative_norm(&found.logits_glca, twin.reals("out.logits.glca").unwrap()) < 1e-5, "{precision:?}");
+        // A trace takes the same kernels.
+        let trace = block_on(packed.trace(&input)).unwrap();
+        assert_eq!(trace.reals("out.logits.sa").unwrap(), found.logits_sa);
+    }
+}
+
+#[test]
+fn weights_beyond_f16_are_named_where_f16_is_asked_for() {
+    let (gpu, architecture) = (gpu(), odd());
+    let mut weights = random_weights(&architecture, &mut Random(7));
+    let fc1 = weights.remove("blocks.0.mlp.fc1.weight").unwrap();
+    let large = reals(&fc1).iter().map(|v| v * 1e6).collect();
+    weights.insert("blocks.0.mlp.fc1.weight", Tensor::f32(fc1.shape.clone(), large));
+    let load = |precision| {
+        let options = LoadOptions { precision, ..LoadOptions::default() };
+        block_on(Engine::load_with(&gpu, &architecture, &weights, options)).err()
+    };
+    let error = load(Precision::F16).unwrap().to_string();
+    assert!(error.contains("blocks.0.mlp.fc1.weight") && error.contains("beyond the range of f16"), "{error}");
+    assert!(load(Precision::Int8).is_none(), "a scale holds any size");
 }
 
 #[test]
@@ -274,10 +327,11 @@ fn progress_counts_every_pipeline() {
     let architecture = odd();
     let weights = random_weights(&architecture, &mut Random(10));
     let seen = std::cell::RefCell::new(Vec::new());
-    let options = LoadOptions { on_progress: Some(Box::new(|progress| seen.borrow_mut().push(progress))) };
+    let on_progress = |progress| seen.borrow_mut().push(progress);
+    let options = LoadOptions { on_progress: Some(Box::new(on_progress)), ..LoadOptions::default() };
     let engine = block_on(Engine::load_with(&gpu(), &architecture, &weights, options)).unwrap();
     let seen = seen.into_inner();
-    let total = record::classify(&architecture).unwrap().kernels().len();
+    let total = record::classify(&architecture, Precision::F32).unwrap().kernels().len();
     assert!(matches!(seen[0], Progress::Uploaded { bytes } if bytes > 0 && bytes < engine.device_bytes()));
     assert_eq!(seen.len(), 1 + total);
     assert_eq!(seen.last(), Some(&Progress::Compiled { done: total, total }));

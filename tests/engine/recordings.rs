@@ -3,6 +3,9 @@
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::kernels::{self, GatherUniforms, MatmulUniforms};
 use finegrain::engine::{Command, Content, Recording, record};
+use finegrain::tensors::Precision;
+
+use crate::kernels::PRECISIONS;
 
 fn tiny() -> Architecture {
     Architecture {
@@ -25,7 +28,7 @@ fn dispatched(recording: &Recording, name: &str) -> usize {
 
 #[test]
 fn classifying_runs_the_kernels_of_the_paper() {
-    let recording = record::classify(&tiny()).unwrap();
+    let recording = record::classify(&tiny(), Precision::F32).unwrap();
     recording.check().unwrap();
     assert_eq!(dispatched(&recording, "patch_embed"), 1);
     assert_eq!(dispatched(&recording, "attention_64"), 13, "twelve blocks and GLCA");
@@ -41,13 +44,48 @@ fn classifying_runs_the_kernels_of_the_paper() {
 
 #[test]
 fn no_attention_map_lies_in_memory() {
-    let recording = record::classify(&tiny()).unwrap();
+    let recording = record::classify(&tiny(), Precision::F32).unwrap();
     let map = 785 * 785;
     for buffer in recording.buffers().iter().filter(|buffer| buffer.content == Content::Scratch) {
         // The MLP's hidden layer [785, 768] is the widest activation.
         assert!(buffer.len() < map, "{} {:?}", buffer.label, buffer.shape);
     }
-    assert!(record::trace(&tiny()).unwrap().buffers().iter().any(|buffer| buffer.shape == [785, 785]));
+    assert!(record::trace(&tiny(), Precision::F32).unwrap().buffers().iter().any(|buffer| buffer.shape == [785, 785]));
+}
+
+/// WebGPU's default limits: a binding of 128 MiB, a buffer of 256 MiB.
+#[test]
+fn every_backbone_fits_the_default_limits() {
+    for (dim, heads) in [(192, 3), (384, 6), (768, 12)] {
+        for (size, precision) in [224, 448].into_iter().flat_map(|s| PRECISIONS.map(|p| (s, p))) {
+            let network = Architecture { dim, heads, image_size: [size, size], classes: 1000, ..tiny() };
+            for recording in [
+                record::classify(&network, precision).unwrap(),
+                record::tail(&network.with_ratio(1.0).unwrap(), precision).unwrap(),
+                record::difference(&network, precision, [0, 999]).unwrap(),
+            ] {
+                recording.check().unwrap();
+                let largest = recording.buffers().iter().max_by_key(|buffer| buffer.len()).unwrap();
+                assert!(4 * largest.len() <= 128 << 20, "{dim} at {size}: {} {:?}", largest.label, largest.shape);
+            }
+        }
+    }
+}
+
+#[test]
+fn packed_weights_take_packed_memory() {
+    let bytes = |precision| -> usize {
+        let recording = record::classify(&tiny(), precision).unwrap();
+        let weights = recording.buffers().iter().filter(|buffer| matches!(buffer.content, Content::Weight(_)));
+        // A bias or a norm may be named twice, a matrix is not.
+        weights.map(|buffer| 4 * buffer.len()).sum()
+    };
+    let [f32, f16, int8] = PRECISIONS.map(bytes);
+    assert!(f16 * 10 < f32 * 6 && int8 * 10 < f32 * 4, "{f32} {f16} {int8}");
+    for precision in PRECISIONS {
+        let kernels = record::classify(&tiny(), precision).unwrap().kernels();
+        assert!(kernels.len() <= 12, "few pipelines: {kernels:?}");
+    }
 }
 
 #[test]
@@ -59,7 +97,7 @@ fn results_are_read_back_at_the_end_of_a_photo() {
         };
         recording.commands().iter().filter_map(read).collect()
     };
-    let mut with = names(&record::classify(&tiny()).unwrap());
+    let mut with = names(&record::classify(&tiny(), Precision::F32).unwrap());
     with.sort();
     assert_eq!(
         with,
@@ -73,13 +111,14 @@ fn results_are_read_back_at_the_end_of_a_photo() {
             "out.selected"
         ]
     );
-    let plain = names(&record::classify(&Architecture { mechanism: Mechanism::None, ..tiny() }).unwrap());
+    let plain =
+        names(&record::classify(&Architecture { mechanism: Mechanism::None, ..tiny() }, Precision::F32).unwrap());
     assert_eq!(plain, ["out.rollout", "out.logits.sa", "out.probability.sa"]);
 }
 
 #[test]
 fn a_recording_can_be_read() {
-    let text = record::classify(&tiny()).unwrap().to_string();
+    let text = record::classify(&tiny(), Precision::F32).unwrap().to_string();
     assert!(text.contains("weight   blocks.0.attn.qkv.weight [192, 576]"), "{text}");
     assert!(
         text.contains(
@@ -96,14 +135,14 @@ fn a_wrong_recording_is_refused() {
     let mut recording = Recording::default();
     let x = recording.input("x", &[4, 8]);
     let y = recording.scratch("y", &[4, 8]);
-    let weight = recording.linear("w", &[8, 8]);
+    let weight = recording.linear("w", &[8, 8], 0..8, Precision::F32);
     let bias = recording.vector("b", &[8]);
     let good = MatmulUniforms { rows: 4, inner: 8, columns: 8 };
     let error = |uniforms: MatmulUniforms, bindings: &[_]| {
         let mut copy = Recording::default();
         copy.input("x", &[4, 8]);
         copy.scratch("y", &[4, 8]);
-        copy.linear("w", &[8, 8]);
+        copy.linear("w", &[8, 8], 0..8, Precision::F32);
         copy.vector("b", &[8]);
         copy.dispatch("layer", &kernels::MATMUL, uniforms, bindings);
         copy.check().map_err(|error| error.to_string())
@@ -114,8 +153,12 @@ fn a_wrong_recording_is_refused() {
     assert!(error(good, &[x, weight, bias, x]).unwrap_err().contains("it writes \"x\""));
     // What an earlier recording left behind is read only.
     let mut look = Recording::default();
-    let bindings =
-        [look.kept("x", &[4, 8]), look.linear("w", &[8, 8]), look.vector("b", &[8]), look.kept("y", &[4, 8])];
+    let bindings = [
+        look.kept("x", &[4, 8]),
+        look.linear("w", &[8, 8], 0..8, Precision::F32),
+        look.vector("b", &[8]),
+        look.kept("y", &[4, 8]),
+    ];
     look.dispatch("layer", &kernels::MATMUL, good, &bindings);
     assert!(look.check().unwrap_err().to_string().contains("it writes \"y\""));
     assert!(error(MatmulUniforms { rows: 0, ..good }, &[x, weight, bias, y]).unwrap_err().contains("grid"));

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
-use finegrain::engine::Gpu;
-use finegrain::tensors::{Tensor, TensorMap, Values};
+use finegrain::engine::{Form, Gpu};
+use finegrain::tensors::{Precision, Tensor, TensorMap, Values};
 
 /// A device of its own for each test: a test that breaks one does not break the others.
 pub(crate) fn gpu() -> Gpu {
@@ -77,11 +77,11 @@ pub(crate) fn fixture(name: &str) -> (Architecture, TensorMap) {
 /// Random weights for every weight that the architecture's recording names.
 pub(crate) fn random_weights(architecture: &Architecture, random: &mut Random) -> TensorMap {
     let mut weights = TensorMap::default();
-    let recording = finegrain::engine::record::classify(architecture).unwrap();
+    let recording = finegrain::engine::record::classify(architecture, Precision::F32).unwrap();
     for buffer in recording.buffers() {
         let finegrain::engine::Content::Weight(layout) = &buffer.content else { continue };
-        let scale =
-            if layout.transposed { 1.5 / (layout.shape[1..].iter().product::<usize>() as f32).sqrt() } else { 0.5 };
+        let inner: usize = layout.shape[1..].iter().product();
+        let scale = if layout.form == Form::Plain { 0.5 } else { 1.5 / (inner as f32).sqrt() };
         let mut tensor = random.tensor(&layout.shape, scale);
         if layout.name.contains("norm") && layout.name.ends_with("weight") {
             let Values::F32(values) = &mut tensor.values else { unreachable!() };

@@ -9,7 +9,7 @@ use pollster::block_on;
 use crate::case::{Case, architectures, block_input, host};
 
 /// Contributions of both signs cancel, so the rounding of f32 weighs more than in a map of attention.
-fn near(what: &str, found: &[f32], expected: &[f32]) {
+pub(crate) fn near(what: &str, found: &[f32], expected: &[f32]) {
     let difference = reals(found, expected).rel_norm;
     assert!(difference <= 3e-4, "{what}: {difference:.2e}");
 }

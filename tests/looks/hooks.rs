@@ -8,6 +8,7 @@ use finegrain::cpu::{Cpu, CpuError};
 use finegrain::engine::{Command, EngineError, record};
 use finegrain::look::LookError;
 use finegrain::model::{Forward, rollout};
+use finegrain::tensors::Precision;
 use pollster::block_on;
 
 use crate::case::{Case, architectures, block_input, close, host, same_order};
@@ -149,8 +150,8 @@ fn looks_repeat_no_dispatch_of_the_backbone() {
         classes: 100,
         mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
     };
-    let whole = labels(&record::classify(&tiny).unwrap());
-    let tail = record::tail(&tiny.with_ratio(0.5).unwrap()).unwrap();
+    let whole = labels(&record::classify(&tiny, Precision::F32).unwrap());
+    let tail = record::tail(&tiny.with_ratio(0.5).unwrap(), Precision::F32).unwrap();
     assert_eq!(
         labels(&tail),
         [
@@ -174,7 +175,7 @@ fn looks_repeat_no_dispatch_of_the_backbone() {
         record::attention(&tiny, 0..=11, 17).unwrap(),
         record::glca_attention(&tiny, 3).unwrap(),
         record::rollout(&tiny, 11).unwrap(),
-        record::difference(&tiny, [3, 99]).unwrap(),
+        record::difference(&tiny, Precision::F32, [3, 99]).unwrap(),
         tail,
     ];
     for look in looks {

@@ -6,3 +6,4 @@ mod case;
 mod difference;
 mod hooks;
 mod manners;
+mod precision;

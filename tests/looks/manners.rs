@@ -2,7 +2,7 @@
 
 use finegrain::engine::{EngineError, Recording, cpu, record};
 use finegrain::look::LookError;
-use finegrain::tensors::Values;
+use finegrain::tensors::{Precision, Values};
 use pollster::block_on;
 
 use crate::case::{Case, architectures, close};
@@ -10,15 +10,15 @@ use crate::case::{Case, architectures, close};
 #[test]
 fn the_twins_look_like_the_device() {
     let case = Case::new(architectures().remove(1));
-    let (classify, engine) = (record::classify(&case.architecture).unwrap(), case.engine());
+    let (classify, engine) = (record::classify(&case.architecture, Precision::F32).unwrap(), case.engine());
     block_on(engine.classify(&case.image)).unwrap();
     let other = case.architecture.with_ratio(0.6).unwrap();
     for (what, look) in [
         ("attention", record::attention(&case.architecture, 0..=1, 7).unwrap()),
         ("GLCA", record::glca_attention(&case.architecture, 2).unwrap()),
         ("rollout", record::rollout(&case.architecture, 0).unwrap()),
-        ("difference", record::difference(&case.architecture, [3, 8]).unwrap()),
-        ("R", record::tail(&other).unwrap()),
+        ("difference", record::difference(&case.architecture, Precision::F32, [3, 8]).unwrap()),
+        ("R", record::tail(&other, Precision::F32).unwrap()),
     ] {
         let twins = cpu::run_after(&[&classify], &look, &case.weights, &case.image).unwrap();
         let device = block_on(engine.look(look)).unwrap();

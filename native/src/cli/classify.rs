@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::output::Output;
-use crate::backend::{Backend, BackendChoice};
+use crate::backend::{Backend, BackendChoice, WeightChoice};
 use crate::decode::decode;
 use crate::store;
 
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// What computes: our shaders, or the burn model on the CPU or on CUDA
     #[arg(long, value_enum, default_value_t = BackendChoice::Webgpu)]
     backend: BackendChoice,
+    /// How the weights lie on a graphics device
+    #[arg(long, value_enum, default_value_t = WeightChoice::Auto)]
+    precision: WeightChoice,
     /// How many classes to list for each photo
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
@@ -53,7 +56,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     };
     // A photo that cannot be read is told before a device is opened and shaders are compiled.
     let first = args.images.first().map(input).transpose()?;
-    let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights)?;
+    let precision = args.precision.resolve(args.backend, bundle.manifest.precision)?;
+    let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights, precision)?;
     let labels = &bundle.manifest.labels;
     let k = usize::from(args.top);
     let mut results = Vec::new();

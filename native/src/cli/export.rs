@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use finegrain::bundle::{Bundle, Confused, FORMAT, FileEntry, MAX_CONFUSED, Manifest, round};
+use finegrain::bundle::{Bundle, CARD, Confused, FORMAT, FileEntry, MANIFEST, MAX_CONFUSED, Manifest, round};
 use finegrain::tensors::{Precision, TensorMap};
 use serde::Serialize;
 use serde_json::Value;
@@ -20,8 +20,8 @@ const TRAINING_ONLY: [&str; 1] = ["loss_log_var"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder of a finished training run
-    #[arg(value_name = "RUN")]
+    /// Folder of a finished training run; or a bundle (folder or .zip), to be stored in another precision
+    #[arg(value_name = "RUN|BUNDLE")]
     run: PathBuf,
     /// Folder for the bundle, or NAME.zip; an older bundle there is replaced
     #[arg(long, value_name = "BUNDLE")]
@@ -45,6 +45,8 @@ enum PrecisionChoice {
     F32,
     /// 2 bytes a weight
     F16,
+    /// 1 byte a weight of a linear layer (with a scale for each output), 2 bytes of the others
+    Int8,
 }
 
 #[derive(Serialize)]
@@ -63,20 +65,34 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     if is_zip && args.index.is_some() {
         bail!("a zip file is opened from disk and cannot be listed: leave out --index, or name a folder for --out");
     }
-    let made = make(&args.run, args.precision.into(), args.hierarchy.as_deref());
-    let Made { bundle, record, measures, sha256 } =
-        made.with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?;
-    let card = |manifest: &Manifest| card::card(&record, manifest, measures.as_ref(), &sha256).map(Some);
+    let (precision, levels) = (args.precision.into(), args.hierarchy.as_deref());
+    let from_bundle = args.run.is_file() || args.run.join(MANIFEST).is_file();
+    let Made { bundle, source } = if from_bundle {
+        convert(&args.run, precision, levels)?
+    } else {
+        make(&args.run, precision, levels)
+            .with_context(|| format!("the run \"{}\" cannot be exported", args.run.display()))?
+    };
+    let card = |manifest: &Manifest| match &source {
+        Source::Run(run) => card::card(&run.record, manifest, run.measures.as_ref(), &run.sha256).map(Some),
+        Source::Bundle(card) => Ok(card.as_ref().map(|card| card::converted(card, manifest))),
+    };
     if is_zip {
         store::write_zip(&bundle, &args.out, card)?;
     } else {
         store::write_with_card(&bundle, &args.out, card)?;
     }
     let manifest = store::open(&args.out)?.manifest;
-    let beside = || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && file.is_file());
+    // Another precision of a listed bundle has its id and would take its place: only who asks for that gets it.
+    let beside =
+        || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && !from_bundle && file.is_file());
     let index = args.index.clone().or_else(beside);
     if let Some(index) = &index {
-        store::list(index, &args.out, &manifest, measures.as_ref().and_then(accuracy))?;
+        let measured = match &source {
+            Source::Run(run) => run.measures.as_ref().and_then(accuracy),
+            Source::Bundle(_) => None,
+        };
+        store::list(index, &args.out, &manifest, measured)?;
     }
     let exported = Exported {
         bundle: args.out.clone(),
@@ -103,10 +119,33 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
 /// A bundle, and what its card is written from.
 struct Made {
     bundle: Bundle,
+    source: Source,
+}
+
+enum Source {
+    Run(Box<Run>),
+    /// Its card, where it has one that can be read.
+    Bundle(Option<String>),
+}
+
+struct Run {
     record: RunRecord,
     measures: Option<Measures>,
     /// Of the run's weights.
     sha256: String,
+}
+
+/// Makes a bundle of another one, its weights rounded anew and its golden trace computed from them.
+fn convert(path: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> {
+    let Bundle { mut manifest, weights, .. } = store::open(path)?;
+    let weights = round(&weights, precision)?;
+    manifest.precision = precision;
+    if let Some(choice) = levels {
+        manifest.hierarchy = hierarchy::levels(choice, &manifest.labels)?;
+    }
+    let trace = golden::trace(&manifest.architecture, &weights)?;
+    let card = fs::read_to_string(path.join(CARD)).ok();
+    Ok(Made { bundle: Bundle { manifest, weights, trace }, source: Source::Bundle(card) })
 }
 
 /// Makes a bundle of a run's record, measures and weights.
@@ -147,7 +186,7 @@ fn make(run: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> 
     // The reference sees the weights as every reader of the bundle will.
     let trace = golden::trace(&manifest.architecture, &weights)?;
     let bundle = Bundle { manifest, weights, trace };
-    Ok(Made { bundle, record, measures, sha256 })
+    Ok(Made { bundle, source: Source::Run(Box::new(Run { record, measures, sha256 })) })
 }
 
 /// The most confused pairs of the test photos with the number of photos that there are.
@@ -183,6 +222,7 @@ impl From<PrecisionChoice> for Precision {
         match choice {
             PrecisionChoice::F32 => Self::F32,
             PrecisionChoice::F16 => Self::F16,
+            PrecisionChoice::Int8 => Self::Int8,
         }
     }
 }

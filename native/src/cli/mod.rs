@@ -4,6 +4,7 @@
 //! no result.
 
 mod ablate;
+mod bench;
 mod classify;
 mod data;
 mod eval;
@@ -23,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use output::Output;
 
-/// Fine-grained photo recognition: train, ablate, report, export, classify, measure, verify, serve.
+/// Fine-grained photo recognition: train, ablate, report, export, classify, measure, bench, verify, serve.
 #[derive(Debug, Parser)]
 #[command(name = "finegrain", version, arg_required_else_help = true)]
 struct Cli {
@@ -44,6 +45,8 @@ enum Command {
     Export(export::Args),
     /// Name what photos show
     Classify(classify::Args),
+    /// Measure how fast a network is here, and where the time goes
+    Bench(bench::Args),
     /// Look at data sets
     Data(data::Args),
     /// Measure a bundle's accuracy on a data set
@@ -91,6 +94,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Ablate(args) => ablate::run(args, &output),
         Command::Export(args) => export::run(&args, &output),
         Command::Classify(args) => classify::run(&args, &output),
+        Command::Bench(args) => bench::run(&args, &output),
         Command::Data(args) => data::run(&args, &output),
         Command::Eval(args) => eval::run(&args, &output),
         Command::Measure(args) => measure::run(&args, &output),

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use finegrain::bundle::{self, Calibration, MANIFEST, Manifest};
+use finegrain::cpu::Cpu;
+use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorMap};
 use finegrain_native::measure::{Confused, Measures, Score, Tally};
 use finegrain_native::store;
 use serde_json::{Value, json};
 
-use crate::program::{finegrain, json as document, labels, listing, preprocessing, refusal, small};
+use crate::program::{finegrain, has_adapter, json as document, labels, listing, photo, preprocessing, refusal, small};
 
 /// A run folder as `finegrain train` leaves it, with random weights.
 fn write_run(dir: &Path, edit: impl FnOnce(&mut TensorMap)) {
@@ -213,6 +215,89 @@ fn confused_pairs_and_accuracy_are_told_where_they_were_measured() {
     assert_eq!(manifest.confused, [bundle::Confused { right: 0, named: 3, photos: 2, of: 3 }]);
     let listed: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
     assert_eq!((&listed["models"][0]["accuracy"], &listed["models"][0]["test_photos"]), (&json!(0.6), &json!(5)));
+}
+
+/// The bundle's own golden trace on the CPU path.
+fn passes_its_own_test(dir: &Path) {
+    let bundle = store::open(dir).unwrap();
+    let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights).unwrap();
+    let answer = network.classify(bundle.trace.reals("input.images").unwrap()).unwrap();
+    let test = SelfTest::new(&answer, &bundle.trace, TOLERANCE).unwrap();
+    assert!(test.passed, "{test:?}");
+}
+
+#[test]
+fn a_bundle_is_stored_in_another_precision() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, models) = (dir.path().join("run"), dir.path().join("models"));
+    fs::create_dir_all(&models).unwrap();
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    let index = models.join("index.json");
+    fs::write(&index, r#"{"models": []}"#).unwrap();
+    export(&run, &models.join("small"), "f16");
+    let listed = fs::read(&index).unwrap();
+
+    let exported = export(&models.join("small"), &models.join("small-int8"), "int8");
+    assert_eq!((&exported["precision"], &exported["index"]), (&json!("int8"), &Value::Null));
+    assert_eq!(fs::read(&index).unwrap(), listed, "the bundle that was listed still is");
+    let (half, eighth) =
+        (store::open(&models.join("small")).unwrap(), store::open(&models.join("small-int8")).unwrap());
+    assert_eq!(eighth.weights, bundle::round(&half.weights, Precision::Int8).unwrap());
+    let kept = Manifest { precision: Precision::F16, files: half.manifest.files.clone(), ..eighth.manifest.clone() };
+    assert_eq!(kept, half.manifest, "only precision and files differ");
+    assert!(eighth.manifest.bytes() < half.manifest.bytes());
+    assert_ne!(eighth.trace, half.trace, "the golden trace is that of the rounded weights");
+    passes_its_own_test(&models.join("small-int8"));
+    let card = fs::read_to_string(models.join("small-int8/README.md")).unwrap();
+    for words in ["8-bit in linear layers", "# Small", "Stored in another precision", "measured before that"] {
+        assert!(card.contains(words), "{words}: {card}");
+    }
+    assert!(!card.contains("16-bit |"), "{card}");
+
+    // The run itself in eight bits; a zip of it, and back to f32, which loses nothing more.
+    export(&run, &models.join("direct"), "int8");
+    passes_its_own_test(&models.join("direct"));
+    let zip = dir.path().join("small.zip");
+    export(&models.join("small-int8"), &zip, "int8");
+    assert_eq!(store::open(&zip).unwrap().weights, eighth.weights);
+    export(&zip, &models.join("wide"), "f32");
+    assert_eq!(store::open(&models.join("wide")).unwrap().weights, eighth.weights);
+    let refused = refusal(finegrain(["export", "--json"]).arg(&index).arg("--out").arg(dir.path().join("x")));
+    assert!(refused.contains("index.json"), "{refused}");
+}
+
+#[test]
+fn a_bundle_in_eight_bits_classifies_alike_everywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, out) = (dir.path().join("run"), dir.path().join("small"));
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    export(&run, &out, "int8");
+    let classify = |more: &[&str]| {
+        let mut command = finegrain(["classify", "--top", "5", "--bundle"]);
+        document(command.arg(&out).arg(photo("plain.png")).args(more))
+    };
+    let probability = |found: &Value| -> Vec<(String, f64)> {
+        let list = found[0]["predictions"].as_array().unwrap();
+        list.iter().map(|p| (p["label"].as_str().unwrap().into(), p["probability"].as_f64().unwrap())).collect()
+    };
+    let expected = probability(&classify(&["--backend", "cpu"]));
+    assert_eq!(expected.len(), 5);
+    if !has_adapter() {
+        return;
+    }
+    // As it is stored, and widened: the same values.
+    for precision in ["auto", "int8", "f32"] {
+        let found = probability(&classify(&["--backend", "webgpu", "--precision", precision]));
+        for ((label, found), (expected_label, expected)) in found.iter().zip(&expected) {
+            assert_eq!(label, expected_label, "{precision}");
+            assert!((found - expected).abs() < 1e-5, "{precision}: {found} {expected}");
+        }
+    }
+    let mut command = finegrain(["classify", "--json", "--backend", "cpu", "--precision", "f16", "--bundle"]);
+    let refused = refusal(command.arg(&out).arg(photo("plain.png")));
+    assert!(refused.contains("--precision") && refused.contains("--backend webgpu"), "{refused}");
 }
 
 #[test]

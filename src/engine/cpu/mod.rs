@@ -2,7 +2,7 @@
 //! tiles, sums in f64. They are the kernels' oracle in tests; the CPU path for users is the burn model.
 //!
 //! A twin takes the uniform struct and the storage bindings in order, each as a vector of f32; `selected` holds its
-//! integers as the bits of an f32, as the shader's `array<u32>` does.
+//! integers, and a weight in f16 or eight bits its words, as the bits of an f32, as the shader's `array<u32>` does.
 
 mod attention;
 mod attention_mean;
@@ -23,6 +23,8 @@ mod marginal;
 mod matmul;
 mod patch_embed;
 mod probability;
+mod probe_copy;
+mod probe_fma;
 mod product;
 mod pull_back;
 mod rollout;
@@ -50,6 +52,8 @@ pub use marginal::marginal;
 pub use matmul::{matmul, matmul_gelu, matmul_residual};
 pub use patch_embed::patch_embed;
 pub use probability::{probability, probability_glca};
+pub use probe_copy::probe_copy;
+pub use probe_fma::probe_fma;
 pub use product::{product, product_relu, product_sigmoid};
 pub use pull_back::pull_back;
 pub use rollout::rollout;
@@ -99,7 +103,7 @@ fn run_one(
         .iter()
         .map(|buffer| match &buffer.content {
             Content::Input => Ok(image.to_vec()),
-            Content::Weight(layout) => layout.read(weights),
+            Content::Weight(layout) => Ok(layout.read(weights)?.into_iter().map(f32::from_bits).collect()),
             Content::Scratch => Ok(vec![0.0; buffer.len()]),
             Content::Kept => kept.get(&buffer.label).cloned().ok_or_else(|| TensorError::Missing(buffer.label.clone())),
         })

@@ -1,4 +1,8 @@
-//! Twin of `shaders/shared`: the error function, a linear layer's product, an attention weight.
+//! Twin of `shaders/shared`: the error function, a linear layer's weight and product, an attention weight.
+
+use half::f16;
+
+use crate::tensors::Precision;
 
 /// The error function, within 1.5 units in the last place (the shader's polynomials, evaluated in f32).
 pub fn erf(a: f32) -> f32 {
@@ -28,10 +32,41 @@ pub fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// Element (`row`, `column`) of X W, X given by `x(k)` and W `[inner, columns rounded up to 4]`.
-pub(super) fn product(inner: usize, columns: usize, column: usize, x: impl Fn(usize) -> f32, weight: &[f32]) -> f64 {
-    let stride = columns.next_multiple_of(4);
-    (0..inner).map(|k| f64::from(x(k)) * f64::from(weight[k * stride + column])).sum()
+/// A linear layer's weight `[K, N]` as it lies in memory: in each word one value, two halves or four bytes; rows padded to a
+/// multiple of four; beside bytes, the scale of each output.
+pub(super) struct Weight<'a> {
+    precision: Precision,
+    stride: usize,
+    words: &'a [f32],
+    scales: Option<&'a [f32]>,
+}
+
+impl<'a> Weight<'a> {
+    /// `scales` are the bindings behind the kernel's others: one in eight bits, none elsewhere.
+    pub(super) fn new(precision: Precision, columns: usize, words: &'a [f32], scales: &'a [Vec<f32>]) -> Self {
+        Self { precision, stride: columns.next_multiple_of(4), words, scales: scales.first().map(Vec::as_slice) }
+    }
+
+    /// Output `column` at input `k`.
+    pub(super) fn at(&self, k: usize, column: usize) -> f64 {
+        let index = k * self.stride + column;
+        match self.precision {
+            Precision::F32 => f64::from(self.words[index]),
+            Precision::F16 => {
+                let bits = self.words[index / 2].to_bits() >> (16 * (index % 2));
+                f16::from_bits(bits as u16).to_f64()
+            }
+            Precision::Int8 => {
+                let byte = (self.words[index / 4].to_bits() >> (8 * (index % 4))) as u8;
+                f64::from(byte.cast_signed()) * self.scales.map_or(f64::NAN, |scales| f64::from(scales[column]))
+            }
+        }
+    }
+
+    /// Element `column` of x W, x given by `x(k)`.
+    pub(super) fn product(&self, inner: usize, column: usize, x: impl Fn(usize) -> f32) -> f64 {
+        (0..inner).map(|k| f64::from(x(k)) * self.at(k, column)).sum()
+    }
 }
 
 /// Where Q and K of an attention lie; each kernel's uniform struct has these fields.

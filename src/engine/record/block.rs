@@ -68,22 +68,30 @@ impl Recorder<'_> {
     ) {
         let inner = self.architecture.dim;
         let columns = part.len();
-        let weight = self.recording.linear_part(format!("{name}.weight"), &[outputs, inner], part.clone());
+        let weight = self.weight(&format!("{name}.weight"), &[outputs, inner], part.clone());
         let bias = self.recording.vector_part(format!("{name}.bias"), outputs, part);
-        self.matmul(name, &kernels::MATMUL, [rows, inner, columns], [x, weight, bias, y]);
+        self.matmul(name, self.kernels.matmul, [rows, inner, columns], [x, weight.values, bias, y], weight.scales);
     }
 
-    fn matmul(&mut self, name: &str, kernel: &'static Kernel, shape: [usize; 3], bindings: [BufferId; 4]) {
+    fn matmul(
+        &mut self,
+        name: &str,
+        kernel: &'static Kernel,
+        shape: [usize; 3],
+        bindings: [BufferId; 4],
+        scales: Option<BufferId>,
+    ) {
         let [rows, inner, columns] = shape.map(|n| n as u32);
+        let bindings: Vec<BufferId> = bindings.into_iter().chain(scales).collect();
         self.recording.dispatch(name, kernel, kernels::MatmulUniforms { rows, inner, columns }, &bindings);
     }
 
     /// A layer whose result is added to `y` (RESIDUAL) or goes through GELU into `y`.
     fn fused(&mut self, name: &str, kernel: &'static Kernel, shape: [usize; 3], x: BufferId, y: BufferId) {
         let [_, inner, columns] = shape;
-        let weight = self.recording.linear(format!("{name}.weight"), &[columns, inner]);
+        let weight = self.weight(&format!("{name}.weight"), &[columns, inner], 0..columns);
         let bias = self.recording.vector(format!("{name}.bias"), &[columns]);
-        self.matmul(name, kernel, shape, [x, weight, bias, y]);
+        self.matmul(name, kernel, shape, [x, weight.values, bias, y], weight.scales);
     }
 
     /// Attention and its projection, added to the residual stream `x` `[queries, D]`.
@@ -111,7 +119,7 @@ impl Recorder<'_> {
         let bindings = [attention.q, attention.kv, scratch.attended, attention.lse];
         self.recording.dispatch(format!("{block}.attn"), kernel, uniforms, &bindings);
         let shape = [attention.queries, dim, dim];
-        self.fused(&format!("{block}.attn.proj"), &kernels::MATMUL_RESIDUAL, shape, scratch.attended, x);
+        self.fused(&format!("{block}.attn.proj"), self.kernels.matmul_residual, shape, scratch.attended, x);
         Ok(())
     }
 
@@ -120,9 +128,9 @@ impl Recorder<'_> {
         let (dim, hidden) = (self.architecture.dim, self.architecture.hidden());
         self.layer_norm(&format!("{block}.norm2"), rows, x, scratch.normed);
         let shape = [rows, dim, hidden];
-        self.fused(&format!("{block}.mlp.fc1"), &kernels::MATMUL_GELU, shape, scratch.normed, scratch.hidden);
+        self.fused(&format!("{block}.mlp.fc1"), self.kernels.matmul_gelu, shape, scratch.normed, scratch.hidden);
         let shape = [rows, hidden, dim];
-        self.fused(&format!("{block}.mlp.fc2"), &kernels::MATMUL_RESIDUAL, shape, scratch.hidden, x);
+        self.fused(&format!("{block}.mlp.fc2"), self.kernels.matmul_residual, shape, scratch.hidden, x);
     }
 
     /// The attention weights themselves (traces only), by [`kernels::ATTENTION_MEAN`] or [`kernels::ATTENTION_HEADS`].

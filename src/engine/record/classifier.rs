@@ -36,12 +36,13 @@ impl Recorder<'_> {
         let feature = self.recording.scratch(format!("feature.{branch}"), &[dim]);
         // The norm of one row is all that the head sees.
         self.layer_norm(norm, 1, tokens, feature);
+        let weight = self.weight(&format!("{head}.weight"), &[classes, dim], 0..classes);
         let recording = &mut self.recording;
-        let weight = recording.linear(format!("{head}.weight"), &[classes, dim]);
         let bias = recording.vector(format!("{head}.bias"), &[classes]);
         let logits = recording.scratch(format!("logits.{branch}"), &[classes]);
         let uniforms = kernels::ClassifierUniforms { dim: dim as u32, classes: classes as u32 };
-        recording.dispatch(head, &kernels::CLASSIFIER, uniforms, &[feature, weight, bias, logits]);
+        let bindings: Vec<BufferId> = [feature, weight.values, bias, logits].into_iter().chain(weight.scales).collect();
+        recording.dispatch(head, self.kernels.classifier, uniforms, &bindings);
         recording.read_back(format!("out.logits.{branch}"), logits);
         self.trace(format!("out.feature.{branch}"), feature);
         logits

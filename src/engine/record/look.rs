@@ -15,6 +15,7 @@ use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
 use crate::look::{LookError, check_classes, check_layer, check_token};
+use crate::tensors::Precision;
 
 /// The attention of token `query` over all tokens in each of `layers`: `out.attention.<layer>` `[heads, N + 1]`.
 ///
@@ -27,7 +28,7 @@ pub fn attention(
 ) -> Result<Recording, EngineError> {
     check_layer(architecture, *layers.end())?;
     check_token(architecture, query)?;
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let mut recorder = Recorder::new(architecture, Precision::F32, Detail::Answer)?;
     for layer in layers {
         let attention = recorder.kept_block(layer);
         recorder.attention_row(&format!("attention.{layer}"), &attention, query);
@@ -42,7 +43,7 @@ pub fn attention(
 /// [`EngineError::Look`] without GLCA.
 pub fn glca_attention(architecture: &Architecture, row: usize) -> Result<Recording, EngineError> {
     architecture.glca().ok_or(LookError::NoGlca)?;
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let mut recorder = Recorder::new(architecture, Precision::F32, Detail::Answer)?;
     let attention = recorder.kept_glca();
     recorder.attention_row("attention.glca", &attention, row);
     Ok(recorder.recording)
@@ -55,7 +56,7 @@ pub fn glca_attention(architecture: &Architecture, row: usize) -> Result<Recordi
 /// [`EngineError::Look`] for a layer that is not there.
 pub fn rollout(architecture: &Architecture, layer: usize) -> Result<Recording, EngineError> {
     check_layer(architecture, layer)?;
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let mut recorder = Recorder::new(architecture, Precision::F32, Detail::Answer)?;
     let blocks: Vec<Attention> = (0..=layer).map(|layer| recorder.kept_block(layer)).collect();
     recorder.rollout(&blocks);
     Ok(recorder.recording)
@@ -70,10 +71,10 @@ pub fn rollout(architecture: &Architecture, layer: usize) -> Result<Recording, E
 ///
 /// # Errors
 /// [`EngineError::Look`] without GLCA.
-pub fn tail(architecture: &Architecture) -> Result<Recording, EngineError> {
+pub fn tail(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
     architecture.glca().ok_or(LookError::NoGlca)?;
     let (all, dim) = (architecture.tokens(), architecture.dim);
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
     let tokens = recorder.recording.kept("tokens", &[all, dim]);
     let kv = recorder.recording.kept("glca.kv", &[all, 2 * dim]);
     let rollout = recorder.kept_rollout();
@@ -88,10 +89,14 @@ pub fn tail(architecture: &Architecture) -> Result<Recording, EngineError> {
 ///
 /// # Errors
 /// [`EngineError::Look`] for a class that is not there.
-pub fn difference(architecture: &Architecture, classes: [usize; 2]) -> Result<Recording, EngineError> {
+pub fn difference(
+    architecture: &Architecture,
+    precision: Precision,
+    classes: [usize; 2],
+) -> Result<Recording, EngineError> {
     check_classes(architecture, classes)?;
     let (all, dim) = (architecture.tokens(), architecture.dim);
-    let mut recorder = Recorder::new(architecture, Detail::Answer)?;
+    let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
     let mut blocks: Vec<(String, Attention)> =
         (0..architecture.depth).map(|layer| (format!("blocks.{layer}"), recorder.kept_block(layer))).collect();
     let tokens = recorder.recording.kept("tokens", &[all, dim]);
@@ -156,9 +161,9 @@ impl Recorder<'_> {
     ) {
         let Architecture { dim, classes, heads, layer_norm_eps: eps, .. } = *self.architecture;
         let (keys, head_dim) = (self.architecture.tokens(), self.architecture.head_dim());
+        let gamma = self.recording.vector(format!("{norm}.weight"), &[dim]);
+        let weight = self.weight(&format!("{head}.weight"), &[classes, dim], 0..classes);
         let recording = &mut self.recording;
-        let gamma = recording.vector(format!("{norm}.weight"), &[dim]);
-        let weight = recording.linear(format!("{head}.weight"), &[classes, dim]);
         let g = recording.scratch(format!("direction.{branch}"), &[dim]);
         let uniforms = kernels::DirectionUniforms {
             dim: dim as u32,
@@ -167,13 +172,16 @@ impl Recorder<'_> {
             second: second as u32,
             eps,
         };
-        recording.dispatch(format!("{head}.direction"), &kernels::DIRECTION, uniforms, &[tokens, gamma, weight, g]);
+        let bindings: Vec<BufferId> = [tokens, gamma, weight.values, g].into_iter().chain(weight.scales).collect();
+        recording.dispatch(format!("{head}.direction"), self.kernels.direction, uniforms, &bindings);
         let values = recording.scratch(format!("direction.{branch}.values"), &[dim]);
         let y = recording.scratch(format!("difference.{branch}"), &[keys]);
         for (index, (block, attention)) in blocks.iter().enumerate() {
-            let projection = recording.linear(format!("{block}.attn.proj.weight"), &[dim, dim]);
+            let projection = self.weight(&format!("{block}.attn.proj.weight"), &[dim, dim], 0..dim);
+            let recording = &mut self.recording;
             let uniforms = kernels::PullBackUniforms { rows: dim as u32, columns: dim as u32 };
-            recording.dispatch(format!("{block}.pull_back"), &kernels::PULL_BACK, uniforms, &[projection, g, values]);
+            let bindings: Vec<BufferId> = [projection.values, g, values].into_iter().chain(projection.scales).collect();
+            recording.dispatch(format!("{block}.pull_back"), self.kernels.pull_back, uniforms, &bindings);
             let uniforms = kernels::ContributionUniforms {
                 query: 0,
                 queries: attention.queries as u32,
@@ -190,6 +198,6 @@ impl Recorder<'_> {
             let bindings = [attention.q, attention.kv, attention.lse, values, y];
             recording.dispatch(format!("{block}.contribution"), &kernels::CONTRIBUTION, uniforms, &bindings);
         }
-        recording.read_back(format!("out.difference.{branch}"), y);
+        self.recording.read_back(format!("out.difference.{branch}"), y);
     }
 }

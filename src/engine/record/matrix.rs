@@ -3,6 +3,7 @@
 
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
+use crate::tensors::Precision;
 
 /// Where a matrix lies.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +82,7 @@ impl Recording {
 
     /// The weight of a linear layer `[out, in]` as the matrix `[in, out]` that kernels read.
     pub(super) fn weight(&mut self, name: impl Into<String>, outputs: usize, inputs: usize) -> Matrix {
-        let buffer = self.linear(name, &[outputs, inputs]);
+        let buffer = self.linear(name, &[outputs, inputs], 0..outputs, Precision::F32);
         Matrix { row: outputs.next_multiple_of(4), ..Matrix::new(buffer, inputs, outputs) }
     }
 

@@ -17,10 +17,13 @@ pub use rectify::rectify;
 pub use rga::rga;
 pub use tasn::tasn;
 
+use std::ops::Range;
+
 use super::EngineError;
-use super::kernels;
+use super::kernels::{self, Linear};
 use super::recording::{BufferId, Recording};
 use crate::architecture::{Architecture, Mechanism};
+use crate::tensors::Precision;
 
 /// How much is read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,28 +38,51 @@ enum Detail {
 struct Recorder<'a> {
     recording: Recording,
     architecture: &'a Architecture,
+    /// How the weights of linear layers lie on the device, and the kernels for that.
+    precision: Precision,
+    kernels: Linear,
     detail: Detail,
 }
 
+/// The weight of a linear layer.
+struct Weight {
+    /// `[in, out]`, packed as its precision says.
+    values: BufferId,
+    /// `[out]`, in eight bits.
+    scales: Option<BufferId>,
+}
+
 /// The recording of one photo's classification, reading back what [`crate::answer::Answer`] holds: `out.logits.sa`,
-/// `out.logits.glca`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`.
+/// `out.logits.glca`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`. The
+/// weights of linear layers lie on the device in `precision`.
 ///
 /// # Errors
 /// [`EngineError::Architecture`] or [`EngineError::Unsupported`].
-pub fn classify(architecture: &Architecture) -> Result<Recording, EngineError> {
-    record(architecture, Detail::Answer)
+pub fn classify(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    record(architecture, precision, Detail::Answer)
+}
+
+/// The plain backbone with its classifier, without rollout and GLCA: what those two cost is measured beside it.
+///
+/// # Errors
+/// As [`classify`].
+pub fn self_attention(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
+    let backbone = recorder.vit()?;
+    recorder.classifier(backbone.tokens, None);
+    Ok(recorder.recording)
 }
 
 /// As [`classify`], reading back every intermediate result under the names of the trace files as well.
 ///
 /// # Errors
 /// As [`classify`].
-pub fn trace(architecture: &Architecture) -> Result<Recording, EngineError> {
-    record(architecture, Detail::Trace)
+pub fn trace(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
+    record(architecture, precision, Detail::Trace)
 }
 
-fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, EngineError> {
-    let mut recorder = Recorder::new(architecture, detail)?;
+fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> Result<Recording, EngineError> {
+    let mut recorder = Recorder::new(architecture, precision, detail)?;
     let backbone = recorder.vit()?;
     let rollout = recorder.rollout(&backbone.attention);
     let glca = match &architecture.mechanism {
@@ -70,7 +96,7 @@ fn record(architecture: &Architecture, detail: Detail) -> Result<Recording, Engi
 
 impl<'a> Recorder<'a> {
     /// Nothing recorded yet, for an architecture that the kernels cover.
-    fn new(architecture: &'a Architecture, detail: Detail) -> Result<Self, EngineError> {
+    fn new(architecture: &'a Architecture, precision: Precision, detail: Detail) -> Result<Self, EngineError> {
         architecture.check()?;
         if architecture.head_dim() > kernels::MAX_HEAD_DIM {
             return Err(EngineError::Unsupported(format!(
@@ -79,7 +105,8 @@ impl<'a> Recorder<'a> {
                 kernels::MAX_HEAD_DIM
             )));
         }
-        Ok(Self { recording: Recording::default(), architecture, detail })
+        let kernels = kernels::linear(precision);
+        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail })
     }
 }
 
@@ -89,6 +116,13 @@ impl Recorder<'_> {
         if self.detail == Detail::Trace {
             self.recording.read_back(name, buffer);
         }
+    }
+
+    /// The outputs `rows` of a linear layer's weight, `[out, in]` in the file.
+    fn weight(&mut self, name: &str, shape: &[usize], rows: Range<usize>) -> Weight {
+        let values = self.recording.linear(name, shape, rows.clone(), self.precision);
+        let scales = (self.precision == Precision::Int8).then(|| self.recording.scales(name, shape, rows));
+        Weight { values, scales }
     }
 
     fn layer_norm(&mut self, name: &str, rows: usize, x: BufferId, y: BufferId) {

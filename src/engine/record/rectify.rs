@@ -4,11 +4,12 @@ use super::matrix::{Finish, Map, Matrix};
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
+use crate::tensors::Precision;
 
 /// A 3x3 convolution of a map without bias, one position of padding: `[positions, outputs]`. The weight is
 /// `[outputs, C, 3, 3]`.
 fn convolution(recording: &mut Recording, name: &str, map: &Map, outputs: usize) -> Matrix {
-    let weight = recording.linear(name, &[outputs, map.channels, 3, 3]);
+    let weight = recording.linear(name, &[outputs, map.channels, 3, 3], 0..outputs, Precision::F32);
     let y = recording.matrix(format!("{name}.map"), map.positions(), outputs);
     let [height, width] = [map.height, map.width].map(|n| n as u32);
     let uniforms = kernels::ConvolutionUniforms {

@@ -6,6 +6,7 @@ use crate::architecture::Architecture;
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::BufferId;
+use crate::tensors::Precision;
 
 /// What the backbone leaves behind.
 pub(super) struct Backbone {
@@ -22,7 +23,9 @@ impl Recorder<'_> {
         let (side, dim, tokens) = (architecture.patch_size, architecture.dim, architecture.tokens());
         let recording = &mut self.recording;
         let image = recording.input("image", &[3, height, width]);
-        let weight = recording.linear("patch_embed.proj.weight", &[dim, 3, side, side]);
+        // No matrix, hence never in eight bits.
+        let precision = self.precision.min(Precision::F16);
+        let weight = recording.linear("patch_embed.proj.weight", &[dim, 3, side, side], 0..dim, precision);
         let bias = recording.vector("patch_embed.proj.bias", &[dim]);
         let class_token = recording.vector("cls_token", &[1, 1, dim]);
         let position = recording.vector("pos_embed", &[1, tokens, dim]);
@@ -30,7 +33,7 @@ impl Recorder<'_> {
         let x = recording.scratch("tokens", &[tokens, dim]);
         recording.dispatch(
             "patch_embed",
-            &kernels::PATCH_EMBED,
+            self.kernels.patch_embed,
             kernels::PatchEmbedUniforms {
                 height: height as u32,
                 width: width as u32,

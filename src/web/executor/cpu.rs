@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::cpu::{Cpu, CpuError, Seen};
 use crate::look::{Difference, LookError};
+use crate::tensors::Precision;
 
 pub(in crate::web) struct Executor {
     network: Cpu,
@@ -16,7 +17,11 @@ pub(in crate::web) struct Executor {
 
 impl Executor {
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
-    pub(in crate::web) async fn load(bundle: &Bundle, stage: &dyn Fn(&str, f64, f64)) -> Result<Self, Failed> {
+    pub(in crate::web) async fn load(
+        bundle: &Bundle,
+        _: Precision,
+        stage: &dyn Fn(&str, f64, f64),
+    ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
         let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights).map_err(Failed::plain)?;
         Ok(Self { network, seen: RefCell::new(None) })
@@ -66,6 +71,11 @@ impl Executor {
         let seen = self.seen.borrow();
         let seen = seen.as_ref().ok_or_else(|| Failed::plain(LookError::NoPhoto))?;
         question(seen, &self.network).map_err(Failed::plain)
+    }
+
+    /// What a bundle rounded is widened again.
+    pub(in crate::web) fn precision(&self) -> Precision {
+        Precision::F32
     }
 
     /// Nothing lies on a graphics device.

@@ -5,13 +5,18 @@ use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress};
 use crate::look::Difference;
+use crate::tensors::Precision;
 
 pub(in crate::web) struct Executor {
     engine: Engine,
 }
 
 impl Executor {
-    pub(in crate::web) async fn load(bundle: &Bundle, stage: &dyn Fn(&str, f64, f64)) -> Result<Self, Failed> {
+    pub(in crate::web) async fn load(
+        bundle: &Bundle,
+        precision: Precision,
+        stage: &dyn Fn(&str, f64, f64),
+    ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
         let gpu = Gpu::open().await?;
         let on_progress = |progress| {
@@ -20,7 +25,7 @@ impl Executor {
                 stage("compile", done as f64, total as f64);
             }
         };
-        let options = LoadOptions { on_progress: Some(Box::new(on_progress)) };
+        let options = LoadOptions { on_progress: Some(Box::new(on_progress)), precision };
         match Engine::load_with(&gpu, &bundle.manifest.architecture, &bundle.weights, options).await {
             Ok(engine) => Ok(Self { engine }),
             Err(error) => {
@@ -56,6 +61,11 @@ impl Executor {
 
     pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
         Ok(self.engine.difference(classes).await?)
+    }
+
+    /// How the weights lie on the device.
+    pub(in crate::web) fn precision(&self) -> Precision {
+        self.engine.precision()
     }
 
     /// Bytes of buffers on the device.

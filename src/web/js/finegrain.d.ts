@@ -45,8 +45,11 @@ export interface LoadOptions {
    * `webgpu` takes a software adapter too, and fails where there is none.
    */
   backend?: "auto" | Backend;
-  /** Of the computation. */
-  precision?: "auto" | "f32";
+  /**
+   * How the weights lie on the graphics device: as the bundle stores them (`auto`, default), in f32, or rounded to f16 or
+   * eight bits, which takes less of its memory. All sums are in f32, and on the CPU everything is.
+   */
+  precision?: "auto" | "f32" | "f16" | "int8";
   /**
    * Keeps a copy of a bundle from the user's own disk in the browser's storage, for the next visit and offline (false by
    * default; one from an address is always kept). `Classifier.kept` is its address then; without room there is a notice.

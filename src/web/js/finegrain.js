@@ -12,7 +12,7 @@ export { branch } from "./looks.js";
 export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
-const PRECISIONS = ["auto", "f32"];
+const PRECISIONS = ["auto", "f32", "f16", "int8"];
 
 /** The worker that decodes for the page. */
 let decoder = null;

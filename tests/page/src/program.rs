@@ -34,6 +34,24 @@ pub fn classify(model: &str, photo: &Path) -> Result<Vec<Prediction>> {
     Ok(photo.calibrated.unwrap_or(photo.predictions))
 }
 
+/// `finegrain export BUNDLE --precision PRECISION --out OUT`.
+///
+/// # Errors
+/// As [`classify`].
+pub fn export(bundle: &Path, precision: &str, out: &Path) -> Result<()> {
+    let output = Command::new(program()?)
+        .arg("export")
+        .arg(bundle)
+        .args(["--precision", precision, "--out"])
+        .arg(out)
+        .stdin(Stdio::null())
+        .output()?;
+    if !output.status.success() {
+        bail!("finegrain export failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
 fn ask(model: &str, photo: &Path) -> Result<Classified> {
     let output = Command::new(program()?)
         .args(["classify", "--json", "--backend", "webgpu", "--top", "1000", "--bundle"])

@@ -17,7 +17,7 @@ use serde::Serialize;
 use self::ahead::Ahead;
 use super::output::Output;
 use super::{Outcome, interrupt};
-use crate::backend::{Backend, BackendChoice};
+use crate::backend::{Backend, BackendChoice, WeightChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
 use crate::measure::{CoarserScore, CoarserTally, Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
 use crate::store;
@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// What computes: our shaders, or the burn model on the CPU or on CUDA
     #[arg(long, value_enum, default_value_t = BackendChoice::Webgpu)]
     backend: BackendChoice,
+    /// How the weights lie on a graphics device
+    #[arg(long, value_enum, default_value_t = WeightChoice::Auto)]
+    precision: WeightChoice,
     /// Only N photos, spread evenly over the list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -141,7 +144,8 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     if samples.is_empty() {
         bail!("the data set \"{}\" has no photos in this split", args.data.display());
     }
-    let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights)?;
+    let precision = args.precision.resolve(args.backend, bundle.manifest.precision)?;
+    let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights, precision)?;
 
     let stop = Arc::new(AtomicBool::new(false));
     interrupt::raise(&stop)?;

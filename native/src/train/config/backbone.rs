@@ -1,7 +1,13 @@
 //! Backbones by name: numbers that a recipe need not repeat.
 
+use finegrain::architecture::{Architecture, Mechanism};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as NameError;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+/// Side of every backbone's patches, in pixels.
+const PATCH: usize = 16;
 
 /// The choices of `model.backbone`: patch 16, any input size that 16 divides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +24,35 @@ pub enum Backbone {
 
 impl Backbone {
     /// Width, blocks and heads (Dosovitskiy et al., 2021; Touvron et al., 2021).
-    fn numbers(self) -> [i64; 3] {
+    fn numbers(self) -> [usize; 3] {
         match self {
             Self::VitTiny | Self::DeitTiny => [192, 12, 3],
             Self::VitSmall | Self::DeitSmall => [384, 12, 6],
             Self::VitBase | Self::DeitBase => [768, 12, 12],
+        }
+    }
+
+    /// The backbone of this name, as in a recipe.
+    ///
+    /// # Errors
+    /// Names the ones that there are.
+    pub fn named(name: &str) -> Result<Self, NameError> {
+        Self::deserialize(name.into_deserializer())
+    }
+
+    /// The network of this backbone for square photos of `size` pixels.
+    pub fn architecture(self, size: usize, classes: usize, mechanism: Mechanism) -> Architecture {
+        let [dim, depth, heads] = self.numbers();
+        Architecture {
+            image_size: [size, size],
+            patch_size: PATCH,
+            dim,
+            depth,
+            heads,
+            mlp_ratio: 4,
+            layer_norm_eps: 1e-6,
+            classes,
+            mechanism,
         }
     }
 
@@ -36,9 +66,9 @@ impl Backbone {
 
     /// Fills in what the recipe leaves open.
     pub(super) fn fill(self, recipe: &mut Table) {
-        let [dim, depth, heads] = self.numbers();
+        let [dim, depth, heads] = self.numbers().map(|number| number as i64);
         let [mean, std] = self.pixels().map(|values| values.map(Value::Float).to_vec());
-        let numbers = [("patch_size", 16), ("dim", dim), ("depth", depth), ("heads", heads)];
+        let numbers = [("patch_size", PATCH as i64), ("dim", dim), ("depth", depth), ("heads", heads)];
         fill(recipe, "model", numbers.map(|(key, value)| (key, Value::Integer(value))));
         fill(recipe, "pixels", [("mean", Value::Array(mean)), ("std", Value::Array(std))]);
     }

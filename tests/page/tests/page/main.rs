@@ -19,6 +19,7 @@ mod memory;
 mod offline;
 mod own_bundle;
 mod photos;
+mod precision;
 mod quiet;
 mod recovery;
 mod ways_in;

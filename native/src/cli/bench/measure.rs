@@ -1,0 +1,145 @@
+//! Takes the times.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use finegrain::architecture::{Architecture, Mechanism};
+use finegrain::cpu::Cpu;
+use finegrain::engine::{Engine, Gpu, LoadOptions, Peak, Profiler, Progress, record};
+use finegrain::tensors::Precision;
+use pollster::block_on;
+
+use super::report::{Adapter, Cold, Kernel, Kernels, Measured, Part, Spread};
+use super::subject::Subject;
+
+/// What is left out of the network in turn, to tell what it costs.
+const PARTS: [&str; 3] = ["SA alone", "SA + rollout", "SA + rollout + GLCA"];
+
+/// Our shaders on the adapter that wgpu finds.
+pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize) -> Result<Measured> {
+    let Subject { architecture, weights, image, .. } = subject;
+    let gpu = block_on(Gpu::open_to_profile()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
+    let start = Instant::now();
+    let uploaded = Cell::new(0.0);
+    let compiled = Cell::new((0.0, 0));
+    let options = LoadOptions {
+        on_progress: Some(Box::new(|progress| match progress {
+            Progress::Uploaded { .. } => uploaded.set(milliseconds(start)),
+            Progress::Compiled { total, .. } => compiled.set((milliseconds(start) - uploaded.get(), total)),
+        })),
+        precision,
+    };
+    let engine = block_on(Engine::load_with(&gpu, architecture, weights, options))?;
+    let load = milliseconds(start);
+    let photo = || {
+        time(|| {
+            block_on(engine.classify(image))?;
+            Ok(())
+        })
+    };
+    let first = photo()?;
+    let (compile, pipelines) = compiled.get();
+    let cold = Cold { load_ms: load, compile_ms: Some(compile), pipelines: Some(pipelines), first_photo_ms: first };
+    let warm = spread(runs, photo)?;
+    let device_bytes = Some(engine.device_bytes());
+
+    let mut recordings = vec![
+        (PARTS[0], record::self_attention(architecture, precision)?),
+        (PARTS[1], record::classify(&without_glca(architecture), precision)?),
+    ];
+    if architecture.glca().is_some() {
+        recordings.push((PARTS[2], record::classify(architecture, precision)?));
+    }
+    let profilers = recordings
+        .into_iter()
+        .map(|(name, recording)| Ok((name, block_on(Profiler::new(&engine, recording))?)))
+        .collect::<Result<Vec<_>>>()?;
+    let parts = parts(runs, &profilers, |profiler| Ok(block_on(profiler.photo(image))?))?;
+    // The last one is the whole network.
+    let kernels = profilers.last().map(|(_, profiler)| kernels(&gpu, profiler, runs)).transpose()?;
+    let facts = gpu.adapter();
+    let adapter = Adapter {
+        name: facts.name.clone(),
+        backend: facts.backend.clone(),
+        driver: facts.driver.clone(),
+        software: facts.software,
+    };
+    Ok(Measured { adapter, cold, warm, device_bytes, parts, kernels })
+}
+
+/// Our forward pass on the processor; its rollout cannot be left out, and it has no kernels to tell apart.
+pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
+    let Subject { architecture, weights, image, .. } = subject;
+    let start = Instant::now();
+    let network = Cpu::load(architecture, weights)?;
+    let load = milliseconds(start);
+    let photo = |network: &Cpu| {
+        time(|| {
+            network.classify(image)?;
+            Ok(())
+        })
+    };
+    let cold = Cold { load_ms: load, compile_ms: None, pipelines: None, first_photo_ms: photo(&network)? };
+    let warm = spread(runs, || photo(&network))?;
+    let mut networks = vec![(PARTS[1], Cpu::load(&without_glca(architecture), weights)?)];
+    if architecture.glca().is_some() {
+        networks.push((PARTS[2], network));
+    }
+    let parts = parts(runs, &networks, photo)?;
+    let adapter =
+        Adapter { name: "the processor".into(), backend: "cpu".into(), driver: String::new(), software: false };
+    Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None })
+}
+
+fn without_glca(architecture: &Architecture) -> Architecture {
+    Architecture { mechanism: Mechanism::None, ..architecture.clone() }
+}
+
+/// Times the parts in turns, so that whatever else the machine does falls on all of them. Their kernels are warm: the whole
+/// network ran before.
+fn parts<T>(runs: usize, networks: &[(&'static str, T)], photo: impl Fn(&T) -> Result<f64>) -> Result<Vec<Part>> {
+    let mut times = vec![Vec::new(); networks.len()];
+    for _ in 0..runs {
+        for ((_, network), times) in networks.iter().zip(&mut times) {
+            times.push(photo(network)?);
+        }
+    }
+    let medians: Vec<f64> = times.iter().map(|times| Spread::of(times).median_ms).collect();
+    let base = medians.first().copied().unwrap_or(f64::NAN);
+    let part = |(&(name, _), &median_ms): (&(&'static str, T), &f64)| Part { name, median_ms, ratio: median_ms / base };
+    Ok(networks.iter().zip(&medians).map(part).collect())
+}
+
+fn kernels(gpu: &Gpu, profiler: &Profiler, runs: usize) -> Result<Kernels> {
+    let times = block_on(profiler.kernels(runs))?;
+    let peak = block_on(Peak::measure(gpu))?;
+    let kernel = |times: &finegrain::engine::KernelTimes| Kernel {
+        name: times.kernel,
+        dispatches: times.dispatches,
+        ms: times.milliseconds,
+        gflops: times.cost.flops as f64 / (times.milliseconds * 1e6),
+        gbps: times.cost.bytes as f64 / (times.milliseconds * 1e6),
+        share: peak.share(times.cost, times.milliseconds),
+        flops: times.cost.flops,
+        bytes: times.cost.bytes,
+    };
+    let mut table: Vec<Kernel> = times.iter().map(kernel).collect();
+    table.sort_by(|a, b| b.ms.total_cmp(&a.ms));
+    Ok(Kernels { clock: profiler.clock(), peak, table })
+}
+
+fn spread(runs: usize, mut once: impl FnMut() -> Result<f64>) -> Result<Spread> {
+    let times = (0..runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
+    Ok(Spread::of(&times))
+}
+
+fn time(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(milliseconds(start))
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,71 @@
+//! `finegrain bench`: how fast a network is on this machine, and where the time goes (`Report` is the document of
+//! `--json`). Times are those of one photo, from normalised pixels to the answer in memory.
+
+mod measure;
+mod report;
+mod subject;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use finegrain::tensors::Precision;
+
+use self::report::{Measured, Report};
+use self::subject::Subject;
+use super::Outcome;
+use super::output::Output;
+use crate::backend::{BackendChoice, WeightChoice};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder or .zip of a bundle
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "size"])]
+    bundle: Option<PathBuf>,
+    /// Without a bundle: vit-tiny, vit-small or vit-base, with random weights, 100 classes and GLCA
+    #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
+    model: String,
+    /// Without a bundle: height and width of a photo, in pixels; 16 divides it
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    size: usize,
+    /// What computes: our shaders, or our forward pass on the processor
+    #[arg(long, value_enum, default_value_t = BackendChoice::Webgpu)]
+    backend: BackendChoice,
+    /// How the weights lie on a graphics device; random ones are stored in f32
+    #[arg(long, value_enum, default_value_t = WeightChoice::Auto)]
+    precision: WeightChoice,
+    /// How many photos are timed; the median counts
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+}
+
+pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
+    let subject = match &args.bundle {
+        Some(path) => Subject::bundle(path)?,
+        None => Subject::named(&args.model, args.size)?,
+    };
+    let runs = usize::from(args.runs);
+    let precision = args.precision.resolve(args.backend, subject.stored)?;
+    let measured = match args.backend {
+        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs)?,
+        BackendChoice::Cpu => measure::cpu(&subject, runs)?,
+        BackendChoice::Cuda => bail!("CUDA is for training and not measured here: use --backend webgpu or cpu"),
+    };
+    let Measured { adapter, cold, warm, device_bytes, parts, kernels } = measured;
+    let report = Report {
+        adapter,
+        model: subject.name,
+        size: subject.architecture.image_size,
+        weights: if subject.random { "random" } else { "bundle" },
+        // The processor computes in f32 whatever the bundle holds.
+        precision: if args.backend == BackendChoice::Webgpu { precision } else { Precision::F32 },
+        runs,
+        cold,
+        warm,
+        device_bytes,
+        parts,
+        kernels,
+        markdown: String::new(),
+    };
+    output.print(&report.finish(), Report::text)?;
+    Ok(Outcome::Good)
+}

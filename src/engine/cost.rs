@@ -1,0 +1,287 @@
+//! What each kernel has to do, from the sizes in its uniform struct: the profiler's counts.
+//!
+//! Operations are those of the definition: a multiplication, an addition, a comparison, `exp`, `erf`, a division or a root
+//! counts one, so a multiply-add counts two. Bytes are those that cannot be avoided: every value that is read and every
+//! value that is written, once each, however often a kernel goes back to it. What a kernel computes twice (scores in
+//! rollout, the last tile's empty rows) is its own affair and not counted.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+use super::kernels::{
+    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
+    ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
+    GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
+    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms,
+    RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
+};
+use crate::tensors::Precision;
+
+/// Operations and bytes of one dispatch, or of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Operations on real numbers.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Sum for Cost {
+    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
+        costs.fold(Self::default(), Self::add)
+    }
+}
+
+/// Operations, and values of four bytes.
+fn cost(flops: u64, values: u64) -> Cost {
+    Cost { flops, bytes: 4 * values }
+}
+
+fn wide<const N: usize>(numbers: [u32; N]) -> [u64; N] {
+    numbers.map(u64::from)
+}
+
+/// Values of four bytes that a weight `[K, N]` takes: rows padded to a multiple of four, scales beside eight bits.
+fn weight(precision: Precision, inner: u64, columns: u64) -> u64 {
+    let values = inner * columns.next_multiple_of(4);
+    match precision {
+        Precision::F32 => values,
+        Precision::F16 => values / 2,
+        Precision::Int8 => values / 4 + columns,
+    }
+}
+
+/// Product, bias, position; the image, the weight and the embeddings are read, the tokens written.
+pub(super) fn patch_embed(precision: Precision, u: &PatchEmbedUniforms) -> Cost {
+    let [height, width, side, dim] = wide([u.height, u.width, u.side, u.dim]);
+    let (patches, inner) = ((height / side) * (width / side), 3 * side * side);
+    let tokens = patches + 1;
+    cost(
+        patches * dim * (2 * inner + 1) + tokens * dim,
+        3 * height * width + weight(precision, inner, dim) + 2 * dim + 2 * tokens * dim,
+    )
+}
+
+/// Mean (1), variance (3), normalisation (2), weight and bias (2).
+pub(super) fn layer_norm(u: &LayerNormUniforms) -> Cost {
+    let [rows, dim] = wide([u.rows, u.dim]);
+    cost(8 * rows * dim, 2 * rows * dim + 2 * dim)
+}
+
+/// Product and bias.
+pub(super) fn matmul(precision: Precision, u: &MatmulUniforms) -> Cost {
+    let [rows, inner, columns] = wide([u.rows, u.inner, u.columns]);
+    cost(rows * columns * (2 * inner + 1), rows * inner + weight(precision, inner, columns) + columns + rows * columns)
+}
+
+/// GELU: two products, `erf`, an addition, a product.
+pub(super) fn matmul_gelu(precision: Precision, u: &MatmulUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    matmul(precision, u) + cost(5 * rows * columns, 0)
+}
+
+/// The residual is read and added.
+pub(super) fn matmul_residual(precision: Precision, u: &MatmulUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    matmul(precision, u) + cost(rows * columns, rows * columns)
+}
+
+/// Scores and their softmax (scale, difference, `exp`, sum), values, division by the sum.
+pub(super) fn attention(u: &AttentionUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (4 * head_dim + 4) + queries * dim, 2 * queries * dim + 2 * keys * dim + heads * queries)
+}
+
+/// Scores and weights (scale, difference, `exp`), summed over heads.
+pub(super) fn attention_mean(u: &AttentionMeanUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (2 * head_dim + 4), (queries + keys) * dim + heads * queries + queries * keys)
+}
+
+/// The same, each head by itself.
+pub(super) fn attention_heads(u: &AttentionMeanUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let (maps, dim) = (heads * queries * keys, heads * head_dim);
+    cost(maps * (2 * head_dim + 3), (queries + keys) * dim + heads * queries + maps)
+}
+
+/// One row of [`attention_heads`].
+pub(super) fn attention_row(u: &AttentionRowUniforms) -> Cost {
+    let [keys, heads, head_dim] = wide([u.keys, u.heads, u.head_dim]);
+    cost(heads * keys * (2 * head_dim + 3), (1 + keys) * heads * head_dim + heads + heads * keys)
+}
+
+/// Scores and weights (scale, difference, `exp`) of the rows that r reaches, times r, summed; then halves and mean.
+pub(super) fn rollout(u: &RolloutUniforms) -> Cost {
+    let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
+    let r = if u.first == 1 { 0 } else { keys };
+    cost(
+        heads * queries * keys * (2 * head_dim + 5) + 4 * keys,
+        (queries + keys) * heads * head_dim + heads * queries + r + keys,
+    )
+}
+
+/// Each patch is compared with each.
+pub(super) fn select(u: &SelectUniforms) -> Cost {
+    let [tokens, selected] = wide([u.tokens, u.selected]);
+    cost((tokens - 1) * (tokens - 1), tokens - 1 + selected)
+}
+
+/// A copy.
+pub(super) fn gather(u: &GatherUniforms) -> Cost {
+    let [rows, dim] = wide([u.rows, u.dim]);
+    cost(0, 2 * rows * dim + rows - 1)
+}
+
+/// Product and bias.
+pub(super) fn classifier(precision: Precision, u: &ClassifierUniforms) -> Cost {
+    let [dim, classes] = wide([u.dim, u.classes]);
+    cost(classes * (2 * dim + 1), dim + weight(precision, dim, classes) + 2 * classes)
+}
+
+/// Softmax: maximum, difference, `exp`, sum, division.
+pub(super) fn probability(u: &ProbabilityUniforms) -> Cost {
+    let [classes] = wide([u.classes]);
+    cost(5 * classes, 2 * classes)
+}
+
+/// Two of them and their mean.
+pub(super) fn probability_glca(u: &ProbabilityUniforms) -> Cost {
+    let [classes] = wide([u.classes]);
+    probability(u) + probability(u) + cost(3 * classes, classes)
+}
+
+/// c (2), its mean (1), the token's mean and deviation (4), the result (2); of the weight, two columns are read, which come
+/// in words of four bytes.
+pub(super) fn direction(precision: Precision, u: &DirectionUniforms) -> Cost {
+    let [dim] = wide([u.dim]);
+    let scales = if precision == Precision::Int8 { 2 } else { 0 };
+    cost(9 * dim, 5 * dim + scales)
+}
+
+/// A product with a vector.
+pub(super) fn pull_back(precision: Precision, u: &PullBackUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    cost(2 * rows * columns, weight(precision, rows, columns) + columns + rows)
+}
+
+/// A row of weights, each times what its value says along the direction.
+pub(super) fn contribution(u: &ContributionUniforms) -> Cost {
+    let [keys, heads, head_dim] = wide([u.keys, u.heads, u.head_dim]);
+    let before = if u.first == 1 { 0 } else { keys };
+    cost(heads * keys * (4 * head_dim + 5), (2 + 2 * keys) * heads * head_dim + heads + before + keys)
+}
+
+/// Scale, maximum, difference, `exp`, sum, division.
+pub(super) fn softmax(u: &SoftmaxUniforms) -> Cost {
+    let [rows, length] = wide([u.rows, u.length]);
+    cost(6 * rows * length, 2 * rows * length)
+}
+
+/// Two activations and their product.
+pub(super) fn product(u: &ProductUniforms) -> Cost {
+    let [rows, inner, columns] = wide([u.rows, u.inner, u.columns]);
+    cost(2 * rows * inner * columns, rows * inner + inner * columns + rows * columns)
+}
+
+/// Bias and a comparison.
+pub(super) fn product_relu(u: &ProductUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    product(u) + cost(2 * rows * columns, columns)
+}
+
+/// Bias, `exp`, an addition, a division.
+pub(super) fn product_sigmoid(u: &ProductUniforms) -> Cost {
+    let [rows, columns] = wide([u.rows, u.columns]);
+    product(u) + cost(4 * rows * columns, columns)
+}
+
+/// Additions and the scale.
+pub(super) fn sum(u: &SumUniforms) -> Cost {
+    let [rows, length] = wide([u.rows, u.length]);
+    cost(rows * (length + 1), rows * (length + 1))
+}
+
+/// Each pixel of the resized map (three blends of three operations, a square, two comparisons); the map is read, two
+/// marginals are written.
+pub(super) fn marginal(u: &MarginalUniforms) -> Cost {
+    let [map_height, map_width, height, width] = wide([u.map_height, u.map_width, u.height, u.width]);
+    cost(12 * height * width, map_height * map_width + height + width)
+}
+
+/// Mean (2), each round's maximum, clipping, sum and addition (4), cumulative sum (2).
+pub(super) fn cumulative(u: &CumulativeUniforms) -> Cost {
+    let [height, width, rounds] = wide([u.height, u.width, u.rounds]);
+    cost((4 + 4 * rounds) * (height + width), 3 * (height + width))
+}
+
+/// A search by halves and a blend for each coordinate.
+pub(super) fn coordinates(u: &CoordinatesUniforms) -> Cost {
+    let [height, width, rows, columns] = wide([u.height, u.width, u.rows, u.columns]);
+    let steps = u64::from(u32::BITS - u.height.max(u.width).leading_zeros());
+    cost((rows + columns) * (steps + 6), 2 * (height + width) + rows + columns)
+}
+
+/// Three blends of three operations; of the photo, no more than four values for each that is written.
+pub(super) fn grid_sample(u: &GridSampleUniforms) -> Cost {
+    let [channels, height, width, rows, columns] = wide([u.channels, u.height, u.width, u.rows, u.columns]);
+    let written = channels * rows * columns;
+    cost(9 * written, (4 * written).min(channels * height * width) + rows + columns + written)
+}
+
+/// A product for each value.
+pub(super) fn gate(u: &GateUniforms) -> Cost {
+    let [positions, channels] = wide([u.positions, u.channels]);
+    let gates = positions * u64::from(u.gate_position) + channels * u64::from(u.gate_channel);
+    cost(positions * channels, gates + 2 * positions * channels)
+}
+
+/// As a matrix product over every tap of the kernel.
+pub(super) fn convolution(u: &ConvolutionUniforms) -> Cost {
+    let [height, width, channels, outputs] = wide([u.height, u.width, u.channels, u.outputs]);
+    let [side, rows, columns] = wide([u.side, u.rows, u.columns]);
+    let (inner, positions) = (channels * side * side, rows * columns);
+    cost(
+        2 * positions * inner * outputs,
+        height * width * channels + inner * outputs.next_multiple_of(4) + positions * outputs,
+    )
+}
+
+/// Trust (a product with each mask), `tanh` and its softmax, opinions so weighted.
+pub(super) fn hypothesis(u: &HypothesisUniforms) -> Cost {
+    let [positions, heads, classes] = wide([u.positions, u.heads, u.classes]);
+    cost(heads * (2 * positions + 4 + 2 * classes), heads * (2 * positions + classes + 1) + classes)
+}
+
+/// `tanh`, `exp`, sum and division of each gate; log-softmax (5) and blend (2) of each vote.
+pub(super) fn global_gates(u: &GlobalGatesUniforms) -> Cost {
+    let [votes, classes] = wide([u.votes, u.classes]);
+    cost(votes * (4 + 7 * classes), votes * (classes + 1) + classes)
+}
+
+/// An addition and a division more for each gate.
+pub(super) fn global_gates_sigmoid(u: &GlobalGatesUniforms) -> Cost {
+    global_gates(u) + cost(2 * u64::from(u.votes), 0)
+}
+
+/// Four multiply-adds a step in each of eight chains; the sum.
+pub(super) fn probe_fma(u: &ProbeFmaUniforms) -> Cost {
+    let [threads, steps] = wide([u.threads, u.steps]);
+    cost(threads * (64 * steps + 15), 2 * threads)
+}
+
+/// Four values read and written, each multiplied.
+pub(super) fn probe_copy(u: &ProbeCopyUniforms) -> Cost {
+    let [count] = wide([u.count]);
+    cost(4 * count, 8 * count)
+}
