@@ -12,6 +12,7 @@ export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
 const PRECISIONS = ["auto", "f32"];
+const MOST_THREADS = 16;
 
 /** The worker that decodes for the page. */
 let decoder = null;
@@ -60,9 +61,13 @@ export class Classifier {
     Object.freeze(this);
   }
 
-  static async load(bundle, { backend = "auto", precision = "auto", onProgress, onNotice, signal } = {}) {
+  static async load(bundle, options = {}) {
+    const { backend = "auto", precision = "auto", threads = "auto", onProgress, onNotice, signal } = options;
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
+    if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) {
+      throw new RangeError(`threads is ${threads}, it must be "auto" or a whole number from 1 to ${MOST_THREADS}`);
+    }
     const place = placeOf(bundle);
     signal?.throwIfAborted();
     const open = async (classifier) => {
@@ -76,7 +81,7 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision } });
+        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision, threads } });
       } catch (error) {
         link.end(error);
         throw error;
