@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Barrier, Mutex};
 
 use burn::tensor::Device;
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
-use finegrain::compare::compare;
-use finegrain::cpu::{Cpu, CpuError};
+use finegrain::compare::{compare, reals};
+use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::{Tensor, TensorMap, Values};
 
@@ -104,8 +105,7 @@ fn the_real_vit_tiny_is_reproduced() {
 }
 
 /// 2, 50, 197 and 785 tokens; heads of odd number and width; images that are not square; no GLCA.
-#[test]
-fn networks_of_many_shapes_agree_with_burn() {
+fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         image_size,
@@ -118,34 +118,184 @@ fn networks_of_many_shapes_agree_with_burn() {
         classes,
         mechanism,
     };
-    for architecture in [
+    vec![
         shape([5, 5], 5, 7, 1, 1, 3, 2, dcal(0.5)),
         shape([28, 28], 4, 33, 3, 2, 4, 11, dcal(0.1)),
         shape([56, 56], 4, 20, 5, 2, 2, 196, dcal(0.3)),
         shape([112, 112], 4, 18, 2, 1, 4, 3, dcal(0.1)),
         shape([32, 16], 4, 48, 3, 3, 4, 5, dcal(1.0)),
         shape([24, 40], 8, 24, 3, 2, 4, 9, Mechanism::None),
-    ] {
-        let device = Device::flex();
-        let network = Network::new(&architecture, &device);
-        let mut weights = network.weights();
-        let names: Vec<String> = weights.iter().map(|(name, _)| name.to_owned()).collect();
-        for (k, name) in names.iter().enumerate() {
-            let Some(tensor) = weights.get(name).cloned() else { continue };
-            let Values::F32(values) = tensor.values else { continue };
-            let fan_in = tensor.shape.iter().skip(1).product::<usize>().max(4) as f32;
-            let noise = |i: usize| ((i * 7919 + k * 104_729) as f32 * 0.618).sin() * 1.7 / fan_in.sqrt();
-            let values = values.iter().enumerate().map(|(i, v)| v + noise(i)).collect();
-            weights.insert(name.clone(), Tensor::f32(tensor.shape, values));
-        }
-        let network = network.load(&weights).unwrap();
-        let count = 3 * architecture.image_size[0] * architecture.image_size[1];
-        let image: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()).collect();
-        let truth = network.trace(network.images(&image, &device));
+    ]
+}
+
+/// A network of that shape, its weights in timm's layout, and a photo.
+fn case(architecture: &Architecture) -> (Network, TensorMap, Vec<f32>) {
+    let network = Network::new(architecture, &Device::flex());
+    let mut weights = network.weights();
+    let names: Vec<String> = weights.iter().map(|(name, _)| name.to_owned()).collect();
+    for (k, name) in names.iter().enumerate() {
+        let Some(tensor) = weights.get(name).cloned() else { continue };
+        let Values::F32(values) = tensor.values else { continue };
+        let fan_in = tensor.shape.iter().skip(1).product::<usize>().max(4) as f32;
+        let noise = |i: usize| ((i * 7919 + k * 104_729) as f32 * 0.618).sin() * 1.7 / fan_in.sqrt();
+        let values = values.iter().enumerate().map(|(i, v)| v + noise(i)).collect();
+        weights.insert(name.clone(), Tensor::f32(tensor.shape, values));
+    }
+    let network = network.load(&weights).unwrap();
+    let count = 3 * architecture.image_size[0] * architecture.image_size[1];
+    let image: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()).collect();
+    (network, weights, image)
+}
+
+#[test]
+fn networks_of_many_shapes_agree_with_burn() {
+    for architecture in architectures() {
+        let (network, weights, image) = case(&architecture);
+        let truth = network.trace(network.images(&image, &Device::flex()));
         let found = Cpu::load(&architecture, &weights).unwrap().trace(&image).unwrap();
         let what = format!("{architecture:?}");
         assert_close(&what, &found, &truth, 1e-5);
     }
+}
+
+/// What threads have in common here; in the browser it is a `SharedArrayBuffer`.
+struct Common {
+    values: Mutex<Vec<f32>>,
+    barrier: Barrier,
+    threads: usize,
+}
+
+struct End<'a> {
+    common: &'a Common,
+    index: usize,
+}
+
+impl Exchange for End<'_> {
+    fn place(&self) -> [usize; 2] {
+        [self.index, self.common.threads]
+    }
+
+    fn give(&self, at: usize, values: &[f32]) {
+        self.common.values.lock().unwrap()[at..][..values.len()].copy_from_slice(values);
+    }
+
+    fn meet(&self) -> Result<(), String> {
+        self.common.barrier.wait();
+        Ok(())
+    }
+
+    fn take(&self, at: usize, values: &mut [f32]) {
+        values.copy_from_slice(&self.common.values.lock().unwrap()[at..][..values.len()]);
+    }
+}
+
+/// Sees each photo on so many threads, each with weights of its own, one photo after the other in the same memory.
+fn together(architecture: &Architecture, weights: &TensorMap, images: &[&[f32]], threads: usize) -> Vec<Seen> {
+    // What lies there before must not matter.
+    let values = Mutex::new(vec![f32::NAN; common_values(architecture, threads)]);
+    let common = Common { values, barrier: Barrier::new(threads), threads };
+    std::thread::scope(|scope| {
+        for index in 1..threads {
+            let common = &common;
+            scope.spawn(move || {
+                let cpu = Cpu::load(architecture, weights).unwrap();
+                for _ in images {
+                    cpu.help(&End { common, index }).unwrap();
+                }
+            });
+        }
+        let cpu = Cpu::load(architecture, weights).unwrap();
+        images.iter().map(|image| cpu.see_together(image, &End { common: &common, index: 0 }).unwrap()).collect()
+    })
+}
+
+#[test]
+fn several_threads_reproduce_the_traces() {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+        let trace = read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name));
+        let (architecture, weights) = (architecture(&trace), trace.under("param."));
+        let photos: Vec<TensorMap> =
+            (0..trace.get("input.images").unwrap().shape[0]).map(|index| single(&trace, index)).collect();
+        let images: Vec<&[f32]> = photos.iter().map(|photo| photo.reals("input.images").unwrap()).collect();
+        for threads in [1, 2, 3, 4, 7, architecture.tokens() + 2] {
+            for (truth, seen) in photos.iter().zip(together(&architecture, &weights, &images, threads)) {
+                let answer = seen.answer();
+                for (name, found) in [
+                    ("out.logits.sa", &answer.logits_sa),
+                    ("out.logits.glca", &answer.logits_glca),
+                    ("out.probability", &answer.probability),
+                    ("out.rollout", &answer.rollout),
+                ] {
+                    let difference = reals(found, truth.reals(name).unwrap()).rel_norm;
+                    assert!(difference <= 1e-5, "{name} on {threads} threads: {difference:.2e}");
+                }
+                let selected: Vec<i32> = answer.selected.iter().map(|&token| token.cast_signed()).collect();
+                assert_eq!(selected, truth.integers("out.selected").unwrap(), "{threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_threads_see_what_one_sees() {
+    for architecture in architectures() {
+        let (_, weights, image) = case(&architecture);
+        let cpu = Cpu::load(&architecture, &weights).unwrap();
+        let one = cpu.see(&image).unwrap();
+        let (last, tokens) = (architecture.depth - 1, architecture.tokens());
+        for threads in [2, 3, 5, 8] {
+            let several = together(&architecture, &weights, &[&image, &image], threads).pop().unwrap();
+            let same = |what: &str, found: &[f32], truth: &[f32]| {
+                let difference = reals(found, truth).rel_norm;
+                assert!(difference <= 1e-5, "{tokens} tokens on {threads} threads, {what}: {difference:.2e}");
+            };
+            let (found, truth) = (several.answer(), one.answer());
+            same("SA", &found.logits_sa, &truth.logits_sa);
+            same("GLCA", &found.logits_glca, &truth.logits_glca);
+            same("rollout", &found.rollout, &truth.rollout);
+            // Looks go into the tokens of all rows, whichever thread computed them.
+            let look = |seen: &Seen| seen.attention(&cpu, last, tokens - 1).unwrap();
+            same("attention", &look(&several), &look(&one));
+            let look = |seen: &Seen| seen.rollout(&cpu, last).unwrap();
+            same("rollout again", &look(&several), &look(&one));
+            if architecture.glca().is_some() {
+                let look = |seen: &Seen| seen.glca_attention(&cpu, 0).unwrap();
+                same("GLCA's attention", &look(&several), &look(&one));
+            }
+            let [found, truth] = [&several, &one].map(|seen| seen.difference(&cpu, [0, 1]).unwrap());
+            let difference = reals(&found.both(), &truth.both()).rel_norm;
+            // Contributions of both signs cancel.
+            assert!(difference <= 1e-4, "{tokens} tokens on {threads} threads, difference: {difference:.2e}");
+        }
+    }
+}
+
+/// An end whose other ends never come.
+struct Broken;
+
+impl Exchange for Broken {
+    fn place(&self) -> [usize; 2] {
+        [0, 2]
+    }
+
+    fn give(&self, _: usize, _: &[f32]) {}
+
+    fn meet(&self) -> Result<(), String> {
+        Err("it fell over".into())
+    }
+
+    fn take(&self, _: usize, _: &mut [f32]) {}
+}
+
+#[test]
+fn a_thread_that_stops_is_told() {
+    let trace = read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dcal_small.safetensors"));
+    let cpu = Cpu::load(&architecture(&trace), &trace.under("param.")).unwrap();
+    let image = single(&trace, 0).reals("input.images").unwrap().to_vec();
+    let error = cpu.see_together(&image, &Broken).err().unwrap().to_string();
+    assert!(error.contains("it fell over") && error.contains("load the network again"), "{error}");
+    assert!(matches!(cpu.help(&Broken), Err(CpuError::Thread(_))));
+    assert!(matches!(cpu.see_together(&image[1..], &Broken), Err(CpuError::Image { .. })));
 }
 
 #[test]

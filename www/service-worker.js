@@ -33,7 +33,19 @@ self.addEventListener("fetch", (event) => {
 
 async function kept(url, request) {
   const found = await (await caches.open(NAME)).match(url);
-  return found ?? fetch(request); // the browser has cleared its storage
+  return isolated(found ?? (await fetch(request))); // the browser has cleared its storage
+}
+
+/**
+ * A file as `finegrain serve` sends it. Workers may have memory in common only on a page that is isolated from others, and many
+ * servers cannot be told to send these headers: there, the CPU path has its threads from the second visit on.
+ */
+function isolated(response) {
+  const { body, status, statusText } = response;
+  const headers = new Headers(response.headers);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  return new Response(body, { status, statusText, headers });
 }
 
 async function list(request) {

@@ -3,14 +3,15 @@
 //! What is kept is the residual stream before each block, a third of what queries, keys and values would take. A look makes
 //! one norm and one product of it, and at most one head's map of one layer exists at a time.
 
-use super::forward::{self, Global, Local, normed, part_of_qkv};
-use super::kernels::attention::{Place, Scratch, apart, packed};
+use super::forward::normed;
+use super::kernels::attention::{Place, Scratch, apart};
 use super::kernels::matmul::{Matrix, Store, matmul};
-use super::weights::{Block, Linear, Norm};
+use super::weights::{Block, Glca, Linear, Norm};
 use super::{Cpu, CpuError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
 use crate::look::{Difference, LookError, check_classes, check_layer, check_token, glca_row};
+use crate::select::select;
 
 /// A photo that was classified ([`Cpu::see`]). Its methods take the network that classified it.
 pub struct Seen {
@@ -19,7 +20,15 @@ pub struct Seen {
     answer: Answer,
     /// Tokens before each block and after the last, `[T, D]` each.
     inputs: Vec<Vec<f32>>,
-    glca: Option<(Global, Local)>,
+    glca: Option<GlcaSeen>,
+}
+
+/// What GLCA read and made.
+pub(super) struct GlcaSeen {
+    /// Keys and values of all tokens, `[T, 2 D]`.
+    pub kv: Vec<f32>,
+    /// The block's result for the class token, `[D]`.
+    pub class: Vec<f32>,
 }
 
 impl Seen {
@@ -27,7 +36,7 @@ impl Seen {
         architecture: Architecture,
         answer: Answer,
         inputs: Vec<Vec<f32>>,
-        glca: Option<(Global, Local)>,
+        glca: Option<GlcaSeen>,
     ) -> Self {
         Self { architecture, answer, inputs, glca }
     }
@@ -65,11 +74,10 @@ impl Seen {
     ///
     /// # Errors
     /// [`CpuError::Look`] without GLCA, or for a token that was not selected.
-    pub fn glca_attention(&self, query: usize) -> Result<Vec<f32>, CpuError> {
-        let row = glca_row(&self.architecture, &self.answer, query)?;
-        let (global, local) = self.glca.as_ref().ok_or(LookError::NoGlca)?;
-        let dim = self.architecture.dim;
-        Ok(self.rows(&local.queries[row * dim..][..dim], &global.kv))
+    pub fn glca_attention(&self, network: &Cpu, query: usize) -> Result<Vec<f32>, CpuError> {
+        glca_row(&self.architecture, &self.answer, query)?;
+        let (glca, seen) = network.weights.glca.as_ref().zip(self.glca.as_ref()).ok_or(LookError::NoGlca)?;
+        Ok(self.glca_rows(glca, seen, query))
     }
 
     /// Rollout from the class token's row after block `layer` down to the photo, `[N + 1]`; sums to 1.
@@ -78,17 +86,18 @@ impl Seen {
     /// [`CpuError::Look`] for a layer that is not there.
     pub fn rollout(&self, network: &Cpu, layer: usize) -> Result<Vec<f32>, CpuError> {
         check_layer(&self.architecture, layer)?;
-        let Architecture { dim, heads, layer_norm_eps: epsilon, .. } = self.architecture;
+        let Architecture { dim, heads, .. } = self.architecture;
         let tokens = self.architecture.tokens();
         let (mut scratch, mut lse, mut mixed) = (Scratch::default(), vec![0.0; tokens], vec![0.0; tokens * dim]);
         let mut row = vec![0.0; tokens];
         row[0] = 1.0;
         for (block, x) in network.weights.blocks[..=layer].iter().zip(&self.inputs).rev() {
-            let qkv = part_of_qkv(&normed(x, &block.norm1, epsilon), &block.qkv, dim, 0..3 * dim);
+            let normed = self.normed(x, &block.norm1);
+            let (queries, kv) = (block.q.of(&normed, tokens), block.kv.of(&normed, tokens));
             let mut next: Vec<f32> = row.iter().map(|r| 0.5 * r).collect();
             for head in 0..heads {
-                let (head, out) = packed(Place { image: 0, head, heads }, [tokens, dim], None);
-                let map = head.forward(&qkv, &qkv, (&mut mixed, out), &mut lse, &mut scratch);
+                let (head, out) = apart(Place { image: 0, head, heads }, [tokens, tokens, dim]);
+                let map = head.forward(&queries, &kv, (&mut mixed, out), &mut lse, &mut scratch);
                 let (row, map) = (Matrix::new(&row, 1, tokens, tokens), Matrix::new(map, tokens, tokens, tokens));
                 matmul(&mut next, tokens, Store::Add, 0.5 / heads as f32, row, map);
             }
@@ -97,20 +106,15 @@ impl Seen {
         Ok(row)
     }
 
-    /// The answer with another share `ratio` of local queries, in (0, 1]: only what depends on it runs. Later looks see
-    /// this answer's local queries. The logits are those of any other R: GLCA is one block, in which the class token reads
-    /// all tokens and no other query.
+    /// The answer with another share `ratio` of local queries, in (0, 1]: only what depends on it runs, and that is the
+    /// selection. Later looks see this answer's local queries. The logits are those of any other R: GLCA is one block, in
+    /// which the class token reads all tokens and no other query.
     ///
     /// # Errors
-    /// [`CpuError::Look`] without GLCA or for a ratio outside (0, 1], [`CpuError::NotFinite`] if the result is no number.
-    pub fn with_ratio(&mut self, network: &Cpu, ratio: f64) -> Result<&Answer, CpuError> {
-        let architecture = self.architecture.with_ratio(ratio)?;
-        let (weights, (global, local)) =
-            network.weights.glca.as_ref().zip(self.glca.as_mut()).ok_or(LookError::NoGlca)?;
-        let next = forward::glca(&architecture, weights, global, &self.answer.rollout, &mut |_, _, _| {});
-        self.answer = super::answer(self.answer.logits_sa.clone(), self.answer.rollout.clone(), Some(&next))?;
-        *local = next;
-        self.architecture = architecture;
+    /// [`CpuError::Look`] without GLCA or for a ratio outside (0, 1].
+    pub fn with_ratio(&mut self, ratio: f64) -> Result<&Answer, CpuError> {
+        self.architecture = self.architecture.with_ratio(ratio)?;
+        self.answer.selected = select(&self.answer.rollout, self.architecture.selected());
         Ok(&self.answer)
     }
 
@@ -125,34 +129,42 @@ impl Seen {
         let Some(last) = self.inputs.last() else { return Err(LookError::NoPhoto.into()) };
         let sa = self.direction(&last[..dim], &weights.norm, &weights.head, classes);
         let glca = weights.glca.as_ref().zip(self.glca.as_ref());
-        let glca = glca.map(|(glca, looked)| {
-            (&glca.block, looked, self.direction(&looked.1.class, &glca.norm, &glca.head, classes))
-        });
+        let glca = glca.map(|(glca, seen)| (glca, seen, self.direction(&seen.class, &glca.norm, &glca.head, classes)));
         let tokens = self.architecture.tokens();
         let mut sum_sa = vec![0.0; tokens];
         let mut sum_glca = vec![0.0; if glca.is_some() { tokens } else { 0 }];
         for (layer, block) in weights.blocks.iter().enumerate() {
             let (queries, kv) = self.queries_and_rest(network, layer, 0);
             let map = self.rows(&queries, &kv);
-            self.add_contributions(&map, &kv, &pulled_back(&block.proj, &sa), &mut sum_sa);
+            self.add_contributions(&map, &kv, &block.proj.weight.pull_back(&sa), &mut sum_sa);
             if let Some((_, _, direction)) = &glca {
-                self.add_contributions(&map, &kv, &pulled_back(&block.proj, direction), &mut sum_glca);
+                self.add_contributions(&map, &kv, &block.proj.weight.pull_back(direction), &mut sum_glca);
             }
         }
-        if let Some((block, (global, local), direction)) = &glca {
-            let map = self.rows(&local.queries[..dim], &global.kv);
-            self.add_contributions(&map, &global.kv, &pulled_back(&block.proj, direction), &mut sum_glca);
+        if let Some((glca, seen, direction)) = &glca {
+            let map = self.glca_rows(glca, seen, 0);
+            self.add_contributions(&map, &seen.kv, &glca.block.proj.weight.pull_back(direction), &mut sum_glca);
         }
         Ok(Difference { sa: sum_sa, glca: sum_glca })
     }
 
     /// The queries of one token `[D]`, and keys and values of all `[T, 2 D]`, of block `layer`.
     fn queries_and_rest(&self, network: &Cpu, layer: usize, query: usize) -> (Vec<f32>, Vec<f32>) {
-        let Architecture { dim, layer_norm_eps: epsilon, .. } = self.architecture;
+        let dim = self.architecture.dim;
         let block: &Block = &network.weights.blocks[layer];
-        let normed = normed(&self.inputs[layer], &block.norm1, epsilon);
-        let queries = part_of_qkv(&normed[query * dim..][..dim], &block.qkv, dim, 0..dim);
-        (queries, part_of_qkv(&normed, &block.qkv, dim, dim..3 * dim))
+        let normed = self.normed(&self.inputs[layer], &block.norm1);
+        (block.q.of(&normed[query * dim..][..dim], 1), block.kv.of(&normed, self.architecture.tokens()))
+    }
+
+    /// GLCA's attention of token `query` of those after the last block, `[heads, T]`.
+    fn glca_rows(&self, glca: &Glca, seen: &GlcaSeen, query: usize) -> Vec<f32> {
+        let dim = self.architecture.dim;
+        let token = &self.inputs[self.architecture.depth][query * dim..][..dim];
+        self.rows(&glca.block.q.of(&self.normed(token, &glca.block.norm1), 1), &seen.kv)
+    }
+
+    fn normed(&self, x: &[f32], norm: &Norm) -> Vec<f32> {
+        normed(x, norm, self.architecture.layer_norm_eps)
     }
 
     /// One query `[D]` over keys and values `[T, 2 D]`: `[heads, T]`.
@@ -168,13 +180,14 @@ impl Seen {
 
     /// `g` of [`Difference`], `[D]`: `class` is the class token before `norm`, `[D]`.
     fn direction(&self, class: &[f32], norm: &Norm, head: &Linear, [first, second]: [usize; 2]) -> Vec<f32> {
-        let (dim, classes) = (self.architecture.dim, self.architecture.classes);
+        let dim = self.architecture.dim;
         let mean_of = |values: &[f32]| values.iter().sum::<f32>() / dim as f32;
         let mean = mean_of(class);
         let variance = class.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / dim as f32;
         let scale = 1.0 / (variance + self.architecture.layer_norm_eps).sqrt();
-        let weights = head.weight.chunks_exact(classes).zip(&norm.gamma);
-        let c: Vec<f32> = weights.map(|(weight, gamma)| gamma * (weight[first] - weight[second])).collect();
+        let weight = |d, class| head.weight.value(d, class);
+        let c: Vec<f32> =
+            norm.gamma.iter().enumerate().map(|(d, gamma)| gamma * (weight(d, first) - weight(d, second))).collect();
         let centre = mean_of(&c);
         c.iter().map(|c| (c - centre) * scale).collect()
     }
@@ -190,10 +203,4 @@ impl Seen {
                 heads.map(|((v, g), weight)| weight * v.iter().zip(g).map(|(v, g)| v * g).sum::<f32>()).sum::<f32>();
         }
     }
-}
-
-/// A direction `[out]` behind a linear layer as the direction before it, `[in]`.
-fn pulled_back(layer: &Linear, direction: &[f32]) -> Vec<f32> {
-    let rows = layer.weight.chunks_exact(layer.bias.len());
-    rows.map(|row| row.iter().zip(direction).map(|(w, g)| w * g).sum()).collect()
 }

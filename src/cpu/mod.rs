@@ -1,20 +1,25 @@
 //! The network on the processor: for pages without WebGPU, and wherever a GPU is only pretended.
 //!
-//! A lean forward pass over slices with the kernels of `kernels` and the `gemm` crate's matrix product, one photo at a
-//! time, without a tensor library. It speaks the engine's language: the same weights in, the same [`Answer`] out, the
+//! A lean forward pass over slices with the kernels of `kernels`, one photo at a time, without a tensor library, on one
+//! thread or on several ([`Exchange`]). It speaks the engine's language: the same weights in, the same [`Answer`] out, the
 //! same names in a trace.
 
 mod forward;
 pub(crate) mod kernels;
 mod look;
+mod together;
 mod weights;
 
 use crate::answer::Answer;
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::look::LookError;
+use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
-use forward::{Local, Pass, softmax};
+use forward::{Pass, SecondLook, second_look, softmax};
+use look::GlcaSeen;
 pub use look::Seen;
+use together::Together;
+pub use together::{Exchange, common_values};
 use weights::Weights;
 
 /// Why the processor could not answer.
@@ -40,6 +45,9 @@ pub enum CpuError {
     /// A damaged model.
     #[error("the result \"{0}\" is not a finite number: the model or the photo is damaged; load the model again")]
     NotFinite(&'static str),
+    /// Another thread did not do its part.
+    #[error("a thread of the network stopped ({0}): load the network again")]
+    Thread(String),
 }
 
 /// A network, ready to classify on the calling thread.
@@ -68,7 +76,8 @@ impl Cpu {
     /// # Errors
     /// [`CpuError::Image`] for a wrong length, [`CpuError::NotFinite`] if the result is no number.
     pub fn classify(&self, image: &[f32]) -> Result<Answer, CpuError> {
-        Ok(self.run(image, false, &mut |_, _, _| {})?.0)
+        self.check(image)?;
+        Ok(self.run(image, Together::new(&self.architecture, None), Wanted::Answer, &mut |_, _, _| {})?.answer)
     }
 
     /// The same, and what is needed to look into it afterwards: beside the answer, the tokens before each block. The
@@ -77,8 +86,36 @@ impl Cpu {
     /// # Errors
     /// As [`Cpu::classify`].
     pub fn see(&self, image: &[f32]) -> Result<Seen, CpuError> {
-        let (answer, inputs, glca) = self.run(image, true, &mut |_, _, _| {})?;
-        Ok(Seen::new(self.architecture.clone(), answer, inputs, glca))
+        self.check(image)?;
+        self.seen(image, Together::new(&self.architecture, None))
+    }
+
+    /// The same on several threads, of which this is the first: the others [`Cpu::help`] meanwhile.
+    ///
+    /// # Errors
+    /// As [`Cpu::classify`]; [`CpuError::Thread`] if one of them stopped.
+    pub fn see_together(&self, image: &[f32], exchange: &dyn Exchange) -> Result<Seen, CpuError> {
+        // Before anybody waits for this thread.
+        self.check(image)?;
+        let together = Together::new(&self.architecture, Some(exchange));
+        together.give_image(image)?;
+        self.seen(image, together)
+    }
+
+    /// Does this thread's part of a photo that the first one sees.
+    ///
+    /// # Errors
+    /// [`CpuError::Thread`] if another thread stopped.
+    pub fn help(&self, exchange: &dyn Exchange) -> Result<(), CpuError> {
+        let [height, width] = self.architecture.image_size;
+        let together = Together::new(&self.architecture, Some(exchange));
+        let mut image = vec![0.0; 3 * height * width];
+        together.take_image(&mut image)?;
+        let mut pass = Pass::new(&self.architecture, &self.weights, together, true);
+        pass.backbone(&image, &mut |_, _, _| {})?;
+        pass.finish()?;
+        pass.rollout()?;
+        Ok(())
     }
 
     /// Runs one photo and gives every intermediate result under the names of the trace files, each with a batch of one
@@ -87,11 +124,14 @@ impl Cpu {
     /// # Errors
     /// As [`Cpu::classify`].
     pub fn trace(&self, image: &[f32]) -> Result<TensorMap, CpuError> {
+        self.check(image)?;
         let mut trace = TensorMap::default();
-        let (answer, ..) = self.run(image, false, &mut |name, shape, values| {
+        let mut observe = |name: &str, shape: &[usize], values: &[f32]| {
             let shape: Vec<usize> = std::iter::once(1).chain(shape.iter().copied()).collect();
             trace.insert(name, Tensor::f32(shape, values.to_vec()));
-        })?;
+        };
+        let Run { answer, .. } =
+            self.run(image, Together::new(&self.architecture, None), Wanted::Trace, &mut observe)?;
         let selected: Vec<i32> = answer.selected.iter().map(|&token| token.cast_signed()).collect();
         if !selected.is_empty() {
             trace.insert("out.selected", Tensor::i32([1, selected.len()], selected));
@@ -108,37 +148,68 @@ impl Cpu {
         Ok(trace)
     }
 
-    /// The answer; with `keep`, the tokens before each block and after the last, and what GLCA made.
-    fn run(&self, image: &[f32], keep: bool, observe: forward::Observe<'_>) -> Result<Run, CpuError> {
+    fn check(&self, image: &[f32]) -> Result<(), CpuError> {
         let [height, width] = self.architecture.image_size;
         let expected = 3 * height * width;
-        if image.len() != expected {
-            return Err(CpuError::Image { found: image.len(), expected });
-        }
-        let mut pass = Pass::new(&self.architecture, &self.weights);
-        if keep {
-            pass = pass.keeping_inputs();
-        }
-        pass.backbone(image, observe);
+        if image.len() == expected { Ok(()) } else { Err(CpuError::Image { found: image.len(), expected }) }
+    }
+
+    fn seen(&self, image: &[f32], together: Together<'_>) -> Result<Seen, CpuError> {
+        let Run { answer, inputs, glca } = self.run(image, together, Wanted::Looks, &mut |_, _, _| {})?;
+        Ok(Seen::new(self.architecture.clone(), answer, inputs, glca))
+    }
+
+    fn run(
+        &self,
+        image: &[f32],
+        together: Together<'_>,
+        wanted: Wanted,
+        observe: forward::Observe<'_>,
+    ) -> Result<Run, CpuError> {
+        let (architecture, weights) = (&self.architecture, &self.weights);
+        let mut pass = Pass::new(architecture, weights, together, wanted == Wanted::Looks);
+        pass.backbone(image, observe)?;
+        let kv = pass.finish()?;
+        let rollout = pass.rollout()?;
         let logits_sa = pass.classify(observe);
-        let rollout = pass.rollout();
-        let global = pass.global();
-        let inputs = pass.into_inputs();
-        let glca = self.weights.glca.as_ref().zip(global).map(|(weights, global)| {
-            let local = forward::glca(&self.architecture, weights, &global, &rollout, observe);
-            (global, local)
+        let selected = if kv.is_some() { select(&rollout, architecture.selected()) } else { Vec::new() };
+        let looked = weights.glca.as_ref().zip(kv).map(|(glca, kv)| {
+            let local: &[u32] = if wanted == Wanted::Trace { &selected } else { &[] };
+            (second_look(architecture, glca, &kv, pass.tokens(local), observe), kv)
         });
-        let answer = answer(logits_sa, rollout, glca.as_ref().map(|(_, local)| local))?;
-        Ok((answer, inputs, glca))
+        let logits_glca = looked.as_ref().map(|(SecondLook { logits, .. }, _)| logits.clone()).unwrap_or_default();
+        let answer = answer(logits_sa, logits_glca, rollout, selected)?;
+        let glca = looked.map(|(SecondLook { class, .. }, kv)| GlcaSeen { kv, class });
+        Ok(Run { answer, inputs: pass.into_inputs(), glca })
     }
 }
 
-/// Answer, tokens before each block and after the last, GLCA.
-type Run = (Answer, Vec<Vec<f32>>, Option<(forward::Global, Local)>);
+/// What is computed beside the answer.
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    /// Nothing.
+    Answer,
+    /// What looks need.
+    Looks,
+    /// The local queries' second look, which has no say in the answer.
+    Trace,
+}
 
-/// The answer from SA's logits `[classes]`, the rollout `[T]` and GLCA.
-fn answer(logits_sa: Vec<f32>, rollout: Vec<f32>, glca: Option<&Local>) -> Result<Answer, CpuError> {
-    let (selected, logits_glca) = glca.map(|local| (local.selected.clone(), local.logits.clone())).unwrap_or_default();
+struct Run {
+    answer: Answer,
+    /// Tokens before each block and after the last, `[T, D]`, for looks.
+    inputs: Vec<Vec<f32>>,
+    glca: Option<GlcaSeen>,
+}
+
+/// The answer from each branch's logits `[classes]` (GLCA's are empty where there is none), the rollout `[T]` and the local
+/// queries.
+fn answer(
+    logits_sa: Vec<f32>,
+    logits_glca: Vec<f32>,
+    rollout: Vec<f32>,
+    selected: Vec<u32>,
+) -> Result<Answer, CpuError> {
     let (sa, glca) = (softmax(&logits_sa), softmax(&logits_glca));
     let probability =
         if glca.is_empty() { sa.clone() } else { sa.iter().zip(&glca).map(|(a, b)| 0.5 * (a + b)).collect() };

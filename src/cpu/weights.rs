@@ -1,14 +1,34 @@
 //! A network's weights, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
+use super::kernels::matmul::{Matrix, Store, Weight};
 use crate::architecture::Architecture;
 use crate::tensors::{TensorError, TensorMap};
 
 /// A linear layer.
 pub(super) struct Linear {
     /// `[in, out]`.
-    pub weight: Vec<f32>,
+    pub weight: Weight,
     /// `[out]`.
     pub bias: Vec<f32>,
+}
+
+impl Linear {
+    /// `y = x W + b`, `[rows, in]` to `[rows, out]`.
+    pub(super) fn apply(&self, x: &[f32], y: &mut [f32]) {
+        self.weight.apply(x, &self.bias, Store::Set, y);
+    }
+
+    /// `y += x W + b`: the residual connection is the product's own addition.
+    pub(super) fn add(&self, x: &[f32], y: &mut [f32]) {
+        self.weight.apply(x, &self.bias, Store::Add, y);
+    }
+
+    /// The same, into values of its own: `[rows, out]`.
+    pub(super) fn of(&self, x: &[f32], rows: usize) -> Vec<f32> {
+        let mut y = vec![0.0; rows * self.bias.len()];
+        self.apply(x, &mut y);
+        y
+    }
 }
 
 /// A layer norm.
@@ -22,7 +42,10 @@ pub(super) struct Norm {
 /// A transformer block.
 pub(super) struct Block {
     pub norm1: Norm,
-    pub qkv: Linear,
+    /// Queries, `D -> D`: the first third of timm's `qkv`.
+    pub q: Linear,
+    /// Keys and values, `D -> 2 D`: the rest. Apart, because some tokens look at all.
+    pub kv: Linear,
     pub proj: Linear,
     pub norm2: Norm,
     pub fc1: Linear,
@@ -40,10 +63,10 @@ pub(super) struct Glca {
 pub(super) struct Weights {
     /// Class token plus its position, `[D]`.
     pub class: Vec<f32>,
-    /// Position of each patch plus the patch embedding's bias, `[N, D]`.
+    /// Position of each patch, `[N, D]`.
     pub positions: Vec<f32>,
-    /// Patch embedding, `[3 p p, D]`.
-    pub patches: Vec<f32>,
+    /// Patch embedding, `3 p p -> D`.
+    pub patches: Linear,
     pub blocks: Vec<Block>,
     pub norm: Norm,
     pub head: Linear,
@@ -61,8 +84,7 @@ impl Weights {
         let reader = Reader { map, dim, hidden };
         let class = map.weight("cls_token", &[1, 1, dim])?;
         let position = map.weight("pos_embed", &[1, tokens, dim])?;
-        let bias = map.weight("patch_embed.proj.bias", &[dim])?;
-        let sum = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f32>>();
+        let bias = map.weight("patch_embed.proj.bias", &[dim])?.to_vec();
         let (first, rest) = position.split_at(dim);
         let patches = map.weight("patch_embed.proj.weight", &[dim, 3, patch, patch])?;
         let glca = architecture.glca().map(|_| -> Result<Glca, TensorError> {
@@ -73,9 +95,9 @@ impl Weights {
             })
         });
         Ok(Self {
-            class: sum(class, first),
-            positions: rest.chunks_exact(dim).flat_map(|row| sum(row, bias)).collect(),
-            patches: turned(patches, dim),
+            class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
+            positions: rest.to_vec(),
+            patches: Linear { weight: turned(patches, dim), bias },
             blocks: (0..architecture.depth).map(|i| reader.block(&format!("blocks.{i}"))).collect::<Result<_, _>>()?,
             norm: reader.norm("norm")?,
             head: reader.linear("head", dim, classes)?,
@@ -101,11 +123,22 @@ impl Reader<'_> {
         Ok(Linear { weight, bias: self.map.weight(&format!("{name}.bias"), &[outputs])?.to_vec() })
     }
 
+    /// Queries apart, keys and values together.
+    fn qkv(&self, name: &str) -> Result<[Linear; 2], TensorError> {
+        let dim = self.dim;
+        let weight = self.map.weight(&format!("{name}.weight"), &[3 * dim, dim])?.split_at(dim * dim);
+        let bias = self.map.weight(&format!("{name}.bias"), &[3 * dim])?.split_at(dim);
+        let part = |weight, bias: &[f32]| Linear { weight: turned(weight, bias.len()), bias: bias.to_vec() };
+        Ok([part(weight.0, bias.0), part(weight.1, bias.1)])
+    }
+
     fn block(&self, name: &str) -> Result<Block, TensorError> {
         let (dim, hidden) = (self.dim, self.hidden);
+        let [q, kv] = self.qkv(&format!("{name}.attn.qkv"))?;
         Ok(Block {
             norm1: self.norm(&format!("{name}.norm1"))?,
-            qkv: self.linear(&format!("{name}.attn.qkv"), dim, 3 * dim)?,
+            q,
+            kv,
             proj: self.linear(&format!("{name}.attn.proj"), dim, dim)?,
             norm2: self.norm(&format!("{name}.norm2"))?,
             fc1: self.linear(&format!("{name}.mlp.fc1"), dim, hidden)?,
@@ -114,8 +147,8 @@ impl Reader<'_> {
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
-fn turned(values: &[f32], rows: usize) -> Vec<f32> {
-    let columns = values.len() / rows.max(1);
-    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
+/// timm's `[out, in]` as `[in, out]`.
+fn turned(values: &[f32], outputs: usize) -> Weight {
+    let inputs = values.len() / outputs.max(1);
+    Weight::new(Matrix::new(values, outputs, inputs, inputs).transposed())
 }

@@ -29,6 +29,9 @@ pub(super) struct Failed {
 enum Kind {
     /// Another attempt would fail as well.
     Plain,
+    /// A helper stopped: none of the network's workers can go on.
+    #[cfg(not(feature = "engine"))]
+    Thread,
     /// The device is gone or no longer works: another one may.
     #[cfg(feature = "engine")]
     Device,
@@ -48,6 +51,8 @@ impl From<Failed> for JsValue {
         let error = js_sys::Error::new(&message);
         match kind {
             Kind::Plain => {}
+            #[cfg(not(feature = "engine"))]
+            Kind::Thread => error.set_name("ThreadError"),
             #[cfg(feature = "engine")]
             Kind::Device => error.set_name("DeviceError"),
             #[cfg(feature = "engine")]

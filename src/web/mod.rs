@@ -1,8 +1,8 @@
-//! The two modules of the page, as seen from JavaScript.
+//! The modules of the page, as seen from JavaScript.
 //!
-//! One source gives both: with feature `engine` the classes below run on WebGPU, with feature `cpu` they run on one thread of
-//! the processor with wasm SIMD. The shape is the same, so `src/web/js/session.js` loads
-//! either and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
+//! One source gives all: with feature `engine` the classes below run on WebGPU, with feature `cpu` they run on the processor
+//! with wasm SIMD, built once without and once with fused multiply-add. The shape is the same, so `src/web/js/session.js` loads
+//! any of them and the rest of the page does not care. Decoding is the browser's, everything after the pixels is here.
 
 mod archive;
 mod executor;
@@ -10,6 +10,8 @@ mod look;
 mod network;
 mod outcome;
 mod pixels;
+#[cfg(not(feature = "engine"))]
+mod threads;
 
 use std::fmt::Display;
 
@@ -18,6 +20,8 @@ use wasm_bindgen::prelude::*;
 pub use archive::Zip;
 pub use network::Network;
 pub use pixels::Pixels;
+#[cfg(not(feature = "engine"))]
+pub use threads::{Helper, Share};
 
 #[wasm_bindgen]
 extern "C" {

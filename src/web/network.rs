@@ -61,14 +61,7 @@ impl Network {
             let _ = on_stage.call3(&JsValue::NULL, &name.into(), &done.into(), &total.into());
         };
         stage("verify", 0.0, 0.0);
-        check_memory(&Manifest::read(&manifest).map_err(Failed::plain)?)?;
-        let bundle = Bundle::read(&manifest, |name| {
-            let bytes = files.get(&name.into()).dyn_into::<Uint8Array>();
-            // The module has its copy now: what JavaScript holds can go.
-            files.delete(&name.into());
-            bytes.map(|bytes| bytes.to_vec()).map_err(|_| std::io::Error::from(std::io::ErrorKind::NotFound))
-        })
-        .map_err(Failed::plain)?;
+        let bundle = read(&manifest, &files)?;
         let stored = bundle.manifest.precision;
         let precision = match &*precision {
             "f32" => Precision::F32,
@@ -137,6 +130,18 @@ impl Network {
         self.photo.replace(Some(photo));
         Ok(answer)
     }
+}
+
+/// Checks a bundle: `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way.
+pub(super) fn read(manifest: &[u8], files: &Map) -> Result<Bundle, Failed> {
+    check_memory(&Manifest::read(manifest).map_err(Failed::plain)?)?;
+    Bundle::read(manifest, |name| {
+        let bytes = files.get(&name.into()).dyn_into::<Uint8Array>();
+        // The module has its copy now: what JavaScript holds can go.
+        files.delete(&name.into());
+        bytes.map(|bytes| bytes.to_vec()).map_err(|_| std::io::Error::from(std::io::ErrorKind::NotFound))
+    })
+    .map_err(Failed::plain)
 }
 
 /// Refuses a network that would not fit, before anything is allocated for it.

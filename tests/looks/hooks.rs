@@ -69,7 +69,7 @@ fn attention_of_any_token_and_rollout_to_any_layer() {
         }
         let Some(glca) = &forward.glca else {
             assert!(matches!(block_on(engine.glca_attention(0)), Err(EngineError::Look(LookError::NoGlca))));
-            assert!(matches!(seen.glca_attention(0), Err(CpuError::Look(LookError::NoGlca))));
+            assert!(matches!(seen.glca_attention(&processor, 0), Err(CpuError::Look(LookError::NoGlca))));
             continue;
         };
         let map = host(glca.map.clone());
@@ -78,7 +78,7 @@ fn attention_of_any_token_and_rollout_to_any_layer() {
             let token = if row == 0 { 0 } else { glca.selected[0][row - 1] as usize };
             let truth = rows(&map, [heads, queries, tokens], row);
             close("GLCA", &block_on(engine.glca_attention(token)).unwrap(), &truth);
-            close("GLCA, CPU", &seen.glca_attention(token).unwrap(), &truth);
+            close("GLCA, CPU", &seen.glca_attention(&processor, token).unwrap(), &truth);
         }
     }
 }
@@ -95,8 +95,7 @@ fn another_ratio_is_a_fresh_run_without_the_backbone() {
             let network = case.with_ratio(ratio);
             let forward = network.forward(network.images(&case.image, &Device::flex()));
             let truth = &network.classify(network.images(&case.image, &Device::flex()))[0];
-            let answers =
-                [block_on(engine.with_ratio(ratio)).unwrap(), seen.with_ratio(&processor, ratio).unwrap().clone()];
+            let answers = [block_on(engine.with_ratio(ratio)).unwrap(), seen.with_ratio(ratio).unwrap().clone()];
             for (back_end, found) in ["engine", "CPU"].into_iter().zip(answers) {
                 let what = format!("{back_end}, R {ratio}, {} tokens", case.architecture.tokens());
                 same_order(&what, &found.selected, &truth.selected, &truth.rollout);
@@ -118,7 +117,7 @@ fn another_ratio_is_a_fresh_run_without_the_backbone() {
             let token = glca.selected[0][row - 1] as usize;
             let truth = rows(&host(glca.map), [size[0], size[1], case.architecture.tokens()], row);
             close("GLCA after R", &block_on(engine.glca_attention(token)).unwrap(), &truth);
-            close("GLCA after R, CPU", &seen.glca_attention(token).unwrap(), &truth);
+            close("GLCA after R, CPU", &seen.glca_attention(&processor, token).unwrap(), &truth);
         }
         // GLCA is one block: its class token reads every token and no other query, so the answer is that of any other R.
         let own = processor.classify(&case.image).unwrap();

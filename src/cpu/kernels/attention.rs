@@ -38,6 +38,7 @@ pub(crate) struct Place {
 
 /// A head whose queries, keys and values lie side by side in `qkv` `[B, T, 3 D]`, over its own image or over a pair, and
 /// its rows of the result `[B, T, D]`.
+#[cfg(feature = "model")]
 pub(crate) fn packed(place: Place, [tokens, dim]: [usize; 2], partners: Option<&[usize]>) -> (Head, Rows) {
     let Place { image, head, heads } = place;
     let width = dim / heads;

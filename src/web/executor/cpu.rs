@@ -1,16 +1,19 @@
-//! The network on the processor: one thread, wasm SIMD. For browsers without WebGPU.
+//! The network on the processor: wasm SIMD, on this worker alone or with helpers. For browsers without WebGPU.
 
 use std::cell::RefCell;
 
-use super::Failed;
+use super::{Failed, Kind};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::cpu::{Cpu, CpuError, Seen};
 use crate::look::{Difference, LookError};
 use crate::tensors::Precision;
+use crate::web::threads::Share;
 
 pub(in crate::web) struct Executor {
     network: Cpu,
+    /// What this worker and its helpers have in common.
+    share: RefCell<Option<Share>>,
     /// The photo that was classified last.
     seen: RefCell<Option<Seen>>,
 }
@@ -24,14 +27,25 @@ impl Executor {
     ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
         let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights).map_err(Failed::plain)?;
-        Ok(Self { network, seen: RefCell::new(None) })
+        Ok(Self { network, share: RefCell::new(None), seen: RefCell::new(None) })
+    }
+
+    /// From now on helpers do a part of each photo.
+    pub(in crate::web) fn join(&self, share: Share) {
+        self.share.replace(Some(share));
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
     pub(in crate::web) async fn classify(&self, image: &[f32]) -> Result<Answer, Failed> {
         // Its memory is there for the next photo.
         self.seen.take();
-        let seen = self.network.see(image).map_err(Failed::plain)?;
+        let seen = match &*self.share.borrow() {
+            None => self.network.see(image)?,
+            Some(share) => {
+                share.begin();
+                self.network.see_together(image, share)?
+            }
+        };
         let answer = seen.answer().clone();
         self.seen.replace(Some(seen));
         Ok(answer)
@@ -41,7 +55,7 @@ impl Executor {
     pub(in crate::web) async fn with_ratio(&self, ratio: f64) -> Result<Answer, Failed> {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.as_mut().ok_or_else(|| Failed::plain(LookError::NoPhoto))?;
-        seen.with_ratio(&self.network, ratio).cloned().map_err(Failed::plain)
+        seen.with_ratio(ratio).cloned().map_err(Failed::plain)
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
@@ -54,7 +68,7 @@ impl Executor {
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
     pub(in crate::web) async fn glca_attention(&self, query: usize) -> Result<Vec<f32>, Failed> {
-        self.look(|seen, _| seen.glca_attention(query))
+        self.look(|seen, network| seen.glca_attention(network, query))
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
@@ -70,7 +84,7 @@ impl Executor {
     fn look<T>(&self, question: impl FnOnce(&Seen, &Cpu) -> Result<T, CpuError>) -> Result<T, Failed> {
         let seen = self.seen.borrow();
         let seen = seen.as_ref().ok_or_else(|| Failed::plain(LookError::NoPhoto))?;
-        question(seen, &self.network).map_err(Failed::plain)
+        Ok(question(seen, &self.network)?)
     }
 
     /// What a bundle rounded is widened again.
@@ -81,5 +95,12 @@ impl Executor {
     /// Nothing lies on a graphics device.
     pub(in crate::web) fn device_bytes(&self) -> u64 {
         0
+    }
+}
+
+impl From<CpuError> for Failed {
+    fn from(error: CpuError) -> Self {
+        let kind = if matches!(error, CpuError::Thread(_)) { Kind::Thread } else { Kind::Plain };
+        Self { kind, message: error.to_string() }
     }
 }

@@ -14,12 +14,13 @@
  * Every promise that fails does so with an `Error` whose message is one sentence for people.
  */
 
-/** What runs the network: our WGSL kernels on WebGPU, or our forward pass on the processor in wasm SIMD. */
+/** What runs the network: our WGSL kernels on WebGPU, or our forward pass on the processor in wasm SIMD, with fused
+ *  multiply-add where browser and processor have it, and on several threads where the page is cross-origin isolated. */
 export type Backend = "webgpu" | "cpu";
 
 export interface Choice {
   backend: Backend;
-  /** The device, for people to read. */
+  /** The device, for people to read: of a `Classifier` on the CPU also how many threads, and why only one. */
   adapter: string;
   /** Why `auto` did not take WebGPU; null where it did, or where nobody asked for `auto`. */
   reason: string | null;
@@ -27,7 +28,7 @@ export interface Choice {
 
 /**
  * Optional: chooses the back end and compiles its module ahead, so that `Classifier.load` waits for the bundle only.
- * The other module is never fetched.
+ * No other module is fetched.
  */
 export default function init(options?: { backend?: "auto" | Backend }): Promise<Choice>;
 
@@ -55,6 +56,12 @@ export interface LoadOptions {
    * default; one from an address is always kept). `Classifier.kept` is its address then; without room there is a notice.
    */
   keep?: boolean;
+  /**
+   * On the CPU: how many workers share each photo, each with the weights in a memory of its own. More than one needs a page
+   * that is cross-origin isolated (`crossOriginIsolated`); elsewhere it is one, whatever is asked for. `auto` (default): as many
+   * as there are cores, but no more than four, nor more than hold 256 MiB of weights together.
+   */
+  threads?: "auto" | number;
   onProgress?: (progress: Progress) => void;
   /** Called while loading and while classifying, when something went wrong and the classifier goes on by itself. */
   onNotice?: (notice: Notice) => void;

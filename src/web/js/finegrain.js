@@ -13,6 +13,7 @@ export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
 const PRECISIONS = ["auto", "f32", "f16", "int8"];
+const MOST_THREADS = 16;
 
 /** The worker that decodes for the page. */
 let decoder = null;
@@ -61,9 +62,13 @@ export class Classifier {
     Object.freeze(this);
   }
 
-  static async load(bundle, { backend = "auto", precision = "auto", keep = false, onProgress, onNotice, signal } = {}) {
+  static async load(bundle, options = {}) {
+    const { backend = "auto", precision = "auto", threads = "auto", keep = false, onProgress, onNotice, signal } = options;
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
+    if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) {
+      throw new RangeError(`threads is ${threads}, it must be "auto" or a whole number from 1 to ${MOST_THREADS}`);
+    }
     let place = placeOf(bundle);
     signal?.throwIfAborted();
     const open = async (classifier) => {
@@ -77,7 +82,7 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision, keep: Boolean(keep) } });
+        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision, threads, keep: Boolean(keep) } });
         if (classifier.kept) place = placeOf(classifier.kept);
       } catch (error) {
         link.end(error);

@@ -1,29 +1,36 @@
 // One network in its worker: loaded, tested, run, and brought back when the device fails.
 
-import { chooseBackend, cpu } from "./backend.js";
+import { chooseBackend, cpu, moduleFor } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
 import { OwnBundle } from "./own_bundle.js";
 import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
+import { hindrance, threadCount, Threads } from "./threads.js";
 
 // In a row, without an answer in between.
 const MAX_LOSSES = 3;
 
-/** Fetches and compiles a module once; later calls get the same one. A failed attempt is not kept. */
+const MODULES = {
+  webgpu: () => import("./webgpu.js"),
+  cpu: () => import("./cpu.js"),
+  cpu_fma: () => import("./cpu_fma.js"),
+};
+
+/** Fetches and compiles the module of a back end once; later calls get the same one. A failed attempt is not kept. */
 const modules = new Map();
 export function prepare(backend) {
-  if (!modules.has(backend)) {
-    const load = backend === "webgpu" ? import("./webgpu.js") : import("./cpu.js");
-    const ready = load
-      .then(async (module) => ({ module, memory: (await module.default()).memory }))
+  const name = moduleFor(backend);
+  if (!modules.has(name)) {
+    const ready = MODULES[name]()
+      .then(async (module) => ({ name, module, memory: (await module.default()).memory }))
       .catch((error) => {
-        throw new Error(`the ${backend} module could not be started (${error.message}); reload the page`, { cause: error });
+        throw new Error(`the ${name} module could not be started (${error.message}); reload the page`, { cause: error });
       });
-    modules.set(backend, ready);
-    ready.catch(() => modules.delete(backend));
+    modules.set(name, ready);
+    ready.catch(() => modules.delete(name));
   }
-  return modules.get(backend);
+  return modules.get(name);
 }
 
 export class Session {
@@ -31,6 +38,8 @@ export class Session {
   #bundle = null;
   #forced = false;
   #precision = "auto"; // of the weights on a graphics device
+  #wanted = "auto"; // threads
+  #threads = null;
   #choice = null;
   #network = null;
   #losses = 0;
@@ -46,11 +55,12 @@ export class Session {
    * @param {string | null} url the bundle's folder, absolute, with a final slash
    * @param {Blob | {file: File, path: string}[] | string | null} own the bundle from the user's own disk, or the address of
    *   its copy, where there is no `url`
-   * @param {{backend: string, precision: string, keep: boolean}} options already checked
+   * @param {{backend: string, precision: string, threads: "auto" | number, keep: boolean}} options already checked
    */
   async load(url, own, options) {
     this.#forced = options.backend === "webgpu";
     this.#precision = options.precision;
+    this.#wanted = options.threads;
     this.#choice = await chooseBackend(options.backend);
     // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
     prepare(this.#choice.backend).catch(() => {});
@@ -141,7 +151,8 @@ export class Session {
 
   async memory() {
     const memories = await Promise.all([...modules.values()]);
-    const wasm = memories.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
+    const helpers = (await this.#threads?.memory()) ?? 0;
+    const wasm = memories.reduce((sum, { memory }) => sum + memory.buffer.byteLength, helpers);
     return { wasm, gpu: this.#network?.device_bytes ?? 0 };
   }
 
@@ -184,15 +195,20 @@ export class Session {
 
   async #open() {
     const files = await this.#bundle.files();
+    const manifest = this.#bundle.manifestBytes;
     let stage = "prepare";
     try {
-      const { module } = await prepare(this.#choice.backend);
+      const started = await prepare(this.#choice.backend);
+      const { Network } = started.module;
+      if (this.#choice.backend === "cpu") this.#startThreads(started, manifest, files);
       const onStage = (name, loaded, total) => {
         stage = name;
         this.#progress({ stage, loaded, total });
       };
-      this.#network = await module.Network.load(this.#bundle.manifestBytes, files, onStage, this.#precision);
+      this.#network = await Network.load(manifest, files, onStage, this.#precision);
+      if (this.#choice.backend === "cpu") await this.#joinThreads();
     } catch (error) {
+      this.#drop();
       throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
     }
   }
@@ -201,6 +217,39 @@ export class Session {
   #packed() {
     const precision = this.#precision === "auto" ? this.#bundle.manifest.precision : this.#precision;
     return this.#choice.backend === "webgpu" && precision !== "f32";
+  }
+
+  /** Helpers load the network while this worker does. */
+  #startThreads({ name, module }, manifest, files) {
+    const count = threadCount(this.#wanted, module.Network.weight_bytes(manifest));
+    if (count === 1) return;
+    const values = module.Network.common_values(manifest, count);
+    this.#threads = new Threads(count, { name, manifest, files, values });
+  }
+
+  /** Where helpers cannot be had, one thread does all. */
+  async #joinThreads() {
+    let words = "one thread";
+    try {
+      await this.#threads?.ready();
+    } catch (error) {
+      console.error(error);
+      words += ", as the browser gave no more";
+      this.#endThreads();
+    }
+    if (this.#threads) {
+      this.#network.join(this.#threads.share);
+      words = `${this.#threads.count} threads`;
+    } else if (this.#wanted !== 1 && hindrance()) {
+      words += `, as ${hindrance()}`;
+    }
+    this.#choice = cpu(this.#choice.reason, words);
+    this.#post("changed", { choice: this.#choice });
+  }
+
+  #endThreads() {
+    this.#threads?.end();
+    this.#threads = null;
   }
 
   /** The golden trace of the bundle, once for each bundle, device and build. */
@@ -241,6 +290,7 @@ export class Session {
   #drop() {
     this.#network?.free();
     this.#network = null;
+    this.#endThreads();
   }
 
   #progress(event) {

@@ -26,8 +26,8 @@ onmessage = async ({ data: { id, type, ...message } }) => {
     const value = await answers[type](message);
     postMessage({ id, type: "done", value }, value?.bitmap ? [value.bitmap] : []);
   } catch (error) {
-    // A trap in wasm carries no sentence of its own (the panic itself is in the console).
-    const fatal = error instanceof WebAssembly.RuntimeError;
+    // A trap in wasm carries no sentence of its own (the panic itself is in the console); a helper's is one as well.
+    const fatal = error instanceof WebAssembly.RuntimeError || error?.name === "ThreadError";
     const text = fatal
       ? "the network stopped unexpectedly; it is started again with the next photo"
       : String(error?.message ?? error);

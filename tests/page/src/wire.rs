@@ -33,6 +33,7 @@ struct State {
     cut: Mutex<Option<Cut>>,
     pace: Mutex<Option<Duration>>,
     down: AtomicBool,
+    bare: AtomicBool,
 }
 
 /// A wire on a port of its own, until the process ends.
@@ -78,6 +79,11 @@ impl Wire {
         *lock(&self.state.pace) = Some(pause);
     }
 
+    /// From now on, answers lack the headers that isolate a page, as those of a server that cannot be told to send them.
+    pub fn bare(&self) {
+        self.state.bare.store(true, Ordering::SeqCst);
+    }
+
     /// Whether nothing gets through at all.
     pub fn down(&self, down: bool) {
         self.state.down.store(down, Ordering::SeqCst);
@@ -95,15 +101,10 @@ fn carry(mut client: TcpStream, server: SocketAddr, state: &State) -> Result<()>
     if state.down.load(Ordering::SeqCst) {
         return Ok(());
     }
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if client.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        head.push(byte[0]);
+    let head = read_head(&mut client)?;
+    if !head.ends_with("\r\n\r\n") {
+        return Ok(());
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let field = |name: &str| {
@@ -118,6 +119,9 @@ fn carry(mut client: TcpStream, server: SocketAddr, state: &State) -> Result<()>
     let forwarded: String = kept.map(|line| format!("{line}\r\n")).collect();
     upstream.write_all(format!("{forwarded}Connection: close\r\n\r\n").as_bytes())?;
     let mut left = budget(&request.path, state);
+    if state.bare.load(Ordering::SeqCst) {
+        client.write_all(without_isolation(&read_head(&mut upstream)?).as_bytes())?;
+    }
     let mut chunk = vec![0; 1 << 16];
     loop {
         let count = upstream.read(&mut chunk)?;
@@ -131,6 +135,21 @@ fn carry(mut client: TcpStream, server: SocketAddr, state: &State) -> Result<()>
             std::thread::sleep(pause);
         }
     }
+}
+
+/// The lines before the content, with the empty one that ends them; less where the connection ends before.
+fn read_head(stream: &mut TcpStream) -> Result<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+fn without_isolation(head: &str) -> String {
+    let kept = head.split_inclusive("\r\n").filter(|line| !line.to_lowercase().starts_with("cross-origin-"));
+    kept.collect()
 }
 
 /// How many bytes of an answer get through.

@@ -32,7 +32,7 @@ pub(crate) fn run(report: &mut Report) {
     });
 }
 
-/// Both wasm modules, in the profile in which they are built, so that what runs at build time is compiled once.
+/// Every wasm module, in the profile in which they are built, so that what runs at build time is compiled once.
 fn wasm() -> Result<Outcome> {
     let target = WasmTarget::find_or_make()?;
     if !target.has_clippy() {
@@ -46,7 +46,8 @@ fn wasm() -> Result<Outcome> {
                 .cargo()
                 .args(["clippy", "--package", "finegrain", "--lib", "--no-default-features"])
                 .args(["--features", module.features(), "--profile", "web", "--target", TARGET])
-                .args(["--", "-D", "warnings"]),
+                .args(["--", "-D", "warnings"])
+                .args(module.flags()),
         )?;
     }
     Ok(Outcome::Passed)

@@ -37,14 +37,15 @@ fn main() -> Result<()> {
         for (name, provider, threads, runs) in [
             ("finegrain, CPU, 1 thread", "cpu", 1, runs),
             ("onnxruntime-web, wasm, 1 thread", "wasm", 1, runs),
+            ("finegrain, CPU, 2 threads", "cpu", 2, runs),
             ("onnxruntime-web, wasm, 2 threads", "wasm", 2, runs),
-            ("finegrain, WebGPU in software", "webgpu", 0, slow),
+            ("finegrain, WebGPU in software", "webgpu", 1, slow),
             ("onnxruntime-web, WebGPU in software", "webgpu", 1, slow),
         ] {
             let browser = Browser::start(Options::default())?;
             browser.open(&site.file("bench.html"))?;
             let ours = name.starts_with("finegrain");
-            let script = if ours { our_script(provider, runs) } else { peer_script(provider, threads, runs) };
+            let script = if ours { our_script(provider, threads, runs) } else { peer_script(provider, threads, runs) };
             let times: Times = serde_json::from_value(browser.script(&script)?).with_context(|| name.to_owned())?;
             eprintln!("round {round}: {name}: median {:.1} ms of {runs}, fastest {:.1}", times.median, times.fastest);
             rows.push((name, times));
@@ -76,12 +77,13 @@ fn add_peer(www: &Path, folder: &Path, network: &Path) -> Result<()> {
 }
 
 /// The whole answer, rollout, local queries and GLCA included, as the page computes it; only the network is timed, as there.
-fn our_script(backend: &str, runs: usize) -> String {
+fn our_script(backend: &str, threads: usize, runs: usize) -> String {
     format!(
         "const {{ Classifier }} = await import('/pkg/finegrain.js');
          const begin = performance.now();
-         const classifier = await Classifier.load('/models/birds/', {{ backend: {backend} }});
+         const classifier = await Classifier.load('/models/birds/', {{ backend: {backend}, threads: {threads} }});
          const load = performance.now() - begin;
+         if ({threads} > 1 && !classifier.adapter.includes('{threads} threads')) throw new Error(classifier.adapter);
          const photo = await (await fetch('/samples/mallard.png')).blob();
          const times = [];
          for (let run = 0; run <= {runs}; run += 1) times.push((await classifier.classify(photo)).timings.run);

@@ -89,9 +89,9 @@ fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
         close("of a head", &found["ofHead"], &patch[17..])?;
         let mean: Vec<f32> = (0..17).map(|i| 0.5 * (patch[i] + patch[17 + i])).collect();
         close("mean", &found["mean"], &mean)?;
-        close("GLCA", &found["glca"], &seen.glca_attention(0)?)?;
+        close("GLCA", &found["glca"], &seen.glca_attention(&network, 0)?)?;
         let second = seen.answer().selected[1] as usize;
-        close("GLCA of a patch", &found["glcaOfPatch"], &seen.glca_attention(second)?)?;
+        close("GLCA of a patch", &found["glcaOfPatch"], &seen.glca_attention(&network, second)?)?;
         close("rollout", &found["rollout"], &seen.rollout(&network, 1)?)?;
         close("whole rollout", &found["whole"], &seen.answer().rollout)?;
         close("the result's rollout", &found["resultRollout"], &seen.answer().rollout)?;
@@ -99,7 +99,7 @@ fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
         for (i, expected) in [&difference.sa, &difference.glca, &difference.both()].into_iter().enumerate() {
             close("difference", &found["difference"][i], expected)?;
         }
-        let answer = seen.with_ratio(&network, 0.5)?;
+        let answer = seen.with_ratio(0.5)?;
         let selected: Vec<u32> = answer.selected.iter().map(|token| token - 1).collect();
         for (way, lists) in [("setRatio", &found["half"]), ("classify", &found["fresh"])] {
             ensure!(lists[0] == serde_json::json!(selected), "{backend}, {way}: {}", lists[0]);

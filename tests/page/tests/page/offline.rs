@@ -36,6 +36,28 @@ fn after_the_first_visit_the_page_works_offline() -> Result<()> {
 }
 
 #[test]
+fn on_a_server_without_headers_threads_come_with_the_second_visit() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let (site, wire, _) = Site::wired(|www| {
+        small::install(www, &small::bundle()?)?;
+        make_version(www)
+    })?;
+    wire.bare();
+    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
+    ensure!(browser.script("return crossOriginIsolated;")? == false, "the headers came all the same");
+    page.is_kept()?;
+    browser.reload()?;
+    let (page, view) = Page::shown(&browser)?;
+    ensure!(browser.script("return crossOriginIsolated;")? == true, "the kept page is not isolated");
+    ensure!(view.state == "ready", "{}", view.status);
+    let view = page.upload(&sample("mallard.png"))?;
+    let many = browser.script("return navigator.hardwareConcurrency > 1;")? == true;
+    ensure!(view.predictions.len() == small::CLASSES, "{}", view.status);
+    ensure!(!many || view.status.contains(" threads, wasm SIMD"), "{}", view.status);
+    Ok(())
+}
+
+#[test]
 fn a_new_version_replaces_the_old_one_whole() -> Result<()> {
     let browser = Browser::start(Options::default())?;
     let (site, _wire, folder) = Site::wired(|www| {

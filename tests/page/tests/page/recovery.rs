@@ -143,3 +143,41 @@ fn a_bundle_whose_trace_is_wrong_everywhere_is_not_trusted() -> Result<()> {
     ensure!(said.contains("do not trust"), "{said}");
     Ok(())
 }
+
+/// A helper that stops in the middle of the third photo (the first is the self-test), once.
+const STOPPING: &str = "
+    let photos = 0;
+    const set = Float32Array.prototype.set;
+    Float32Array.prototype.set = function (...given) {
+        // What is given away goes into the common memory; a photo begins with taking the image out of it.
+        if (given[0].buffer instanceof SharedArrayBuffer && given[0].length === 3 * 32 * 32) photos += 1;
+        if (photos === 3 && this.buffer instanceof SharedArrayBuffer) throw new WebAssembly.RuntimeError('stopped by the test');
+        return set.apply(this, given);
+    };";
+
+#[test]
+fn a_helper_that_stops_costs_one_photo_and_the_next_one_is_answered() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| {
+        prepend(&www.join("pkg/helper.js"), STOPPING)?;
+        small::install(www, &small::bundle()?)
+    })?;
+    browser.open(&site.page("backend=cpu"))?;
+    let found = browser.script(
+        "return import('./pkg/finegrain.js').then(async ({ Classifier }) => {
+             const photo = await (await fetch('samples/mallard.png')).blob();
+             const classifier = await Classifier.load('models/small/', { backend: 'cpu', threads: 3 });
+             const answers = [];
+             for (let i = 0; i < 3; i += 1) {
+                 answers.push(await classifier.classify(photo).then(({ adapter }) => adapter, ({ message }) => message));
+             }
+             classifier.free();
+             return answers;
+         });",
+    )?;
+    let words = |i: usize| found[i].as_str().unwrap_or_default().to_owned();
+    ensure!(words(0).contains("3 threads"), "{found}");
+    ensure!(words(1).contains("stopped unexpectedly") && words(1).contains("next photo"), "{found}");
+    ensure!(words(2).contains("3 threads"), "{found}");
+    Ok(())
+}
