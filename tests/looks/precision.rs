@@ -28,7 +28,7 @@ fn packed_weights_give_the_same_looks() {
             near("difference, GLCA", &found.glca, &expected.glca);
             if architecture.glca().is_some() {
                 let other = block_on(engine.with_ratio(0.7)).unwrap();
-                close("another R", &other.logits_glca, &seen.with_ratio(&network, 0.7).unwrap().logits_glca);
+                close("another R", &other.logits_glca, &seen.with_ratio(0.7).unwrap().logits_glca);
             }
         }
     }
