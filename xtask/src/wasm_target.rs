@@ -50,8 +50,15 @@ impl WasmTarget {
     ///
     /// The flags go by the environment, so that they reach every crate for wasm32 and none for this machine.
     pub(crate) fn cargo(&self) -> Command {
+        self.cargo_with(&[])
+    }
+
+    /// The same, with more flags for every crate.
+    pub(crate) fn cargo_with(&self, more: &[&str]) -> Command {
+        let mut flags = flags();
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let mut cargo = shell::cargo();
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags().join("\x1f")).env_remove("RUSTFLAGS");
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
         if let Self::Debian(folder) = self {
             wasm_toolchain::environment(&mut cargo, folder);
         }
