@@ -5,7 +5,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use finegrain::model::Statistics;
 use finegrain::model::rectify::{Attend, GlobalGates, Mixing, mix, regulariser, trace};
 
-use crate::support::{Random, assert_close, check_gradients, config, fixture, values, weighted};
+use crate::support::{Random, assert_close, check_gradients, config, fixture, seeded, values, weighted};
 
 #[test]
 fn rectify_small_is_reproduced() {
@@ -22,7 +22,7 @@ fn rectify_small_is_reproduced() {
 fn gradients_are_those_of_finite_differences() {
     let device = Device::flex().autodiff();
     let mut random = Random(1);
-    let attend = Attend::new(4, 3, 5, &device);
+    let attend = seeded(Attend::new(4, 3, 5, &device), 4);
     // Wide scores, so that masks are no mere means.
     let input = Param::from_tensor(random.tensor([2, 4, 4, 5], 3.0, &device).require_grad());
     let module = check_gradients((attend, input), |(attend, z)| {
@@ -31,7 +31,7 @@ fn gradients_are_those_of_finite_differences() {
     });
     assert_eq!(module, (4, 4));
 
-    let gates = GlobalGates::new(6, 3, &device);
+    let gates = seeded(GlobalGates::new(6, 3, &device), 5);
     let pooled = Param::from_tensor(random.tensor([4, 6], 1.0, &device).require_grad());
     let votes: Vec<_> =
         (0..3).map(|_| Param::from_tensor(random.tensor([4, 5], 2.0, &device).require_grad())).collect();

@@ -7,7 +7,7 @@ use finegrain::model::Statistics;
 use finegrain::model::rga::{Rga, trace};
 use finegrain::tensors::TensorMap;
 
-use crate::support::{Random, assert_close, check_gradients, config, fixture, near, values, weighted};
+use crate::support::{Random, assert_close, check_gradients, config, fixture, near, seeded, values, weighted};
 
 const BOTH: Settings = Settings { ratio: 2, spatial: true, channel: true };
 
@@ -61,7 +61,7 @@ fn channels_are_nodes_as_positions_are() {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     let device = Device::flex().autodiff();
-    let rga = Rga::new(&BOTH, 6, [2, 4], &device);
+    let rga = seeded(Rga::new(&BOTH, 6, [2, 4], &device), 1);
     let input = Param::from_tensor(map(&device, [3, 6, 2, 4], 2).require_grad());
     let inference = check_gradients((rga.clone(), input.clone()), |(rga, x)| {
         weighted(rga.forward(x.val(), &mut Statistics::Running).map, 5)
