@@ -11,6 +11,9 @@ import { hindrance, threadCount, Threads } from "./threads.js";
 // In a row, without an answer in between.
 const MAX_LOSSES = 3;
 
+// A graphics device that takes longer than this for a photo (in milliseconds) may be slower than the CPU.
+const DOUBTFUL = 50;
+
 const MODULES = {
   webgpu: () => import("./webgpu.js"),
   cpu: () => import("./cpu.js"),
@@ -36,10 +39,11 @@ export function prepare(backend) {
 export class Session {
   #post;
   #bundle = null;
-  #forced = false;
+  #asked = "auto"; // the back end
   #precision = "auto"; // of the weights on a graphics device
   #wanted = "auto"; // threads
   #threads = null;
+  #words = null; // how many, in words
   #choice = null;
   #network = null;
   #losses = 0;
@@ -58,7 +62,7 @@ export class Session {
    * @param {{backend: string, precision: string, threads: "auto" | number, keep: boolean}} options already checked
    */
   async load(url, own, options) {
-    this.#forced = options.backend === "webgpu";
+    this.#asked = options.backend;
     this.#precision = options.precision;
     this.#wanted = options.threads;
     this.#choice = await chooseBackend(options.backend);
@@ -162,10 +166,14 @@ export class Session {
 
   /** Loads the network on the device chosen, or on the next lower one, until one computes rightly. */
   async #start() {
+    const beaten = this.#asked === "auto" && this.#choice.backend === "webgpu" && (await this.#bundle.passed(this.#race("lost")));
+    if (beaten) this.#choice = cpu(slower(this.#choice.adapter));
     for (;;) {
       const passed = await this.#attempt(async () => {
         await this.#open();
-        return { right: await this.#test() };
+        const right = await this.#test();
+        if (right) await this.#compare();
+        return { right };
       });
       if (!passed) continue;
       if (passed.right || this.#choice.backend === "cpu") return;
@@ -186,7 +194,7 @@ export class Session {
       else if (error.name === "WrongResultError") this.#stepDown("this device computes wrongly", true);
       // A broken bundle is as broken on the CPU; a GPU that does not take the network is not.
       else if (error.stage === "upload" || error.stage === "compile") {
-        if (this.#forced) throw error;
+        if (this.#asked === "webgpu") throw error;
         this.#stepDown(`WebGPU failed here (${error.message})`);
       } else throw error;
       return null;
@@ -243,6 +251,7 @@ export class Session {
     } else if (this.#wanted !== 1 && hindrance()) {
       words += `, as ${hindrance()}`;
     }
+    this.#words = words;
     this.#choice = cpu(this.#choice.reason, words);
     this.#post("changed", { choice: this.#choice });
   }
@@ -265,6 +274,51 @@ export class Session {
     const text = verdict(test, this.#choice, this.#packed());
     this.#notice({ kind: "self-test", text, report: report(test, this.#choice, this.#bundle.manifest) });
     return false;
+  }
+
+  /** Where `auto` took a graphics device that is slow, the CPU runs the same once, and the faster of the two is kept. */
+  async #compare() {
+    if (this.#asked !== "auto" || this.#choice.backend !== "webgpu" || (await this.#bundle.passed(this.#race("won")))) return;
+    const [device, won, lost] = [this.#choice, this.#race("won"), this.#race("lost")];
+    const onDevice = await this.#time();
+    if (onDevice > DOUBTFUL && (await this.#cpuTakesLess(onDevice))) {
+      this.#choice = cpu(slower(device.adapter), this.#words);
+      await this.#bundle.notePassed(lost);
+    } else {
+      if (this.#choice !== device) {
+        this.#drop();
+        this.#choice = device;
+        await this.#open();
+      }
+      await this.#bundle.notePassed(won);
+    }
+    this.#post("changed", { choice: this.#choice });
+  }
+
+  /** Goes over to the CPU and measures it there. */
+  async #cpuTakesLess(than) {
+    this.#drop();
+    this.#choice = cpu(null);
+    try {
+      await this.#open();
+      return (await this.#test()) && (await this.#time()) < than;
+    } catch (error) {
+      console.error(error);
+      return false; // then the graphics device is what there is
+    }
+  }
+
+  /** Milliseconds for the golden trace, the second time. */
+  async #time() {
+    await this.#network.self_test();
+    const begin = performance.now();
+    await this.#network.self_test();
+    return performance.now() - begin;
+  }
+
+  /** The name under which the graphics device's race with the CPU is kept. */
+  #race(end) {
+    return `race ${end} by ${this.#choice.adapter} ${BUILD}`;
   }
 
   #lost() {
@@ -300,4 +354,9 @@ export class Session {
   #notice(notice) {
     this.#post("notice", { notice });
   }
+}
+
+/** Why the CPU was taken although there is a graphics device. */
+function slower(adapter) {
+  return `the graphics device (${adapter}) took longer for a photo than the CPU when both were measured`;
 }

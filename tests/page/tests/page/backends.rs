@@ -5,7 +5,7 @@ use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
 use finegrain_page_tests::program;
-use finegrain_page_tests::site::Site;
+use finegrain_page_tests::site::{Site, prepend};
 use finegrain_page_tests::small;
 use serde_json::Value;
 
@@ -17,6 +17,35 @@ fn auto_takes_the_cpu_on_a_software_adapter_and_says_so() -> Result<()> {
     ensure!(browser_has_adapter(&browser, &site)?, "the browser has no WebGPU adapter, so this tests nothing");
     let (page, _) = Page::open(&browser, &site.page("model=birds&backend=auto"))?;
     runs_on_the_cpu_and_says_so(&page)
+}
+
+/// Hides from the page that its adapter is software: what a browser does that tells nothing of the adapter.
+const NAMELESS: &str = "for (const [name, value] of Object.entries({
+        info: { vendor: '', architecture: '', device: '', description: '' }, isFallbackAdapter: undefined }))
+    Object.defineProperty(GPUAdapter.prototype, name, { get: () => value });";
+
+/// The network that takes SwiftShader seconds is measured on the CPU as well, once; a tiny one stays where it is.
+#[test]
+fn auto_measures_a_slow_device_that_it_does_not_know() -> Result<()> {
+    let browser = Browser::start(Options::default())?;
+    let site = Site::damaged(|www| prepend(&www.join("pkg/worker.js"), NAMELESS))?;
+    let query = site.page("model=birds&backend=auto");
+    let because = "The graphics device (unnamed graphics adapter) took longer for a photo than the CPU";
+    let (page, view) = Page::open(&browser, &query)?;
+    ensure!(view.status.contains("on the CPU") && view.status.contains(because), "{}", view.status);
+    let photo = sample("mallard.png");
+    agree(&page.upload(&photo)?, &program::classify("birds", &photo)?, SAME_PIXELS)?;
+    // It is remembered: no kernel is compiled the next time.
+    let (_, view) = Page::open(&browser, &query)?;
+    ensure!(view.status.contains("on the CPU") && view.status.contains(because), "{}", view.status);
+
+    let site = Site::damaged(|www| {
+        prepend(&www.join("pkg/worker.js"), NAMELESS)?;
+        small::install(www, &small::bundle()?)
+    })?;
+    let (_, view) = Page::open(&browser, &site.page("model=small&backend=auto"))?;
+    ensure!(view.status.contains("on WebGPU (unnamed graphics adapter)"), "{}", view.status);
+    Ok(())
 }
 
 #[test]
