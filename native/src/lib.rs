@@ -24,6 +24,8 @@ pub mod measure;
 #[cfg(feature = "full")]
 pub mod parts;
 #[cfg(feature = "full")]
+pub mod random;
+#[cfg(feature = "full")]
 pub mod report;
 pub mod serve;
 #[cfg(feature = "full")]

@@ -3,8 +3,10 @@
 pub mod browser;
 pub mod elsewhere;
 pub mod page;
+pub mod peaks;
 pub mod photos;
 pub mod program;
+pub mod random;
 pub mod site;
 pub mod small;
 pub mod wire;

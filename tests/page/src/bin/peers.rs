@@ -1,4 +1,5 @@
-//! The page's network beside onnxruntime-web's, in one Chromium: `peers RUNS ONNXRUNTIME_FOLDER VIT.onnx [OUT.md]`.
+//! The page's network beside onnxruntime-web's, in one Chromium each, in turns:
+//! `peers RUNS PATIENCE all|cpu ONNXRUNTIME_FOLDER OUT.md NETWORK SIZE VIT.onnx ...`, `OUT.md` being `-` for none.
 //!
 //! `cargo xtask bench` makes and fetches what it needs.
 
@@ -6,15 +7,31 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use finegrain_page_tests::browser::{Browser, Options};
+use finegrain_page_tests::peaks::peaks;
+use finegrain_page_tests::random;
 use finegrain_page_tests::site::Site;
 use serde::Deserialize;
 use serde_json::json;
 
+/// What is measured of each network: name, ours, back end, threads, how the weights lie on the device.
+const ROWS: [(&str, bool, &str, usize, &str); 8] = [
+    ("finegrain, CPU, 1 thread", true, "cpu", 1, "f32"),
+    ("onnxruntime-web, wasm, 1 thread", false, "wasm", 1, "f32"),
+    ("finegrain, CPU, 2 threads", true, "cpu", 2, "f32"),
+    ("onnxruntime-web, wasm, 2 threads", false, "wasm", 2, "f32"),
+    ("finegrain, WebGPU, weights in f32", true, "webgpu", 1, "f32"),
+    ("finegrain, WebGPU, weights in f16", true, "webgpu", 1, "f16"),
+    ("finegrain, WebGPU, weights in int8", true, "webgpu", 1, "int8"),
+    ("onnxruntime-web, WebGPU", false, "webgpu", 1, "f32"),
+];
+
 /// Milliseconds.
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Times {
     load: f64,
     first: f64,
@@ -22,41 +39,90 @@ struct Times {
     fastest: f64,
 }
 
-fn main() -> Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    let mut next = |what: &str| arguments.next().with_context(|| format!("{what} is missing"));
-    let runs: usize = next("RUNS")?.to_string_lossy().parse()?;
-    let (folder, network) = (PathBuf::from(next("ONNXRUNTIME_FOLDER")?), PathBuf::from(next("VIT.onnx")?));
-    let out = arguments.next();
-    let (site, _wire, www) = Site::wired(|www| add_peer(www, &folder, &network))?;
-    ensure!(www.join("peer/vit.onnx").is_file(), "the copy of the page is not whole");
+/// A row of a table: `None` where patience ended.
+struct Row {
+    times: Option<Times>,
+    /// Peak of the tab's process and of the graphics process, in bytes.
+    memory: [f64; 2],
+    /// Bytes of network and code that a page fetches.
+    download: u64,
+}
 
-    let slow = runs.div_ceil(10);
-    let mut rows = Vec::new();
-    for round in 1..=2 {
-        for (name, provider, threads, runs) in [
-            ("finegrain, CPU, 1 thread", "cpu", 1, runs),
-            ("onnxruntime-web, wasm, 1 thread", "wasm", 1, runs),
-            ("finegrain, CPU, 2 threads", "cpu", 2, runs),
-            ("onnxruntime-web, wasm, 2 threads", "wasm", 2, runs),
-            ("finegrain, WebGPU in software", "webgpu", 1, slow),
-            ("onnxruntime-web, WebGPU in software", "webgpu", 1, slow),
-        ] {
-            let browser = Browser::start(Options::default())?;
-            browser.open(&site.file("bench.html"))?;
-            let ours = name.starts_with("finegrain");
-            let script = if ours { our_script(provider, threads, runs) } else { peer_script(provider, threads, runs) };
-            let times: Times = serde_json::from_value(browser.script(&script)?).with_context(|| name.to_owned())?;
-            eprintln!("round {round}: {name}: median {:.1} ms of {runs}, fastest {:.1}", times.median, times.fastest);
-            rows.push((name, times));
+/// How often, how many seconds a row may take, and whether WebGPU is left out.
+struct Effort {
+    runs: usize,
+    patience: Duration,
+    cpu_only: bool,
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let mut next = |what: &str| arguments.next().with_context(|| format!("{what} is missing"));
+    let runs = next("RUNS")?.parse()?;
+    let patience = Duration::from_secs(next("PATIENCE")?.parse()?);
+    let effort = Effort { runs, patience, cpu_only: next("all or cpu")? == "cpu" };
+    let folder = PathBuf::from(next("ONNXRUNTIME_FOLDER")?);
+    let out = next("OUT.md")?;
+    let networks: Vec<String> = arguments.collect();
+    ensure!(!networks.is_empty() && networks.len().is_multiple_of(3), "networks are NETWORK SIZE VIT.onnx each");
+    let mut text = format!("{}\n", machine());
+    for network in networks.chunks_exact(3) {
+        let [name, size, onnx] = network else { bail!("networks are NETWORK SIZE VIT.onnx each") };
+        text += &table(name, size.parse()?, &folder, Path::new(onnx), &effort)?;
+        // What is there is kept, should the next network fail.
+        if out != "-" {
+            fs::write(&out, &text).with_context(|| format!("{out} cannot be written"))?;
         }
     }
-    let table = table(&rows);
-    println!("{table}");
-    match out {
-        Some(out) => fs::write(&out, table).with_context(|| format!("{} cannot be written", Path::new(&out).display())),
-        None => Ok(()),
+    println!("{text}");
+    Ok(())
+}
+
+/// Every row of a network, the better of two rounds by its median where the first took less than half of the patience.
+fn table(name: &str, size: usize, folder: &Path, onnx: &Path, effort: &Effort) -> Result<String> {
+    let files = random::bundle(name, size)?.write()?;
+    let (site, _wire, www) = Site::wired(|www| {
+        let bundle = www.join("models/random");
+        fs::create_dir_all(&bundle)?;
+        for (file, bytes) in &files {
+            fs::write(bundle.join(file), bytes)?;
+        }
+        add_peer(www, folder, onnx)
+    })?;
+    let mut best: Vec<Option<Row>> = ROWS.iter().map(|_| None).collect();
+    for round in 1..=2 {
+        for ((what, ours, backend, threads, precision), best) in ROWS.into_iter().zip(&mut best) {
+            let begin = Instant::now();
+            if effort.cpu_only && backend == "webgpu"
+                || best.as_ref().is_some_and(|row| row.times.is_none_or(|times| slow(&times, effort)))
+            {
+                continue;
+            }
+            let runs = if backend == "webgpu" { effort.runs.div_ceil(10) } else { effort.runs };
+            let script = if ours {
+                our_script(backend, threads, runs, precision)
+            } else {
+                peer_script(backend, threads, runs, size)
+            };
+            let browser = Browser::start(Options::default())?;
+            browser.open(&site.file("bench.html"))?;
+            let times = measured(&browser, &script, effort.patience).with_context(|| what.to_owned())?;
+            let found = times.map_or_else(|| "patience ended".to_owned(), |times| format!("{:.1} ms", times.median));
+            let took = begin.elapsed().as_secs();
+            eprintln!("{name} at {size}, round {round}: {what}: {found} of {runs} ({took} s)");
+            let row = Row { times, memory: peaks(browser.profile())?, download: download(&www, ours, backend)? };
+            let middle = |row: &Row| row.times.map_or(f64::INFINITY, |times| times.median);
+            if best.as_ref().is_none_or(|best| middle(&row) < middle(best)) {
+                *best = Some(row);
+            }
+        }
     }
+    Ok(written(name, size, &best, effort))
+}
+
+/// Whether another round would try the patience.
+fn slow(times: &Times, effort: &Effort) -> bool {
+    times.load + 2.0 * times.first > 500.0 * effort.patience.as_secs_f64()
 }
 
 /// Puts onnxruntime-web, its network and the script that times it beside the page.
@@ -76,14 +142,28 @@ fn add_peer(www: &Path, folder: &Path, network: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Bytes of the network and of the WebAssembly that a row fetches, as they lie on the server.
+fn download(www: &Path, ours: bool, backend: &str) -> Result<u64> {
+    let files: &[&str] = match (ours, backend) {
+        (true, "webgpu") => &["models/random/model.safetensors", "pkg/webgpu_bg.wasm"],
+        (true, _) => &["models/random/model.safetensors", "pkg/cpu_fma_bg.wasm"],
+        (false, "webgpu") => &["peer/vit.onnx", "peer/ort-wasm-simd-threaded.asyncify.wasm"],
+        (false, _) => &["peer/vit.onnx", "peer/ort-wasm-simd-threaded.wasm"],
+    };
+    let size = |file: &&str| Ok(fs::metadata(www.join(file)).with_context(|| (*file).to_owned())?.len());
+    files.iter().map(size).sum()
+}
+
 /// The whole answer, rollout, local queries and GLCA included, as the page computes it; only the network is timed, as there.
-fn our_script(backend: &str, threads: usize, runs: usize) -> String {
+fn our_script(backend: &str, threads: usize, runs: usize, precision: &str) -> String {
     format!(
         "const {{ Classifier }} = await import('/pkg/finegrain.js');
          const begin = performance.now();
-         const classifier = await Classifier.load('/models/birds/', {{ backend: {backend}, threads: {threads} }});
+         const options = {options};
+         const classifier = await Classifier.load('/models/random/', options);
          const load = performance.now() - begin;
          if ({threads} > 1 && !classifier.adapter.includes('{threads} threads')) throw new Error(classifier.adapter);
+         if (classifier.backend !== options.backend) throw new Error(classifier.adapter);
          const photo = await (await fetch('/samples/mallard.png')).blob();
          const times = [];
          for (let run = 0; run <= {runs}; run += 1) times.push((await classifier.classify(photo)).timings.run);
@@ -93,28 +173,52 @@ fn our_script(backend: &str, threads: usize, runs: usize) -> String {
          const median = (warm[Math.floor(half)] + warm[Math.ceil(half) - 1]) / 2;
          classifier.free();
          return {{ load, first, median, fastest: warm[0] }};",
-        backend = json!(backend),
+        options = json!({ "backend": backend, "threads": threads, "precision": precision }),
     )
 }
 
 /// The backbone and its classifier alone.
-fn peer_script(provider: &str, threads: usize, runs: usize) -> String {
-    let options = json!({ "provider": provider, "threads": threads, "runs": runs, "side": 224 });
+fn peer_script(provider: &str, threads: usize, runs: usize, side: usize) -> String {
+    let options = json!({ "provider": provider, "threads": threads, "runs": runs, "side": side });
     format!("const {{ measure }} = await import('/peer/onnxruntime.js'); return await measure({options});")
 }
 
-/// The better of two rounds for each row, by its median.
-fn table(rows: &[(&str, Times)]) -> String {
+/// What a script measures, or nothing where that takes longer than one has patience for.
+fn measured(browser: &Browser, script: &str, patience: Duration) -> Result<Option<Times>> {
+    browser.script(&format!(
+        "(async () => {{ {script} }})().then((times) => (window.measured = {{ times }}),
+            (error) => (window.measured = {{ error: String(error) }}));"
+    ))?;
+    let begin = Instant::now();
+    while begin.elapsed() < patience {
+        let found = browser.script("return window.measured ?? null;")?;
+        if let Some(error) = found["error"].as_str() {
+            bail!("{error}");
+        }
+        if !found.is_null() {
+            return Ok(Some(serde_json::from_value(found["times"].clone())?));
+        }
+        sleep(Duration::from_millis(500));
+    }
+    Ok(None)
+}
+
+fn written(name: &str, size: usize, rows: &[Option<Row>], effort: &Effort) -> String {
     let mut text = format!(
-        "{}\n\n| ViT-Tiny at 224 pixels, f32 | load | first photo | median | fastest |\n|---|---|---|---|---|\n",
-        machine()
+        "\n| {name} at {size} pixels | load | first photo | median | fastest | memory, tab + graphics | network + wasm |\n\
+         |---|---|---|---|---|---|---|\n"
     );
-    let half = rows.len() / 2;
-    for (first, second) in rows[..half].iter().zip(&rows[half..]) {
-        let (name, times) = if first.1.median <= second.1.median { first } else { second };
-        let Times { load, first, median, fastest } = times;
+    for ((what, ..), row) in ROWS.iter().zip(rows) {
+        let Some(Row { times, memory: [tab, graphics], download }) = row else { continue };
+        let times = match times {
+            Some(Times { load, first, median, fastest }) => {
+                format!("{load:.0} ms | {first:.0} ms | {median:.1} ms | {fastest:.1} ms")
+            }
+            None => format!("no answer within {} s | | |", effort.patience.as_secs()),
+        };
+        let (tab, graphics, download) = (tab / 1e6, graphics / 1e6, *download as f64 / 1e6);
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "| {name} | {load:.0} ms | {first:.0} ms | {median:.1} ms | {fastest:.1} ms |");
+        let _ = writeln!(text, "| {what} | {times} | {tab:.0} + {graphics:.0} MB | {download:.1} MB |");
     }
     text
 }
