@@ -5,7 +5,7 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use mechanisms::{RelationWidths, Rga, Tasn};
+pub use mechanisms::{RelationWidths, Rga, RgaBlocks, Tasn};
 pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.
@@ -52,6 +52,8 @@ pub enum Mechanism {
     None,
     /// Dual cross-attention learning (Zhu et al., CVPR 2022).
     Dcal(Dcal),
+    /// Relation-aware global attention between blocks (Zhang et al., CVPR 2020).
+    Rga(RgaBlocks),
 }
 
 /// Settings of DCAL (shared by training and inference).
@@ -110,10 +112,19 @@ impl Architecture {
         self.glca().map_or(0, |dcal| dcal.selected(self.patches()))
     }
 
+    /// RGA's settings where this network has its gates.
+    pub fn rga(&self) -> Option<&RgaBlocks> {
+        match &self.mechanism {
+            Mechanism::Rga(rga) => Some(rga),
+            _ => None,
+        }
+    }
+
     /// Checks what every builder of a network relies on.
     ///
     /// # Errors
-    /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1].
+    /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1],
+    /// gates behind no block.
     pub fn check(&self) -> Result<(), ArchitectureError> {
         let fail = |text: String| Err(ArchitectureError(text));
         let [height, width] = self.image_size;
@@ -140,12 +151,13 @@ impl Architecture {
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             return fail(format!("layer_norm_eps is {}, it must lie between 0 and 1", self.layer_norm_eps));
         }
-        if let Mechanism::Dcal(dcal) = &self.mechanism
-            && !(dcal.ratio > 0.0 && dcal.ratio <= 1.0)
-        {
-            return fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio));
+        match &self.mechanism {
+            Mechanism::Dcal(dcal) if !(dcal.ratio > 0.0 && dcal.ratio <= 1.0) => {
+                fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio))
+            }
+            Mechanism::Rga(rga) => rga.check(self.depth).or_else(fail),
+            Mechanism::None | Mechanism::Dcal(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -181,12 +193,19 @@ mod tests {
         assert_eq!(Dcal { ratio: 0.01, glca: true, pwca: false }.selected(9), 1, "at least one local query");
     }
 
+    fn rga(after: &[usize]) -> Mechanism {
+        Mechanism::Rga(RgaBlocks { ratio: 8, spatial: true, channel: true, after: after.to_vec() })
+    }
+
     #[test]
     fn impossible_architectures_are_named() {
         for (broken, word) in [
             (Architecture { heads: 5, ..tiny() }, "heads"),
             (Architecture { patch_size: 15, ..tiny() }, "patch_size"),
             (Architecture { depth: 0, ..tiny() }, "depth"),
+            (Architecture { mechanism: rga(&[]), ..tiny() }, "no block"),
+            (Architecture { mechanism: rga(&[6, 12]), ..tiny() }, "after [6, 12]"),
+            (Architecture { mechanism: rga(&[6, 6]), ..tiny() }, "after [6, 6]"),
             (
                 Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
                 "ratio",
@@ -195,5 +214,6 @@ mod tests {
             assert!(broken.check().unwrap_err().to_string().contains(word));
         }
         tiny().check().unwrap();
+        Architecture { mechanism: rga(&[4, 8, 11]), ..tiny() }.check().unwrap();
     }
 }

@@ -1,5 +1,8 @@
 //! Batch norm folded into the layer before it: at inference both are one linear map.
 
+use std::borrow::Cow;
+
+use crate::architecture::{Architecture, Rga};
 use crate::tensors::{Tensor, TensorError, TensorMap};
 
 /// Epsilon of every batch norm, PyTorch's.
@@ -25,6 +28,43 @@ pub fn fold(weights: &TensorMap, layer: &str, norm: &str) -> Result<(Tensor, Ten
         bias.push((f64::from(beta[output]) - f64::from(mean[output]) * scale) as f32);
     }
     Ok((Tensor::f32(shape, folded), Tensor::f32([outputs], bias)))
+}
+
+/// The layers of RGA's gates on maps of `positions` and `channels`, named `<prefix><part>.<layer>` in `weights`, as
+/// `.weight` `[out, in]` and `.bias` `[out]` in `folded`.
+///
+/// # Errors
+/// As [`fold`].
+pub fn fold_gates(
+    weights: &TensorMap,
+    prefix: &str,
+    gates: &Rga,
+    [positions, channels]: [usize; 2],
+    folded: &mut TensorMap,
+) -> Result<(), TensorError> {
+    for (part, widths) in gates.parts(positions, channels) {
+        for (layer, ..) in widths.layers() {
+            let name = format!("{prefix}{part}.{layer}");
+            let (weight, bias) = fold(weights, &format!("{name}.conv"), &format!("{name}.bn"))?;
+            folded.insert(format!("{name}.weight"), weight);
+            folded.insert(format!("{name}.bias"), bias);
+        }
+    }
+    Ok(())
+}
+
+/// The weights of a network with every batch norm folded away: what engine and CPU path compute with.
+///
+/// # Errors
+/// As [`fold`].
+pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+    let Some(rga) = architecture.rga() else { return Ok(Cow::Borrowed(weights)) };
+    let mut folded = weights.clone();
+    for place in 0..rga.after.len() {
+        let sizes = [architecture.patches(), architecture.dim];
+        fold_gates(weights, &format!("rga.{place}."), &rga.gates(), sizes, &mut folded)?;
+    }
+    Ok(Cow::Owned(folded))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
 use finegrain::compare::{compare, reals};
 use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
 use finegrain::model::{Network, adapt};
@@ -107,6 +107,9 @@ fn the_real_vit_tiny_is_reproduced() {
 /// 2, 50, 197 and 785 tokens; heads of odd number and width; images that are not square; no GLCA.
 fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
+    let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| {
+        Mechanism::Rga(RgaBlocks { ratio, spatial, channel, after: after.to_vec() })
+    };
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         image_size,
         patch_size,
@@ -125,6 +128,9 @@ fn architectures() -> Vec<Architecture> {
         shape([112, 112], 4, 18, 2, 1, 4, 3, dcal(0.1)),
         shape([32, 16], 4, 48, 3, 3, 4, 5, dcal(1.0)),
         shape([24, 40], 8, 24, 3, 2, 4, 9, Mechanism::None),
+        shape([28, 28], 4, 33, 3, 3, 4, 11, rga(8, [true, true], &[1, 2])),
+        shape([24, 40], 8, 24, 3, 2, 4, 9, rga(4, [true, false], &[1])),
+        shape([56, 56], 4, 20, 5, 2, 2, 6, rga(3, [false, true], &[1])),
     ]
 }
 

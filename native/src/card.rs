@@ -51,6 +51,16 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             };
             format!("dual cross-attention (DCAL, CVPR 2022): {parts}, R = {} %", round(100.0 * dcal.ratio))
         }
+        Mechanism::Rga(rga) => {
+            let gates = match (rga.spatial, rga.channel) {
+                (true, true) => "spatial and channel gates",
+                (true, false) => "spatial gates",
+                _ => "channel gates",
+            };
+            let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
+            let (ratio, places) = (rga.ratio, places.join(", "));
+            format!("relation-aware global attention (RGA, CVPR 2020): {gates} after blocks {places}, ratio {ratio}")
+        }
     };
     let _ = writeln!(
         text,

@@ -30,6 +30,55 @@ pub struct Rga {
     pub channel: bool,
 }
 
+/// RGA on a vision transformer: the patch tokens are the map, the class token passes by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RgaBlocks {
+    /// As [`Rga::ratio`].
+    pub ratio: usize,
+    /// As [`Rga::spatial`].
+    pub spatial: bool,
+    /// As [`Rga::channel`].
+    pub channel: bool,
+    /// Behind how many blocks the gates stand, rising; never behind the last one, whose patch tokens nobody reads.
+    pub after: Vec<usize>,
+}
+
+impl RgaBlocks {
+    /// The gates of one place.
+    pub fn gates(&self) -> Rga {
+        Rga { ratio: self.ratio, spatial: self.spatial, channel: self.channel }
+    }
+
+    /// Which gates stand behind block `index` (from 0).
+    pub fn behind(&self, index: usize) -> Option<usize> {
+        self.after.iter().position(|&blocks| blocks == index + 1)
+    }
+
+    /// What is wrong in a network of `depth` blocks.
+    pub(super) fn check(&self, depth: usize) -> Result<(), String> {
+        let rising = self.after.is_sorted_by(|a, b| a < b);
+        let (first, last) = (self.after.first().copied(), self.after.last().copied());
+        if first.is_none() {
+            return Err("RGA has its gates after no block: name some, such as after = [4, 8]".into());
+        }
+        if !rising || first < Some(1) || last >= Some(depth) {
+            let most = depth.saturating_sub(1);
+            return Err(format!(
+                "RGA has its gates after {:?}, these must be rising numbers from 1 to {most}",
+                self.after
+            ));
+        }
+        if !self.spatial && !self.channel {
+            return Err("RGA has neither spatial nor channel gates: switch one of them on".into());
+        }
+        if self.ratio == 0 {
+            return Err("the ratio of RGA is 0, it must be at least 1".into());
+        }
+        Ok(())
+    }
+}
+
 impl Tasn {
     /// The authors' settings for photos resampled to `size`.
     pub fn of_size(size: [usize; 2]) -> Self {
@@ -52,7 +101,33 @@ pub struct RelationWidths {
     pub hidden: usize,
 }
 
+impl RelationWidths {
+    /// The layers, each with its inputs and outputs, in the order of the forward pass.
+    pub fn layers(&self) -> [(&'static str, usize, usize); 6] {
+        let Self { nodes, features, embedded, relation, hidden } = *self;
+        [
+            ("theta", features, embedded),
+            ("phi", features, embedded),
+            ("unary", features, embedded),
+            ("relation", 2 * nodes, relation),
+            ("w1", 1 + relation, hidden),
+            ("w2", hidden, 1),
+        ]
+    }
+}
+
 impl Rga {
+    /// The widths of the gates of a map of `positions` and `channels`, by name, in the order of the forward pass.
+    pub fn parts(
+        &self,
+        positions: usize,
+        channels: usize,
+    ) -> impl Iterator<Item = (&'static str, RelationWidths)> + use<> {
+        let spatial = self.spatial.then(|| ("spatial", self.widths(positions, channels)));
+        let channel = self.channel.then(|| ("channel", self.widths(channels, positions)));
+        spatial.into_iter().chain(channel)
+    }
+
     /// The widths for `nodes` nodes of `features` features; each is at least 1.
     pub fn widths(&self, nodes: usize, features: usize) -> RelationWidths {
         let narrow = |width: usize| (width / self.ratio.max(1)).max(1);

@@ -31,6 +31,15 @@ impl Architecture {
             list.norm("glca_norm", d);
             list.affine("glca_head", [self.classes, d]);
         }
+        if let Some(rga) = self.rga() {
+            for place in 0..rga.after.len() {
+                for (part, widths) in rga.gates().parts(self.patches(), d) {
+                    for (layer, inputs, outputs) in widths.layers() {
+                        list.embedding(&format!("rga.{place}.{part}.{layer}"), inputs, outputs);
+                    }
+                }
+            }
+        }
         list.0
     }
 
@@ -48,6 +57,14 @@ impl Architecture {
         let end = sum(&[product(&[2, d]), product(&[self.classes, d]), product(&[self.classes])])?;
         let branches = 1 + u64::from(self.glca().is_some());
         let blocks = u64::try_from(self.depth).ok()? + branches - 1;
+        let gates = self.rga().map_or(Some(0), |rga| {
+            let parts = rga.gates().parts(self.patches(), d);
+            // A weight and four numbers of the norm for each output.
+            let layers = parts.flat_map(|(_, widths)| widths.layers());
+            let sizes: Vec<_> =
+                layers.map(|(_, inputs, outputs)| product(&[inputs.checked_add(4)?, outputs])).collect();
+            sum(&sizes)?.checked_mul(u64::try_from(rga.after.len()).ok()?)
+        });
         sum(&[
             // Class token, position embedding, patch embedding and its bias.
             product(&[3, d]),
@@ -55,6 +72,7 @@ impl Architecture {
             product(&[d, 3, self.patch_size, self.patch_size]),
             block.checked_mul(blocks),
             end.checked_mul(branches),
+            gates,
         ])
     }
 }
@@ -74,6 +92,14 @@ impl List {
 
     fn norm(&mut self, name: &str, d: usize) {
         self.affine(name, [d]);
+    }
+
+    /// A layer without bias and its batch norm, as the model has them.
+    fn embedding(&mut self, name: &str, inputs: usize, outputs: usize) {
+        self.add(&format!("{name}.conv"), [outputs, inputs]);
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            self.add(&format!("{name}.bn.{part}"), [outputs]);
+        }
     }
 
     fn block(&mut self, name: &str, d: usize, hidden: usize) {

@@ -99,6 +99,7 @@ impl<'a> Pass<'a> {
             block.proj.add(&self.mixed, &mut self.x);
             self.norm(&block.norm2);
             feed_forward(&self.normed, block, &mut self.hidden, &mut self.x);
+            self.rga(i)?;
             observe(&format!("out.block.{i}"), &[tokens, dim], &self.x);
             observe(&format!("out.attn_mean.{i}"), &[tokens, tokens], &self.maps[i]);
         }
@@ -202,6 +203,24 @@ impl<'a> Pass<'a> {
             self.together.take_others(after, &mut all, own);
             self.inputs.push(all);
         }
+        Ok(())
+    }
+
+    /// RGA's gates behind block `index`, if there are any. Each thread computes all of them, a hundredth of a photo's work,
+    /// from all patch tokens, and multiplies its own rows.
+    fn rga(&mut self, index: usize) -> Result<(), CpuError> {
+        let place = self.architecture.rga().and_then(|rga| rga.behind(index));
+        let Some(gates) = place.and_then(|place| self.weights.rga.get(place)) else { return Ok(()) };
+        let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
+        let own = self.rows.start * dim..self.rows.end * dim;
+        let slot = self.together.next_slot();
+        self.together.give(slot + own.start, &self.x);
+        self.together.meet()?;
+        let mut all = vec![0.0; tokens * dim];
+        all[own.clone()].copy_from_slice(&self.x);
+        self.together.take_others(slot, &mut all, own.clone());
+        gates.apply(&mut all[dim..], dim);
+        self.x.copy_from_slice(&all[own]);
         Ok(())
     }
 

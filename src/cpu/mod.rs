@@ -7,11 +7,13 @@
 mod forward;
 pub(crate) mod kernels;
 mod look;
+mod rga;
 mod together;
 mod weights;
 
 use crate::answer::Answer;
 use crate::architecture::{Architecture, ArchitectureError};
+use crate::fold::folded;
 use crate::look::LookError;
 use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
@@ -63,7 +65,10 @@ impl Cpu {
     /// [`CpuError::Architecture`] or [`CpuError::Weights`].
     pub fn load(architecture: &Architecture, weights: &TensorMap) -> Result<Self, CpuError> {
         architecture.check()?;
-        Ok(Self { architecture: architecture.clone(), weights: Weights::read(architecture, weights)? })
+        Ok(Self {
+            architecture: architecture.clone(),
+            weights: Weights::read(architecture, &*folded(architecture, weights)?)?,
+        })
     }
 
     /// The network's architecture.

@@ -1,7 +1,8 @@
 //! A network's weights, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
 use super::kernels::matmul::{Matrix, Store, Weight};
-use crate::architecture::Architecture;
+use super::rga::{Gates, Part};
+use crate::architecture::{Architecture, RelationWidths, Rga};
 use crate::tensors::{TensorError, TensorMap};
 
 /// A linear layer.
@@ -71,6 +72,8 @@ pub(super) struct Weights {
     pub norm: Norm,
     pub head: Linear,
     pub glca: Option<Glca>,
+    /// RGA's gates, place by place; none without RGA.
+    pub rga: Vec<Gates>,
 }
 
 impl Weights {
@@ -94,6 +97,10 @@ impl Weights {
                 head: reader.linear("glca_head", dim, classes)?,
             })
         });
+        let rga = architecture.rga().map(|rga| -> Result<Vec<Gates>, TensorError> {
+            let sizes = [architecture.patches(), dim];
+            (0..rga.after.len()).map(|place| reader.gates(&format!("rga.{place}"), &rga.gates(), sizes)).collect()
+        });
         Ok(Self {
             class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
             positions: rest.to_vec(),
@@ -102,6 +109,7 @@ impl Weights {
             norm: reader.norm("norm")?,
             head: reader.linear("head", dim, classes)?,
             glca: glca.transpose()?,
+            rga: rga.transpose()?.unwrap_or_default(),
         })
     }
 }
@@ -121,6 +129,20 @@ impl Reader<'_> {
     fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, TensorError> {
         let weight = turned(self.map.weight(&format!("{name}.weight"), &[outputs, inputs])?, outputs);
         Ok(Linear { weight, bias: self.map.weight(&format!("{name}.bias"), &[outputs])?.to_vec() })
+    }
+
+    /// Folded gates of maps of `positions` and `channels`.
+    fn gates(&self, name: &str, rga: &Rga, [positions, channels]: [usize; 2]) -> Result<Gates, TensorError> {
+        let part = |(part, widths): (&str, RelationWidths)| {
+            let mut layers = Vec::new();
+            for (layer, inputs, outputs) in widths.layers() {
+                layers.push(self.linear(&format!("{name}.{part}.{layer}"), inputs, outputs)?);
+            }
+            let missing = || TensorError::Missing(format!("{name}.{part}"));
+            let [theta, phi, unary, relation, w1, w2] = layers.try_into().map_err(|_| missing())?;
+            Ok(Part { channels: part == "channel", theta, phi, unary, relation, w1, w2 })
+        };
+        rga.parts(positions, channels).map(part).collect::<Result<_, _>>().map(Gates)
     }
 
     /// Queries apart, keys and values together.

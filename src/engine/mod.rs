@@ -38,6 +38,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::answer::Answer;
 use crate::architecture::Architecture;
+use crate::fold::folded;
 use crate::tensors::{Precision, Tensor, TensorMap, Values};
 use executor::{Executor, Pipelines};
 use look::Seen;
@@ -127,7 +128,7 @@ impl Engine {
                 call(progress);
             }
         };
-        let weights = WeightBuffers::upload(gpu, &recording, weights)?;
+        let weights = WeightBuffers::upload(gpu, &recording, &*folded(architecture, weights)?)?;
         progress(Progress::Uploaded { bytes: weights.bytes() });
         let pipelines = Pipelines::default();
         pipelines.compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;

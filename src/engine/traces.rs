@@ -5,7 +5,7 @@
 
 use super::{EngineError, Recording, record};
 use crate::architecture::{Rga, Tasn};
-use crate::fold::fold;
+use crate::fold::fold_gates;
 use crate::tensors::{Tensor, TensorError, TensorMap, Values};
 
 /// What runs a recording with weights and an input: the device ([`super::run`]) or the twins ([`super::cpu::run`]).
@@ -43,15 +43,7 @@ pub fn rga(settings: &Rga, tensors: &TensorMap, weights: &TensorMap, run: Run<'_
     let maps = Maps::of(tensors)?;
     let [height, width, channels] = maps.size;
     let mut folded = TensorMap::default();
-    for (part, wanted) in [("spatial", settings.spatial), ("channel", settings.channel)] {
-        for layer in ["theta", "phi", "unary", "relation", "w1", "w2"].map(|layer| format!("{part}.{layer}")) {
-            if wanted {
-                let (weight, bias) = fold(weights, &format!("{layer}.conv"), &format!("{layer}.bn"))?;
-                folded.insert(format!("{layer}.weight"), weight);
-                folded.insert(format!("{layer}.bias"), bias);
-            }
-        }
-    }
+    fold_gates(weights, "", settings, [height * width, channels], &mut folded)?;
     let mut found = Vec::new();
     for image in 0..maps.batch {
         let mut weights = folded.clone();

@@ -11,7 +11,7 @@ use super::batch_norm::BatchStatistics;
 use super::bottleneck::Bottleneck;
 use super::loss::{Target, weighted};
 use super::triplet::triplet;
-use super::{DropPath, Network, indices, pwca::pwca};
+use super::{DropPath, Network, Statistics, indices, pwca::pwca};
 
 /// The class tokens of SA, GLCA and PWCA after their norms, each `[B, D]`; a stream that did not run is absent.
 pub type Streams = [Option<Tensor<2>>; 3];
@@ -63,7 +63,8 @@ impl Network {
         partners: Option<Tensor<1, Int>>,
         drop_path: Option<&DropPath>,
     ) -> Streams {
-        let forward = self.forward_after(images, drop_path);
+        // The mechanisms with batch norms in between are not for re-identification yet: the recipe says so.
+        let forward = self.forward_after(images, drop_path, &mut Statistics::Running);
         let pair = partners.filter(|_| self.dcal.as_ref().is_some_and(|dcal| dcal.has_pwca()));
         let pwca = pair.map(|partners| pwca(&self.vit, forward.tokens.embed, partners, drop_path).0);
         [Some(forward.feature_sa), forward.glca.map(|glca| glca.feature), pwca]

@@ -3,7 +3,7 @@
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use super::pwca::pwca;
-use super::{DropPath, Forward, Network};
+use super::{BatchStatistics, DropPath, Forward, Network, Statistics};
 
 /// The loss and what it is made of.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Losses {
     pub forward: Forward,
     /// Logits of the PWCA stream, `[B, classes]`.
     pub logits_pwca: Option<Tensor<2>>,
+    /// What the mechanism's batch norms saw, for [`Network::observe_norms`].
+    pub statistics: Vec<BatchStatistics>,
 }
 
 impl Network {
@@ -41,18 +43,20 @@ impl Network {
         partners: Option<Tensor<1, Int>>,
         drop_path: Option<&DropPath>,
     ) -> Losses {
-        let forward = self.forward_after(images, drop_path);
+        let mut statistics = Vec::new();
+        let forward = self.forward_after(images, drop_path, &mut Statistics::Batch(&mut statistics));
         let ce = |logits: &Tensor<2>| target.cross_entropy(logits.clone());
         let sa = ce(&forward.logits_sa);
         let Some(dcal) = &self.dcal else {
-            return Losses { total: sa.clone(), parts: [Some(sa), None, None], forward, logits_pwca: None };
+            let parts = [Some(sa.clone()), None, None];
+            return Losses { total: sa, parts, forward, logits_pwca: None, statistics };
         };
         let logits_pwca = partners
             .filter(|_| dcal.has_pwca())
             .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners, drop_path).1);
         let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
         let total = weighted(&parts, dcal.loss_log_var.val());
-        Losses { total, parts, forward, logits_pwca }
+        Losses { total, parts, forward, logits_pwca, statistics }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Network {
     pub vit: VisionTransformer,
     /// Dual cross-attention learning; `None` for a plain backbone.
     pub dcal: Option<Dcal>,
+    /// Relation-aware global attention between the blocks, where that is the mechanism.
+    pub rga: Option<rga::RgaBlocks>,
     #[module(skip)]
     architecture: Architecture,
 }
@@ -77,11 +79,13 @@ impl Network {
     ///
     /// The caller has checked the architecture ([`Architecture::check`]).
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
-        let dcal = match &architecture.mechanism {
-            Mechanism::None => None,
-            Mechanism::Dcal(settings) => Some(Dcal::new(architecture, settings, device)),
-        };
-        Self { vit: VisionTransformer::new(architecture, device), dcal, architecture: architecture.clone() }
+        let (mut dcal, mut rga) = (None, None);
+        match &architecture.mechanism {
+            Mechanism::None => {}
+            Mechanism::Dcal(settings) => dcal = Some(Dcal::new(architecture, settings, device)),
+            Mechanism::Rga(settings) => rga = Some(rga::RgaBlocks::new(architecture, settings, device)),
+        }
+        Self { vit: VisionTransformer::new(architecture, device), dcal, rga, architecture: architecture.clone() }
     }
 
     /// What this network looks like.
@@ -93,16 +97,31 @@ impl Network {
     ///
     /// `images` is `[B, 3, H, W]`, normalised.
     pub fn forward(&self, images: Tensor<4>) -> Forward {
-        self.forward_after(images, None)
+        self.forward_after(images, None, &mut Statistics::Running)
     }
 
-    /// The forward pass in training, where photos may skip branches.
-    fn forward_after(&self, images: Tensor<4>, drop_path: Option<&DropPath>) -> Forward {
-        let tokens = self.vit.tokens_after(images, drop_path);
+    /// The forward pass in training, where photos may skip branches and batch norms look at the batch.
+    fn forward_after(
+        &self,
+        images: Tensor<4>,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
+        let tokens = self.vit.tokens_after(images, drop_path, &mut |block, tokens| match &self.rga {
+            Some(rga) => rga.forward(block, tokens, statistics),
+            None => tokens,
+        });
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
         Forward { tokens, rollout, feature_sa, logits_sa, glca }
+    }
+
+    /// Moves the running statistics of the mechanism's batch norms towards those of a training step
+    /// ([`Losses::statistics`]).
+    pub fn observe_norms(mut self, batches: Vec<BatchStatistics>) -> Self {
+        self.rga = self.rga.map(|rga| rga.observe(batches));
+        self
     }
 
     /// The answers for a batch of images `[B, 3, H, W]`, read back to the host.

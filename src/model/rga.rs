@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use super::batch_norm::{BatchNorm, BatchStatistics, Statistics};
 use super::trace::real;
 use super::{inward, load};
-use crate::architecture::{self, RelationWidths};
+use crate::architecture::{self, Architecture, RelationWidths};
 use crate::tensors::{TensorError, TensorMap};
 
 /// A 1x1 convolution without bias and its batch norm.
@@ -49,6 +49,17 @@ pub struct Rga {
     pub spatial: Option<RelationAttention>,
     /// RGA-C: nodes are channels, features are positions.
     pub channel: Option<RelationAttention>,
+}
+
+/// RGA on a vision transformer: gates behind some of its blocks.
+#[derive(Module, Debug)]
+pub struct RgaBlocks {
+    /// The gates of each place, first to last.
+    pub gates: Vec<Rga>,
+    #[module(skip)]
+    settings: architecture::RgaBlocks,
+    #[module(skip)]
+    grid: [usize; 2],
 }
 
 /// What RGA computes.
@@ -157,6 +168,36 @@ impl Rga {
     pub fn observe(self, batches: &mut impl Iterator<Item = BatchStatistics>) -> Self {
         let spatial = self.spatial.map(|attention| attention.observe(batches));
         Self { spatial, channel: self.channel.map(|attention| attention.observe(batches)) }
+    }
+}
+
+impl RgaBlocks {
+    /// Random weights.
+    pub fn new(architecture: &Architecture, settings: &architecture::RgaBlocks, device: &Device) -> Self {
+        let gates = || Rga::new(&settings.gates(), architecture.dim, architecture.grid(), device);
+        Self {
+            gates: settings.after.iter().map(|_| gates()).collect(),
+            settings: settings.clone(),
+            grid: architecture.grid(),
+        }
+    }
+
+    /// The tokens `[B, N + 1, D]` behind block `index` through the gates that stand there: the patch tokens are the map, the
+    /// class token passes by.
+    pub(super) fn forward(&self, index: usize, tokens: Tensor<3>, statistics: &mut Statistics<'_>) -> Tensor<3> {
+        let Some(gates) = self.settings.behind(index).and_then(|place| self.gates.get(place)) else { return tokens };
+        let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
+        let class = tokens.clone().narrow(1, 0, 1);
+        let map = tokens.narrow(1, 1, count - 1).swap_dims(1, 2).reshape([batch, dim, height, width]);
+        let gated: Tensor<3> = gates.forward(map, statistics).map.flatten(2, 3);
+        Tensor::cat(vec![class, gated.swap_dims(1, 2)], 1)
+    }
+
+    /// Moves the running statistics towards those of a training step, in the order of the forward pass.
+    pub(super) fn observe(mut self, batches: Vec<BatchStatistics>) -> Self {
+        let mut batches = batches.into_iter();
+        self.gates = self.gates.into_iter().map(|gates| gates.observe(&mut batches)).collect();
+        self
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Mlp {
 pub struct Tokens {
     /// After the embedding, `[B, N + 1, D]`.
     pub embed: Tensor<3>,
-    /// After each block, `[B, N + 1, D]`.
+    /// After each block and what the mechanism has behind it, `[B, N + 1, D]`.
     pub blocks: Vec<Tensor<3>>,
     /// Each block's attention map averaged over heads, `[B, N + 1, N + 1]`, without gradient: rollout only looks.
     pub attention_means: Vec<Tensor<3>>,
@@ -98,19 +98,25 @@ impl VisionTransformer {
 
     /// Runs every block on images `[B, 3, H, W]`.
     pub fn tokens(&self, images: Tensor<4>) -> Tokens {
-        self.tokens_after(images, None)
+        self.tokens_after(images, None, &mut |_, tokens| tokens)
     }
 
-    /// The same in training, where photos may skip branches.
-    pub(super) fn tokens_after(&self, images: Tensor<4>, drop_path: Option<&DropPath>) -> Tokens {
+    /// The same in training, where photos may skip branches, and with a mechanism between the blocks: `between` gets the index
+    /// of each block and its tokens `[B, N + 1, D]`, and gives those that go on.
+    pub(super) fn tokens_after(
+        &self,
+        images: Tensor<4>,
+        drop_path: Option<&DropPath>,
+        between: &mut dyn FnMut(usize, Tensor<3>) -> Tensor<3>,
+    ) -> Tokens {
         let embed = self.embed(images);
         let mut x = embed.clone();
         let (mut blocks, mut attention_means) = (Vec::new(), Vec::new());
         for (i, block) in self.blocks.iter().enumerate() {
             let (tokens, map) = block.forward_kept(x, drop_path.and_then(|drop| drop.sa(i)));
             attention_means.push(map);
-            blocks.push(tokens.clone());
-            x = tokens;
+            x = between(i, tokens);
+            blocks.push(x.clone());
         }
         Tokens { embed, blocks, attention_means }
     }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
 use finegrain::bundle::round;
+use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
+use finegrain::fold::folded;
 use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
 use pollster::block_on;
@@ -192,16 +194,26 @@ fn other_architectures_agree_with_the_twins() {
     let one_patch = Architecture { image_size: [7, 7], ..odd() };
     let plain = Architecture { mechanism: Mechanism::None, ..odd() };
     let wide = Architecture { dim: 130, heads: 2, depth: 1, classes: 257, ..odd() };
-    for architecture in [odd(), one_patch, plain, wide] {
+    let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| Architecture {
+        mechanism: Mechanism::Rga(RgaBlocks { ratio, spatial, channel, after: after.to_vec() }),
+        depth: 3,
+        ..odd()
+    };
+    let gated = [rga(8, [true, true], &[1, 2]), rga(3, [true, false], &[2]), rga(2, [false, true], &[1])];
+    for architecture in [odd(), one_patch, plain, wide].into_iter().chain(gated) {
         let weights = random_weights(&architecture, &mut random);
         let [height, width] = architecture.image_size;
         let input = reals(&random.tensor(&[3, height, width], 2.0)).to_vec();
         let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
         let answer = block_on(engine.classify(&input)).unwrap();
-        let twin = cpu::run(&record::classify(&architecture, Precision::F32).unwrap(), &weights, &input).unwrap();
+        let recording = record::classify(&architecture, Precision::F32).unwrap();
+        let twin = cpu::run(&recording, &*folded(&architecture, &weights).unwrap(), &input).unwrap();
         assert!(relative_norm(&answer.logits_sa, twin.reals("out.logits.sa").unwrap()) < 1e-5);
         assert!(relative_norm(&answer.rollout, twin.reals("out.rollout").unwrap()) < 1e-5);
         assert_eq!(answer.selected.len(), architecture.selected());
+        // The CPU path, which has the gates in code of its own.
+        let path = Cpu::load(&architecture, &weights).unwrap().classify(&input).unwrap();
+        assert!(relative_norm(&answer.logits_sa, &path.logits_sa) < 1e-5);
         if architecture.glca().is_some() {
             assert!(relative_norm(&answer.probability, twin.reals("out.probability").unwrap()) < 1e-5);
         } else {

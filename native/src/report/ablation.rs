@@ -57,11 +57,11 @@ pub(crate) fn measure(runs: &[&Run]) -> &'static str {
 
 /// A row for each mechanism, from none to all of it.
 pub(crate) fn rows(runs: &[&Run]) -> Vec<Row> {
-    let mut groups: BTreeMap<(bool, bool, String), Vec<&Run>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, String), Vec<&Run>> = BTreeMap::new();
     for &run in runs {
         groups.entry(mechanism(&run.recipe)).or_default().push(run);
     }
-    groups.into_iter().map(|((.., mechanism), runs)| row(mechanism, &runs)).collect()
+    groups.into_iter().map(|((_, mechanism), runs)| row(mechanism, &runs)).collect()
 }
 
 fn row(mechanism: String, runs: &[&Run]) -> Row {
@@ -85,19 +85,26 @@ fn row(mechanism: String, runs: &[&Run]) -> Row {
     }
 }
 
-/// GLCA, PWCA, and what they are called in the table.
-fn mechanism(recipe: &Value) -> (bool, bool, String) {
+/// The place of a mechanism in the table, and what it is called there.
+fn mechanism(recipe: &Value) -> (usize, String) {
     let found = serde_json::from_value(recipe.pointer("/model/mechanism").cloned().unwrap_or_default());
-    let Ok(Mechanism::Dcal(Dcal { ratio, glca, pwca })) = found else { return (false, false, "baseline".into()) };
-    let ratio = format!("R = {} %", (10_000.0 * ratio).round() / 100.0);
-    let name = match (glca, pwca) {
-        (false, false) => "baseline".to_owned(),
-        (true, false) => format!("+ GLCA ({ratio})"),
-        (false, true) => "+ PWCA".to_owned(),
-        (true, true) => format!("+ GLCA + PWCA ({ratio})"),
-    };
-    // Both first by PWCA: baseline, GLCA, PWCA, both.
-    (pwca, glca, name)
+    match found {
+        Ok(Mechanism::Dcal(Dcal { ratio, glca, pwca })) => {
+            let ratio = format!("R = {} %", (10_000.0 * ratio).round() / 100.0);
+            match (glca, pwca) {
+                (false, false) => (0, "baseline".to_owned()),
+                (true, false) => (1, format!("+ GLCA ({ratio})")),
+                (false, true) => (2, "+ PWCA".to_owned()),
+                (true, true) => (3, format!("+ GLCA + PWCA ({ratio})")),
+            }
+        }
+        Ok(Mechanism::Rga(rga)) => {
+            let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
+            let which = if rga.spatial { "S" } else { "" }.to_owned() + if rga.channel { "C" } else { "" };
+            (4, format!("RGA-{which} after {}", places.join(", ")))
+        }
+        Ok(Mechanism::None) | Err(_) => (0, "baseline".to_owned()),
+    }
 }
 
 /// The keys, beside mechanism and seed, in which the recipes differ: such runs are no fair comparison.
@@ -148,10 +155,12 @@ mod tests {
             let dcal = json!({ "name": "dcal", "ratio": 0.1, "glca": glca, "pwca": pwca });
             mechanism(&json!({ "model": { "mechanism": dcal } }))
         };
-        let mut all = [of(true, true), of(false, true), of(true, false), of(false, false)];
+        let rga = json!({ "name": "rga", "ratio": 8, "spatial": true, "channel": true, "after": [4, 8] });
+        let rga = mechanism(&json!({ "model": { "mechanism": rga } }));
+        let mut all = [rga, of(true, true), of(false, true), of(true, false), of(false, false)];
         all.sort();
-        let names = all.map(|(.., name)| name);
-        assert_eq!(names, ["baseline", "+ GLCA (R = 10 %)", "+ PWCA", "+ GLCA + PWCA (R = 10 %)"]);
-        assert_eq!(mechanism(&json!({ "model": { "mechanism": { "name": "none" } } })).2, "baseline");
+        let names = all.map(|(_, name)| name);
+        assert_eq!(names, ["baseline", "+ GLCA (R = 10 %)", "+ PWCA", "+ GLCA + PWCA (R = 10 %)", "RGA-SC after 4, 8"]);
+        assert_eq!(mechanism(&json!({ "model": { "mechanism": { "name": "none" } } })).1, "baseline");
     }
 }

@@ -14,7 +14,7 @@ use super::adamw::clip_scale;
 use super::checkpoint::{self, Init, Position};
 use super::config::{Choice, Config};
 use super::ema::Ema;
-use super::gradients::Workers;
+use super::gradients::{Norms, Workers};
 use super::loader::{Batch, Loader};
 use super::log::{EpochLine, Log, StepLine};
 use super::optimizer::Optimizer;
@@ -110,11 +110,14 @@ impl Session<'_> {
 
     fn step(&mut self, batch: &Batch, waited: Instant) -> Result<()> {
         let waiting = waited.elapsed().as_secs_f64();
-        let (gradients, outcome, seen) = match &self.config.reid {
-            Some(reid) => self.workers.run_identities(&self.network, batch, reid)?,
+        let (gradients, outcome, seen, norms) = match &self.config.reid {
+            Some(reid) => {
+                let (gradients, outcome, seen) = self.workers.run_identities(&self.network, batch, reid)?;
+                (gradients, outcome, seen, Norms::default())
+            }
             None => {
-                let (gradients, outcome) = self.workers.run(&self.network, batch)?;
-                (gradients, outcome, Default::default())
+                let (gradients, outcome, norms) = self.workers.run(&self.network, batch)?;
+                (gradients, outcome, Default::default(), norms)
             }
         };
         let step = self.position.step;
@@ -128,7 +131,8 @@ impl Session<'_> {
         let lr = self.schedule.rate(step);
         let train = &self.config.train;
         let rates = |path: &str| rates(path, lr, train, self.config.model.depth);
-        self.network = self.optimizer.step(self.network.clone(), gradients, scale, &rates).observe(&seen);
+        let stepped = self.optimizer.step(self.network.clone(), gradients, scale, &rates).observe(&seen);
+        self.network = norms.into_iter().fold(stepped, Network::observe_norms);
         if let Some(ema) = &mut self.ema {
             ema.update(&self.network, step);
         }

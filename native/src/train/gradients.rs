@@ -7,12 +7,15 @@ use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use finegrain::model::{DropPath, Network, Target};
+use finegrain::model::{BatchStatistics, DropPath, Network, Target};
 
 use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
 use super::outcome::{Outcome, hits};
 use super::twin::Twin;
+
+/// What the mechanism's batch norms saw of each part of a batch, in the order of the parts and of the forward pass.
+pub(super) type Norms = Vec<Vec<BatchStatistics>>;
 
 /// Where a worker computes.
 pub(super) struct Seat {
@@ -64,21 +67,24 @@ impl Workers {
         self.pools.len()
     }
 
-    /// Gradients of the mean loss over `batch`. `network` is on the plain device.
+    /// Gradients of the mean loss over `batch`, and what the mechanism's batch norms saw of each part: they normalise by the
+    /// part, as they do on several devices (the authors' code has it so, too). `network` is on the plain device.
     ///
     /// # Errors
     /// When a worker dies.
-    pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome)> {
+    pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome, Norms)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
         let done = self.each(network, &parts, &|seat, _, part| self.part(seat, part, share(part)))?;
         let mut sum = GradientsAccumulator::new();
         let mut total = Outcome::default();
-        for (gradients, outcome) in done {
+        let mut norms = Vec::with_capacity(parts.len());
+        for (gradients, outcome, seen) in done {
             sum.accumulate(network, gradients);
             total.add(&outcome);
+            norms.push(seen);
         }
-        Ok((sum.grads(), total.mean()))
+        Ok((sum.grads(), total.mean(), norms))
     }
 
     /// What `work` makes of each part, in their order; workers, or devices, take every so many-th one.
@@ -180,7 +186,7 @@ impl Workers {
     }
 
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
-    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome) {
+    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome, Vec<BatchStatistics>) {
         let device = self.autodiff(&seat.device);
         let Twin { leaves, runs: twin } = self.twin(seat);
         let count = part.len();
@@ -207,7 +213,7 @@ impl Workers {
             count,
         };
         let gradients = (losses.total * share).backward();
-        (self.gathered(seat, &leaves, gradients), outcome)
+        (self.gathered(seat, &leaves, gradients), outcome, losses.statistics)
     }
 }
 
@@ -278,7 +284,7 @@ pub(super) mod tests {
         let network = Network::new(&architecture(), &device);
         let run = |workers, part| {
             let workers = Workers::new(&device, workers, &settings(part, 0.1)).unwrap();
-            let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
+            let (gradients, outcome, _) = workers.run(&network, &batch(7)).unwrap();
             (flat(&network, &gradients), outcome)
         };
         let (whole, outcome) = run(0, 7);
@@ -300,7 +306,7 @@ pub(super) mod tests {
         let network = Network::new(&architecture(), &device);
         let run = |devices: usize| {
             let workers = Workers::over(&vec![device.clone(); devices], 0, &settings(2, 0.1)).unwrap();
-            let (gradients, outcome) = workers.run(&network, &batch(7)).unwrap();
+            let (gradients, outcome, _) = workers.run(&network, &batch(7)).unwrap();
             (flat(&network, &gradients), outcome)
         };
         let one = run(1);
@@ -312,7 +318,7 @@ pub(super) mod tests {
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
         let run = |batch: &Batch| {
-            let (gradients, outcome) =
+            let (gradients, outcome, _) =
                 Workers::new(&device, 0, &settings(3, 0.1)).unwrap().run(&network, batch).unwrap();
             (flat(&network, &gradients), outcome.loss)
         };
@@ -367,7 +373,7 @@ pub(super) mod tests {
         // Both classifiers start at zero, so every class is equally probable.
         let device = Device::flex();
         let network = Network::new(&architecture(), &device);
-        let (_, outcome) = Workers::new(&device, 0, &settings(6, 0.0)).unwrap().run(&network, &batch(6)).unwrap();
+        let (_, outcome, _) = Workers::new(&device, 0, &settings(6, 0.0)).unwrap().run(&network, &batch(6)).unwrap();
         assert_eq!(outcome.correct, 0);
         assert!((outcome.parts[0] - 3f64.ln()).abs() < 1e-6 && outcome.parts[2] == 0.0);
     }

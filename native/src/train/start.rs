@@ -75,10 +75,15 @@ pub(super) fn start(
 ) -> Result<(Saved, Option<Import>)> {
     let run = &options.out;
     let written = run.join("config.toml");
-    let network = match &config.reid {
+    let mut network = match &config.reid {
         Some(_) => Network::new(architecture, device).for_identities(),
         None => Network::new(architecture, device),
     };
+    if architecture.rga().is_some() {
+        // No pretrained weights have gates.
+        let fresh = noise::reseed(&network.weights(), config.train.seed);
+        network = network.load(&fresh)?;
+    }
     let mut report = None;
     let mut saved = if options.resume {
         let former = std::fs::read_to_string(&written)

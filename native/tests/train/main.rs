@@ -9,4 +9,5 @@ mod place;
 mod recipes;
 mod reid;
 mod resume;
+mod rga;
 mod runs;

@@ -88,7 +88,7 @@ fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> 
     let glca = match &architecture.mechanism {
         // PWCA is a regulariser of training: with GLCA off, DCAL at inference is the plain backbone.
         Mechanism::Dcal(dcal) if dcal.glca => Some(recorder.glca(backbone.tokens, rollout)?),
-        Mechanism::Dcal(_) | Mechanism::None => None,
+        Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) => None,
     };
     recorder.classifier(backbone.tokens, glca);
     Ok(recorder.recording)

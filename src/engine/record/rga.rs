@@ -1,5 +1,6 @@
 //! RGA at inference, batch norm folded into the weights (`src/model/rga.rs`).
 
+use super::Recorder;
 use super::matrix::{Finish, Map, Matrix};
 use crate::architecture::{RelationWidths, Rga};
 use crate::engine::EngineError;
@@ -49,6 +50,37 @@ fn apply(recording: &mut Recording, name: &str, map: &Map, gates: BufferId, chan
     recording.dispatch(format!("{name}.apply"), &kernels::GATE, uniforms, &[gates, map.buffer]);
 }
 
+/// The gates that `settings` have, on `map`, with the weights `<prefix>spatial.*` and `<prefix>channel.*`. `after` is called
+/// behind each: its name and its gates `[h w, 1]` or `[C, 1]`.
+fn gated(
+    recording: &mut Recording,
+    prefix: &str,
+    settings: &Rga,
+    map: &Map,
+    after: &mut dyn FnMut(&mut Recording, &str, BufferId),
+) {
+    for (part, widths) in settings.parts(map.positions(), map.channels) {
+        let channels = part == "channel";
+        let nodes = if channels { map.matrix().transposed() } else { map.matrix() };
+        let name = format!("{prefix}{part}");
+        let gates = gates(recording, &name, nodes, &widths);
+        apply(recording, &name, map, gates, channels);
+        after(recording, part, gates);
+    }
+}
+
+impl Recorder<'_> {
+    /// The gates behind block `index`, if there are any, on the patch tokens of `tokens` `[N + 1, D]`.
+    pub(super) fn rga(&mut self, index: usize, tokens: BufferId) {
+        let architecture = self.architecture;
+        let Some((rga, place)) = architecture.rga().and_then(|rga| Some((rga, rga.behind(index)?))) else { return };
+        let ([height, width], channels) = (architecture.grid(), architecture.dim);
+        // Behind the class token, which passes by.
+        let map = Map { buffer: tokens, offset: channels, height, width, channels };
+        gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), &map, &mut |_, _, _| {});
+    }
+}
+
 /// RGA by itself, on the map `features` `[h w, C]` (a weight) of size `[h, w, C]`, with the weights `spatial.*` and
 /// `channel.*`: reads back `out.spatial_gate` `[h w, 1]`, `out.spatial` `[h w, C]`, `out.channel_gate` `[C, 1]` and
 /// `out.spatial_channel` `[h w, C]`, as far as `settings` have them.
@@ -65,19 +97,9 @@ pub fn rga(settings: &Rga, [height, width, channels]: [usize; 3]) -> Result<Reco
     let buffer = recording.scratch("map", &[positions, channels]);
     recording.copy("map", features, positions * channels, buffer, 0);
     let map = Map { buffer, offset: 0, height, width, channels };
-    if settings.spatial {
-        let widths = settings.widths(positions, channels);
-        let gates = gates(&mut recording, "spatial", map.matrix(), &widths);
-        apply(&mut recording, "spatial", &map, gates, false);
-        recording.read_back("out.spatial_gate", gates);
-        recording.read_back("out.spatial", map.buffer);
-    }
-    if settings.channel {
-        let widths = settings.widths(channels, positions);
-        let gates = gates(&mut recording, "channel", map.matrix().transposed(), &widths);
-        apply(&mut recording, "channel", &map, gates, true);
-        recording.read_back("out.channel_gate", gates);
-        recording.read_back("out.spatial_channel", map.buffer);
-    }
+    gated(&mut recording, "", settings, &map, &mut |recording, part, gates| {
+        recording.read_back(format!("out.{part}_gate"), gates);
+        recording.read_back(if part == "channel" { "out.spatial_channel" } else { "out.spatial" }, map.buffer);
+    });
     Ok(recording)
 }

@@ -55,6 +55,7 @@ impl Recorder<'_> {
             let shape = self_attention(architecture, qkv, lse);
             self.attend(&block, &shape, &scratch, x)?;
             self.mlp(&block, tokens, &scratch, x);
+            self.rga(index, x);
             if self.detail == super::Detail::Trace {
                 let map = self.recording.scratch(format!("{block}.attn_mean"), &[tokens, tokens]);
                 self.attention_map(&block, &kernels::ATTENTION_MEAN, &shape, map);

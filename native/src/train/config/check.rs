@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use super::{Choice, Config, ConfigError};
+use finegrain::architecture::Mechanism;
+
+use super::{Choice, Config, ConfigError, PrecisionChoice};
 use crate::data::detect::Layout;
 use crate::train::augment::STRONGEST;
 
@@ -50,6 +52,8 @@ impl Config {
         need((0.0..1.0).contains(&smoothing), "train.label_smoothing", &smoothing, "at least 0 and below 1")?;
         need((0.0..1.0).contains(&t.drop_path), "train.drop_path", &t.drop_path, "at least 0 and below 1")?;
         need((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "at least 0 and below 1")?;
+        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rga(_));
+        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rga\"")?;
         need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
         let must = "0 without held-out photos (data.held_out)";
         need(t.early_stopping == 0 || held_out, "train.early_stopping", &t.early_stopping, must)?;
@@ -104,6 +108,8 @@ impl Config {
         need((0.0..=1000.0).contains(&weight), "reid.triplet_weight", &weight, "from 0 to 1000")?;
         let must = "0 for re-identification";
         need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
+        let rga = matches!(self.model.mechanism, Mechanism::Rga(_));
+        need(!rga, "model.mechanism", &"rga", "\"none\" or \"dcal\" for re-identification")?;
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
     }

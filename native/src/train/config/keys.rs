@@ -59,7 +59,9 @@ table! {
         #[serde(default = "mlp_ratio")]
         mlp_ratio: usize,
         /// The attention mechanism: { name = "none" } or { name = "dcal", ratio = 0.1, glca = true, pwca = true }: ratio
-        /// R of local queries, global-local cross-attention, pair-wise cross-attention (in training only).
+        /// R of local queries, global-local cross-attention, pair-wise cross-attention (in training only). Or { name = "rga",
+        /// ratio = 8, spatial = true, channel = true, after = [4, 8] }: gates for patches and channels after these blocks,
+        /// whose embeddings are so many times narrower.
         mechanism: Mechanism,
     }
 }
