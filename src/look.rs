@@ -38,6 +38,9 @@ pub enum LookError {
     /// A plain backbone.
     #[error("this network has no global-local cross-attention: ask for its blocks")]
     NoGlca,
+    /// A network without RGA-S.
+    #[error("this network has no spatial gates: ask for its attention")]
+    NoGates,
     /// A class that the network does not have.
     #[error("there is no class {class}: this network has classes 0 to {last}")]
     Class {
@@ -104,6 +107,12 @@ impl Architecture {
         }
         if ratio > 0.0 && ratio <= 1.0 { Ok(other) } else { Err(LookError::Ratio(ratio)) }
     }
+}
+
+/// How many places of the network have spatial gates.
+pub(crate) fn gate_places(architecture: &Architecture) -> Result<usize, LookError> {
+    let rga = architecture.rga().filter(|rga| rga.spatial);
+    rga.map(|rga| rga.after.len()).ok_or(LookError::NoGates)
 }
 
 /// `layer` is one of the blocks.

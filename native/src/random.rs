@@ -32,13 +32,15 @@ pub fn network(name: &str, size: usize) -> Result<(Architecture, TensorMap)> {
 }
 
 /// Weights that keep activations of one size: norms near the identity, matrices scaled by their inputs.
-fn weights(architecture: &Architecture) -> TensorMap {
+pub fn weights(architecture: &Architecture) -> TensorMap {
     let mut random = ChaCha8Rng::seed_from_u64(SEED);
     let mut weights = TensorMap::default();
     for spec in architecture.weights() {
         let inputs: usize = spec.shape.iter().skip(1).product();
         let scale = if spec.shape.len() == 1 { 0.1 } else { 1.0 / (inputs as f32).sqrt() };
-        let middle = if spec.name.contains("norm") && spec.name.ends_with("weight") { 1.0 } else { 0.0 };
+        let gain = ["bn.weight", "running_var"].iter().any(|end| spec.name.ends_with(end));
+        let gain = gain || spec.name.contains("norm") && spec.name.ends_with("weight");
+        let middle = if gain { 1.0 } else { 0.0 };
         let length = spec.shape.iter().product();
         let values = (0..length).map(|_| middle + scale * random.random_range(-1.0..1.0_f32)).collect();
         weights.insert(spec.name, Tensor::f32(spec.shape, values));

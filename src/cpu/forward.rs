@@ -41,6 +41,8 @@ pub(super) struct Pass<'a> {
     keep: bool,
     /// Tokens before each block, `[T, D]`, if so, on the first thread.
     inputs: Vec<Vec<f32>>,
+    /// RGA's spatial gates, `[places, N]`.
+    gates: Vec<f32>,
 }
 
 impl<'a> Pass<'a> {
@@ -71,12 +73,14 @@ impl<'a> Pass<'a> {
             scratch: Scratch::default(),
             keep,
             inputs: Vec::new(),
+            gates: Vec::new(),
         }
     }
 
-    /// Tokens before each block, `[T, D]`, and those after the last one; nothing unless they were kept.
-    pub(super) fn into_inputs(self) -> Vec<Vec<f32>> {
-        self.inputs
+    /// Tokens before each block, `[T, D]`, and those after the last one, nothing unless they were kept; RGA's spatial gates,
+    /// `[places, N]`.
+    pub(super) fn into_seen(self) -> (Vec<Vec<f32>>, Vec<f32>) {
+        (self.inputs, self.gates)
     }
 
     /// The class token and those of `local`, which are own ones: `[1 + local, D]`.
@@ -99,7 +103,7 @@ impl<'a> Pass<'a> {
             block.proj.add(&self.mixed, &mut self.x);
             self.norm(&block.norm2);
             feed_forward(&self.normed, block, &mut self.hidden, &mut self.x);
-            self.rga(i)?;
+            self.rga(i, observe)?;
             observe(&format!("out.block.{i}"), &[tokens, dim], &self.x);
             observe(&format!("out.attn_mean.{i}"), &[tokens, tokens], &self.maps[i]);
         }
@@ -208,9 +212,9 @@ impl<'a> Pass<'a> {
 
     /// RGA's gates behind block `index`, if there are any. Each thread computes all of them, a hundredth of a photo's work,
     /// from all patch tokens, and multiplies its own rows.
-    fn rga(&mut self, index: usize) -> Result<(), CpuError> {
-        let place = self.architecture.rga().and_then(|rga| rga.behind(index));
-        let Some(gates) = place.and_then(|place| self.weights.rga.get(place)) else { return Ok(()) };
+    fn rga(&mut self, index: usize, observe: Observe<'_>) -> Result<(), CpuError> {
+        let Some(place) = self.architecture.rga().and_then(|rga| rga.behind(index)) else { return Ok(()) };
+        let Some(gates) = self.weights.rga.get(place) else { return Ok(()) };
         let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
         let own = self.rows.start * dim..self.rows.end * dim;
         let slot = self.together.next_slot();
@@ -219,8 +223,12 @@ impl<'a> Pass<'a> {
         let mut all = vec![0.0; tokens * dim];
         all[own.clone()].copy_from_slice(&self.x);
         self.together.take_others(slot, &mut all, own.clone());
-        gates.apply(&mut all[dim..], dim);
+        gates.apply(&mut all[dim..], dim, &mut self.gates);
         self.x.copy_from_slice(&all[own]);
+        let patches = self.architecture.patches();
+        if let Some(gates) = self.gates.get(place * patches..).filter(|gates| !gates.is_empty()) {
+            observe(&format!("out.gates.{place}"), &[patches], gates);
+        }
         Ok(())
     }
 

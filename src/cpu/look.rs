@@ -10,7 +10,7 @@ use super::weights::{Block, Glca, Linear, Norm};
 use super::{Cpu, CpuError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_classes, check_layer, check_token, glca_row};
+use crate::look::{Difference, LookError, check_classes, check_layer, check_token, gate_places, glca_row};
 use crate::select::select;
 
 /// A photo that was classified ([`Cpu::see`]). Its methods take the network that classified it.
@@ -20,6 +20,8 @@ pub struct Seen {
     answer: Answer,
     /// Tokens before each block and after the last, `[T, D]` each.
     inputs: Vec<Vec<f32>>,
+    /// RGA's spatial gates, `[places, N]`.
+    gates: Vec<f32>,
     glca: Option<GlcaSeen>,
 }
 
@@ -36,9 +38,10 @@ impl Seen {
         architecture: Architecture,
         answer: Answer,
         inputs: Vec<Vec<f32>>,
+        gates: Vec<f32>,
         glca: Option<GlcaSeen>,
     ) -> Self {
-        Self { architecture, answer, inputs, glca }
+        Self { architecture, answer, inputs, gates, glca }
     }
 
     /// What the network says of it.
@@ -68,6 +71,15 @@ impl Seen {
             all.extend(self.attention(network, layer, query)?);
         }
         Ok(all)
+    }
+
+    /// RGA's spatial gates, from 0 to 1, of each place that has them: `[places, N]`.
+    ///
+    /// # Errors
+    /// [`CpuError::Look`] for a network without them.
+    pub fn gates(&self) -> Result<&[f32], CpuError> {
+        gate_places(&self.architecture)?;
+        Ok(&self.gates)
     }
 
     /// GLCA's attention of token `query`, the class token (0) or a local query, over all tokens: `[heads, N + 1]`.

@@ -160,8 +160,8 @@ impl Cpu {
     }
 
     fn seen(&self, image: &[f32], together: Together<'_>) -> Result<Seen, CpuError> {
-        let Run { answer, inputs, glca } = self.run(image, together, Wanted::Looks, &mut |_, _, _| {})?;
-        Ok(Seen::new(self.architecture.clone(), answer, inputs, glca))
+        let Run { answer, inputs, gates, glca } = self.run(image, together, Wanted::Looks, &mut |_, _, _| {})?;
+        Ok(Seen::new(self.architecture.clone(), answer, inputs, gates, glca))
     }
 
     fn run(
@@ -185,7 +185,8 @@ impl Cpu {
         let logits_glca = looked.as_ref().map(|(SecondLook { logits, .. }, _)| logits.clone()).unwrap_or_default();
         let answer = answer(logits_sa, logits_glca, rollout, selected)?;
         let glca = looked.map(|(SecondLook { class, .. }, kv)| GlcaSeen { kv, class });
-        Ok(Run { answer, inputs: pass.into_inputs(), glca })
+        let (inputs, gates) = pass.into_seen();
+        Ok(Run { answer, inputs, gates, glca })
     }
 }
 
@@ -204,6 +205,8 @@ struct Run {
     answer: Answer,
     /// Tokens before each block and after the last, `[T, D]`, for looks.
     inputs: Vec<Vec<f32>>,
+    /// RGA's spatial gates, `[places, N]`.
+    gates: Vec<f32>,
     glca: Option<GlcaSeen>,
 }
 

@@ -19,8 +19,8 @@ pub(super) struct Part {
 }
 
 impl Gates {
-    /// Multiplies `map` `[positions, channels]` by its gates, one part after the other.
-    pub(super) fn apply(&self, map: &mut [f32], channels: usize) {
+    /// Multiplies `map` `[positions, channels]` by its gates, one part after the other; adds spatial gates to `spatial`.
+    pub(super) fn apply(&self, map: &mut [f32], channels: usize, spatial: &mut Vec<f32>) {
         let positions = map.len() / channels;
         for part in &self.0 {
             if part.channels {
@@ -31,6 +31,7 @@ impl Gates {
                 let gates = part.gates(map, positions);
                 let rows = map.chunks_exact_mut(channels).zip(&gates);
                 rows.for_each(|(row, gate)| row.iter_mut().for_each(|value| *value *= gate));
+                spatial.extend(gates);
             }
         }
     }

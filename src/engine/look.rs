@@ -10,7 +10,7 @@ use super::recording::Recording;
 use super::{Engine, EngineError, record};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_layer, check_token, glca_row};
+use crate::look::{Difference, LookError, check_layer, check_token, gate_places, glca_row};
 use crate::tensors::{Tensor, TensorMap, Values};
 
 /// What is known of the photo that was classified last.
@@ -82,6 +82,16 @@ impl Engine {
     pub async fn rollout(&self, layer: usize) -> Result<Vec<f32>, EngineError> {
         let results = self.look(record::rollout(&self.architecture, layer)?).await?;
         reals(results, &["out.rollout".into()])
+    }
+
+    /// RGA's spatial gates, from 0 to 1, of each place that has them: `[places, N]`.
+    ///
+    /// # Errors
+    /// [`EngineError::Look`] for a network without them, or before the first photo.
+    pub async fn gates(&self) -> Result<Vec<f32>, EngineError> {
+        let places = gate_places(&self.architecture)?;
+        let results = self.look(record::gates_seen(&self.architecture)?).await?;
+        reals(results, &(0..places).map(|place| format!("out.gates.{place}")).collect::<Vec<_>>())
     }
 
     /// The answer to the same photo with another share `ratio` of local queries, in (0, 1]: only what depends on it runs

@@ -72,6 +72,8 @@ pub struct Forward {
     pub logits_sa: Tensor<2>,
     /// The GLCA branch, where the network has one.
     pub glca: Option<glca::GlcaOutput>,
+    /// RGA's spatial gates, `[B, N]` for each place, where the network has them.
+    pub gates: Vec<Tensor<2>>,
 }
 
 impl Network {
@@ -107,14 +109,15 @@ impl Network {
         drop_path: Option<&DropPath>,
         statistics: &mut Statistics<'_>,
     ) -> Forward {
+        let mut gates = Vec::new();
         let tokens = self.vit.tokens_after(images, drop_path, &mut |block, tokens| match &self.rga {
-            Some(rga) => rga.forward(block, tokens, statistics),
+            Some(rga) => rga.forward(block, tokens, statistics, &mut gates),
             None => tokens,
         });
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
-        Forward { tokens, rollout, feature_sa, logits_sa, glca }
+        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates }
     }
 
     /// Moves the running statistics of the mechanism's batch norms towards those of a training step

@@ -183,14 +183,22 @@ impl RgaBlocks {
     }
 
     /// The tokens `[B, N + 1, D]` behind block `index` through the gates that stand there: the patch tokens are the map, the
-    /// class token passes by.
-    pub(super) fn forward(&self, index: usize, tokens: Tensor<3>, statistics: &mut Statistics<'_>) -> Tensor<3> {
+    /// class token passes by. Spatial gates `[B, N]` are added to `spatial`.
+    pub(super) fn forward(
+        &self,
+        index: usize,
+        tokens: Tensor<3>,
+        statistics: &mut Statistics<'_>,
+        spatial: &mut Vec<Tensor<2>>,
+    ) -> Tensor<3> {
         let Some(gates) = self.settings.behind(index).and_then(|place| self.gates.get(place)) else { return tokens };
         let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
         let class = tokens.clone().narrow(1, 0, 1);
         let map = tokens.narrow(1, 1, count - 1).swap_dims(1, 2).reshape([batch, dim, height, width]);
-        let gated: Tensor<3> = gates.forward(map, statistics).map.flatten(2, 3);
-        Tensor::cat(vec![class, gated.swap_dims(1, 2)], 1)
+        let gated = gates.forward(map, statistics);
+        spatial.extend(gated.spatial.map(|(gate, _)| gate.flatten::<2>(1, 3)));
+        let patches: Tensor<3> = gated.map.flatten(2, 3);
+        Tensor::cat(vec![class, patches.swap_dims(1, 2)], 1)
     }
 
     /// Moves the running statistics towards those of a training step, in the order of the forward pass.

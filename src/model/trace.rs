@@ -14,7 +14,7 @@ impl Network {
 
 impl Forward {
     /// What a trace file holds of inference: `out.embed`, `out.block.<i>` `[B, N + 1, D]`, `out.attn_mean.<i>`
-    /// `[B, N + 1, N + 1]`, `out.rollout` `[B, N + 1]`, `out.selected` `[B, k]`, `out.glca.attn`
+    /// `[B, N + 1, N + 1]`, `out.gates.<place>` `[B, N]`, `out.rollout` `[B, N + 1]`, `out.selected` `[B, k]`, `out.glca.attn`
     /// `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.feature.*` `[B, D]`, `out.logits.*` and
     /// `out.probability` `[B, classes]`.
     pub fn trace(&self) -> TensorMap {
@@ -23,6 +23,9 @@ impl Forward {
         for (i, (tokens, map)) in self.tokens.blocks.iter().zip(&self.tokens.attention_means).enumerate() {
             trace.insert(format!("out.block.{i}"), real(tokens));
             trace.insert(format!("out.attn_mean.{i}"), real(map));
+        }
+        for (place, gates) in self.gates.iter().enumerate() {
+            trace.insert(format!("out.gates.{place}"), real(gates));
         }
         trace.insert("out.rollout", real(&self.rollout));
         trace.insert("out.feature.sa", real(&self.feature_sa));

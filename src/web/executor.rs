@@ -3,7 +3,7 @@
 //! Both executors have the same functions: `load` (weights in, calling `stage` with what it is at, how many steps of it
 //! are done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an
 //! [`Answer`](crate::answer::Answer)), the looks into the photo classified last (`with_ratio`, `attention`, `glca_attention`,
-//! `rollout`, `difference`: `src/engine/look.rs`) and `device_bytes`. Which device that is, the page knows: it chose the module by it.
+//! `rollout`, `gates`, `difference`: `src/engine/look.rs`) and `device_bytes`. Which device that is, the page knows: it chose the module by it.
 
 #[cfg(not(feature = "engine"))]
 mod cpu;

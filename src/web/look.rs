@@ -53,6 +53,15 @@ impl Network {
         Ok(patches_of(&self.executor.rollout(layer).await?, self.tokens()))
     }
 
+    /// RGA's spatial gates of each place that has them, `[places, patches]`.
+    ///
+    /// # Errors
+    /// A network without them, no photo yet; as `classify`.
+    pub async fn gates(&self) -> Result<Float32Array, JsValue> {
+        self.crop()?;
+        Ok(Float32Array::from(self.executor.gates().await?.as_slice()))
+    }
+
     /// What set class `first` apart from class `second`: `{sa, glca, both}`, `[patches]` each; `glca` is empty without GLCA.
     ///
     /// # Errors
@@ -83,6 +92,13 @@ impl Network {
     #[wasm_bindgen(getter)]
     pub fn ratio(&self) -> Option<f64> {
         self.manifest.architecture.glca().map(|dcal| dcal.ratio)
+    }
+
+    /// Behind how many blocks each of RGA's spatial gates stands; empty for a network without them.
+    #[wasm_bindgen(getter)]
+    pub fn gates_after(&self) -> Vec<usize> {
+        let rga = self.manifest.architecture.rga().filter(|rga| rga.spatial);
+        rga.map(|rga| rga.after.clone()).unwrap_or_default()
     }
 
     /// What the network saw of the last photo, `[3, H, W]`: enough to run it again when a device is lost.

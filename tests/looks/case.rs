@@ -1,7 +1,7 @@
 //! Networks of many shapes with the burn model as reference, and the parts of a network written out in f64.
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
 use finegrain::compare::reals;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::{Forward, Network};
@@ -11,9 +11,12 @@ use pollster::block_on;
 /// Relative norm of what f32 may differ.
 pub(crate) const TOLERANCE: f64 = 2e-5;
 
-/// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA.
+/// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates.
 pub(crate) fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
+    let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
+        Mechanism::Rga(RgaBlocks { ratio: 4, spatial, channel, after: after.to_vec() })
+    };
     let shape = |image_size, patch_size, dim, heads, depth, classes, mechanism| Architecture {
         image_size,
         patch_size,
@@ -31,6 +34,8 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         shape([56, 56], 4, 20, 5, 3, 6, dcal(0.3)),
         shape([112, 112], 4, 18, 2, 1, 3, dcal(0.1)),
         shape([24, 40], 8, 24, 3, 2, 9, Mechanism::None),
+        shape([24, 40], 8, 24, 3, 4, 9, rga([true, true], &[1, 3])),
+        shape([28, 28], 4, 33, 3, 2, 5, rga([false, true], &[1])),
     ]
 }
 

@@ -67,6 +67,19 @@ fn attention_of_any_token_and_rollout_to_any_layer() {
             close("rollout", &block_on(engine.rollout(layer)).unwrap(), &truth);
             close("rollout, CPU", &seen.rollout(&processor, layer).unwrap(), &truth);
         }
+        if forward.gates.is_empty() {
+            assert!(matches!(block_on(engine.gates()), Err(EngineError::Look(LookError::NoGates))));
+            assert!(matches!(seen.gates(), Err(CpuError::Look(LookError::NoGates))));
+        } else {
+            let truth: Vec<f32> = forward.gates.iter().flat_map(|gates| host(gates.clone())).collect();
+            assert_eq!(truth.len(), 2 * (tokens - 1));
+            assert!(
+                truth.iter().any(|gate| *gate > 0.1 && *gate < 0.9),
+                "gates that are open or shut tell little: {truth:?}"
+            );
+            close("gates", &block_on(engine.gates()).unwrap(), &truth);
+            close("gates, CPU", seen.gates().unwrap(), &truth);
+        }
         let Some(glca) = &forward.glca else {
             assert!(matches!(block_on(engine.glca_attention(0)), Err(EngineError::Look(LookError::NoGlca))));
             assert!(matches!(seen.glca_attention(&processor, 0), Err(CpuError::Look(LookError::NoGlca))));

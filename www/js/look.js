@@ -46,7 +46,7 @@ export class Look {
       this.#showAnswer();
       this.#draw();
     });
-    this.#on("#depth", () => this.#draw());
+    for (const slider of ["#depth", "#gate"]) this.#on(slider, () => this.#draw());
     const opacity = () => {
       this.#map.opacity = this.#pair.opacity = find("look-opacity").value / 100;
       if (this.#seen) this.#drawPair();
@@ -82,6 +82,11 @@ export class Look {
     depth.max = String(classifier.layers);
     depth.value = depth.max;
     this.#layers.build(classifier);
+    const places = classifier.gatesAfter.length;
+    find("gates-mode").hidden = places === 0;
+    if (places === 0 && chosen("mode") === "gates") choose("mode", "rollout");
+    const gate = find("gate");
+    if (gate.max !== String(places)) Object.assign(gate, { max: String(places), value: String(places) });
     Object.assign(find("look-inside"), { hidden: false, inert: false });
     find("look-empty").hidden = true;
     this.#showAnswer(false);
@@ -161,13 +166,14 @@ export class Look {
   async #draw() {
     const mine = (this.#turn += 1);
     const mode = chosen("mode");
-    for (const name of ["rollout", "layers", "apart"]) find(`look-${name}`).hidden = name !== mode;
+    for (const name of ["rollout", "layers", "apart", "gates"]) find(`look-${name}`).hidden = name !== mode;
     this.#map.pickable = mode === "layers";
     const seen = this.#seen;
     if (!seen || !find("look").open) return;
     this.#drawPair();
     try {
-      const view = await { rollout: () => this.#rollout(), layers: () => this.#attention(), apart: () => this.#apart() }[mode]();
+      const views = { rollout: () => this.#rollout(), layers: () => this.#attention(), apart: () => this.#apart(), gates: () => this.#gates() };
+      const view = await views[mode]();
       if (mine !== this.#turn) return;
       const { crop, grid } = seen.result;
       find("look-caption").textContent = view.label;
@@ -228,6 +234,17 @@ export class Look {
     find("apart-said").textContent = said;
     const [first, second] = [find("side-first"), find("side-second")].map(({ textContent }) => textContent);
     return { image, grey: true, label: `What spoke for ${first} (orange) and for ${second} (blue)` };
+  }
+
+  async #gates() {
+    const { classifier, result } = this.#seen;
+    const place = Number(find("gate").value) - 1;
+    const said = String(classifier.gatesAfter[place]);
+    find("gate-said").textContent = `${said} of ${classifier.layers}`;
+    const all = await this.#once("gates", (network, of) => network.gates({ of }));
+    const patches = result.rollout.length;
+    const values = all.slice(place * patches, (place + 1) * patches);
+    return { image: heatImage(values, result.grid), label: `What the gates after layer ${said} let through` };
   }
 
   async #beside(file) {

@@ -14,7 +14,7 @@ mod vit;
 
 pub use look::{attention, difference, glca_attention, rollout, tail};
 pub use rectify::rectify;
-pub use rga::rga;
+pub use rga::{gates_seen, rga};
 pub use tasn::tasn;
 
 use std::ops::Range;

@@ -1,11 +1,12 @@
 //! RGA at inference, batch norm folded into the weights (`src/model/rga.rs`).
 
-use super::Recorder;
 use super::matrix::{Finish, Map, Matrix};
-use crate::architecture::{RelationWidths, Rga};
+use super::{Detail, Recorder};
+use crate::architecture::{Architecture, RelationWidths, Rga};
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
+use crate::look::gate_places;
 
 /// The gates `[nodes, 1]` of nodes `x` `[nodes, features]`. Weights are `<name>.<layer>.weight` `[out, in]` and `.bias`.
 fn gates(recording: &mut Recording, name: &str, x: Matrix, widths: &RelationWidths) -> BufferId {
@@ -69,6 +70,19 @@ fn gated(
     }
 }
 
+/// The spatial gates that classifying left behind: `out.gates.<place>` `[N, 1]`.
+///
+/// # Errors
+/// [`EngineError::Look`] for a network without them.
+pub fn gates_seen(architecture: &Architecture) -> Result<Recording, EngineError> {
+    let mut recording = Recording::default();
+    for place in 0..gate_places(architecture)? {
+        let gates = recording.kept(format!("rga.{place}.spatial.gate"), &[architecture.patches(), 1]);
+        recording.read_back(format!("out.gates.{place}"), gates);
+    }
+    Ok(recording)
+}
+
 impl Recorder<'_> {
     /// The gates behind block `index`, if there are any, on the patch tokens of `tokens` `[N + 1, D]`.
     pub(super) fn rga(&mut self, index: usize, tokens: BufferId) {
@@ -77,7 +91,12 @@ impl Recorder<'_> {
         let ([height, width], channels) = (architecture.grid(), architecture.dim);
         // Behind the class token, which passes by.
         let map = Map { buffer: tokens, offset: channels, height, width, channels };
-        gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), &map, &mut |_, _, _| {});
+        let traced = self.detail == Detail::Trace;
+        gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), &map, &mut |recording, part, gates| {
+            if traced && part == "spatial" {
+                recording.read_back(format!("out.gates.{place}"), gates);
+            }
+        });
     }
 }
 

@@ -77,6 +77,11 @@ impl Executor {
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
+    pub(in crate::web) async fn gates(&self) -> Result<Vec<f32>, Failed> {
+        self.look(|seen, _| seen.gates().map(<[f32]>::to_vec))
+    }
+
+    #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
     pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
         self.look(|seen, network| seen.difference(network, classes))
     }

@@ -59,6 +59,10 @@ impl Executor {
         Ok(self.engine.rollout(layer).await?)
     }
 
+    pub(in crate::web) async fn gates(&self) -> Result<Vec<f32>, Failed> {
+        Ok(self.engine.gates().await?)
+    }
+
     pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
         Ok(self.engine.difference(classes).await?)
     }

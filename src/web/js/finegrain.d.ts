@@ -210,6 +210,8 @@ export class Classifier implements Choice {
   readonly heads: number;
   /** The bundle's share R of patches that become local queries; null for a network without GLCA. */
   readonly ratio: number | null;
+  /** Behind how many blocks each of RGA's spatial gates stands; empty for a network without them. */
+  readonly gatesAfter: readonly number[];
   /** Classifies one photo; calls made meanwhile wait for their turn. */
   classify(source: Source, options?: ClassifyOptions): Promise<Result>;
   /**
@@ -226,6 +228,11 @@ export class Classifier implements Choice {
   attention(options?: Look & AttentionOptions): Promise<Float32Array>;
   /** Attention rollout from the class token after `layer` (the last one by default) down to the photo, one value a patch. */
   rollout(options?: Look & { layer?: number }): Promise<Float32Array>;
+  /**
+   * RGA's spatial gates in the photo classified last: what each patch was multiplied by, from 0 to 1, in reading order, one
+   * place of `gatesAfter` after the other.
+   */
+  gates(options?: Look): Promise<Float32Array>;
   /**
    * What set two classes, named by their labels, apart in the photo classified last: for each patch, what the attention
    * that read it added to the difference of the two classes' logits, above 0 for `first`. The direct part of the logits,

@@ -134,6 +134,11 @@ export class Classifier {
     return this.#facts.ratio;
   }
 
+  /** Behind how many blocks each of RGA's spatial gates stands. */
+  get gatesAfter() {
+    return this.#facts.gatesAfter;
+  }
+
   /** One photo after the other: calls made meanwhile wait for their turn. */
   classify(source, { topK = 5, region = null, ratio } = {}) {
     return this.#queue(() => {
@@ -183,6 +188,11 @@ export class Classifier {
   /** Rollout from the class token after one layer down to the photo. */
   rollout({ layer = this.layers - 1, of } = {}) {
     return this.#queue(() => () => this.#look(of, "rollout", [layer]));
+  }
+
+  /** RGA's spatial gates, place after place. */
+  gates({ of } = {}) {
+    return this.#queue(() => () => this.#look(of, "gates", []));
   }
 
   /** What set two classes, named by their labels, apart. */

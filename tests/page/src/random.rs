@@ -1,9 +1,10 @@
 //! Bundles of networks of known shape with random weights, to be timed.
 
 use anyhow::Result;
+use finegrain::architecture::{Architecture, Mechanism, RgaBlocks};
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
-use finegrain::tensors::Precision;
+use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::{golden, random};
 use serde_json::json;
 
@@ -13,12 +14,38 @@ use serde_json::json;
 /// No such backbone, or a size that it cannot have.
 pub fn bundle(name: &str, size: usize) -> Result<Bundle> {
     let (architecture, weights) = random::network(name, size)?;
-    let weights = round(&weights, Precision::F16)?;
+    of(&format!("{name} at {size} pixels"), architecture, &weights)
+}
+
+/// A bundle of a small network with RGA's gates, for photos of 64 pixels.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn gated() -> Result<Bundle> {
+    let gates = RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 2] };
+    let architecture = Architecture {
+        image_size: [64, 64],
+        patch_size: 8,
+        dim: 32,
+        depth: 3,
+        heads: 2,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 5,
+        mechanism: Mechanism::Rga(gates),
+    };
+    let weights = random::weights(&architecture);
+    of("Gates: 5 classes", architecture, &weights)
+}
+
+fn of(title: &str, architecture: Architecture, weights: &TensorMap) -> Result<Bundle> {
+    let [size, _] = architecture.image_size;
+    let weights = round(weights, Precision::F16)?;
     let trace = golden::trace(&architecture, &weights)?;
     let manifest = Manifest {
         format: 1,
         id: "random".into(),
-        title: format!("{name} at {size} pixels"),
+        title: title.to_owned(),
         preprocessing: Preprocessing {
             resize: size,
             fit: Fit::Crop,
