@@ -32,13 +32,25 @@ impl Pipelines {
     ) -> Result<(), EngineError> {
         let kernels = recording.kernels();
         for (done, kernel) in kernels.iter().enumerate() {
-            if self.get(kernel).is_none() {
-                let pipeline = compile(gpu, kernel).await?;
-                self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
-            }
+            self.compile_one(gpu, kernel).await?;
             progress(done + 1, kernels.len());
         }
         Ok(())
+    }
+
+    /// Compiles a kernel that is not there yet.
+    pub(crate) async fn compile_one(&self, gpu: &Gpu, kernel: &Kernel) -> Result<(), EngineError> {
+        if self.get(kernel).is_none() {
+            let pipeline = compile(gpu, kernel).await?;
+            self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
+        }
+        Ok(())
+    }
+
+    /// Gives back the pipelines that the recording does not use.
+    pub(crate) fn keep(&self, recording: &Recording) {
+        let names: Vec<_> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names.contains(name));
     }
 
     fn get(&self, kernel: &Kernel) -> Option<wgpu::ComputePipeline> {
@@ -51,7 +63,7 @@ async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, En
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(shader.name),
-        source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()),
+        source: wgpu::ShaderSource::Wgsl([shader.constants, shader.wgsl].concat().into()),
     });
     let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
         .bindings
@@ -245,8 +257,7 @@ impl Executor {
         self.bytes
     }
 
-    /// The dispatches in order, each by itself: for the profiler.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// The dispatches in order, each by itself: to be timed.
     pub(crate) fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.steps.iter().filter_map(|step| match step {
             Step::Dispatch(dispatch) => Some(dispatch),

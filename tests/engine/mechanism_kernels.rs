@@ -7,7 +7,7 @@ use finegrain::engine::kernels::{
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
 
-use crate::kernels::Case;
+use crate::kernels::{Case, with_and_without_subgroups};
 use crate::support::{Random, gpu};
 
 /// Strides of a matrix `[rows, columns]` that begins behind some other values, as it is or transposed: values in its
@@ -19,15 +19,18 @@ fn strides(rows: usize, columns: usize, transposed: bool) -> (usize, [u32; 3]) {
 }
 
 fn softmax_case(gpu: &Gpu, rows: usize, length: usize, seed: u64) {
-    for transposed in [false, true] {
-        let mut case = Case::new(seed);
-        let (size, [x_offset, x_row, x_inner]) = strides(rows, length, transposed);
-        let x = case.random("x", &[size], 3.0);
-        let y = case.output("y", &[rows, length]);
-        let [rows, length] = [rows, length].map(|n| n as u32);
-        let uniforms = SoftmaxUniforms { rows, length, x_offset, x_row, x_inner, scale: 7.0 };
-        case.run(&kernels::SOFTMAX, uniforms, &[x, y]);
-        case.compare(gpu, &format!("softmax of {rows} x {length}, transposed: {transposed}"), &[("y", y)]);
+    for kernel in with_and_without_subgroups(gpu, &kernels::SOFTMAX) {
+        for transposed in [false, true] {
+            let mut case = Case::new(seed);
+            let (size, [x_offset, x_row, x_inner]) = strides(rows, length, transposed);
+            let x = case.random("x", &[size], 3.0);
+            let y = case.output("y", &[rows, length]);
+            let [rows, length] = [rows, length].map(|n| n as u32);
+            let uniforms = SoftmaxUniforms { rows, length, x_offset, x_row, x_inner, scale: 7.0 };
+            case.run(kernel, uniforms, &[x, y]);
+            let name = kernel.shader.name;
+            case.compare(gpu, &format!("{name} of {rows} x {length}, transposed: {transposed}"), &[("y", y)]);
+        }
     }
 }
 
