@@ -57,7 +57,7 @@ impl TileCache {
 fn name(AdapterFacts { name, vendor, backend, driver, .. }: &AdapterFacts) -> String {
     let hash = Sha256::digest(format!("{name}\n{vendor}\n{backend}\n{driver}"));
     let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("tiles-{hex}.json")
+    format!("tiles-{hex}.txt")
 }
 
 /// Whole or not at all: another process may be reading it.

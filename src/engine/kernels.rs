@@ -224,13 +224,8 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 
 /// The tiles in which a matrix product can be computed, the one that recordings name first; none for any other kernel.
 pub fn tiles(kernel: &Kernel) -> &'static [&'static Kernel] {
-    let has = |tiles: &&&'static [&'static Kernel]| tiles.iter().any(|tile| tile.shader.name == kernel.shader.name);
+    let has = |tiles: &&&'static [&'static Kernel]| tiles.iter().any(|tile| std::ptr::eq(tile.shader, kernel.shader));
     MATMULS.iter().find(has).copied().unwrap_or_default()
-}
-
-/// The matrix product of that name.
-pub(super) fn named(name: &str) -> Option<&'static Kernel> {
-    MATMULS.iter().copied().flatten().copied().find(|kernel| kernel.shader.name == name)
 }
 
 /// The same kernel with subgroup operations, where there is one.

@@ -1,12 +1,10 @@
 //! In which tile each matrix product is computed: what was measured on an adapter ([`super::Tuning`]), how that is kept
 //! between two loads, and the choice that follows from it for a network.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::AdapterFacts;
+use super::gpu::one_line;
 use super::kernels::{self, MatmulUniforms};
 use super::recording::{Command, Kernel, Recording};
 
@@ -15,10 +13,10 @@ use super::recording::{Command, Kernel, Recording};
 const WORTH: f64 = 0.01;
 
 /// A matrix product `[rows, inner] [inner, columns]`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone)]
 pub(super) struct Product {
-    /// As recordings name it: with the default tile.
-    pub(super) kernel: &'static str,
+    /// In every tile, first the default one.
+    pub(super) tiles: &'static [&'static Kernel],
     pub(super) rows: u32,
     pub(super) inner: u32,
     pub(super) columns: u32,
@@ -27,9 +25,17 @@ pub(super) struct Product {
 impl Product {
     /// The product that a dispatch is, whatever its tile.
     pub(super) fn of(kernel: &Kernel, uniforms: &[u8]) -> Option<Self> {
-        let first = kernels::tiles(kernel).first()?;
+        let tiles = kernels::tiles(kernel);
+        if tiles.is_empty() {
+            return None;
+        }
         let MatmulUniforms { rows, inner, columns } = bytemuck::try_pod_read_unaligned(uniforms).ok()?;
-        Some(Self { kernel: first.shader.name, rows, inner, columns })
+        Some(Self { tiles, rows, inner, columns })
+    }
+
+    /// As recordings name it.
+    fn name(&self) -> &'static str {
+        self.tiles.first().map_or("", |first| first.shader.name)
     }
 
     /// Multiply-adds.
@@ -38,11 +44,18 @@ impl Product {
     }
 }
 
+impl PartialEq for Product {
+    fn eq(&self, other: &Self) -> bool {
+        let size = |product: &Self| [product.rows, product.inner, product.columns];
+        self.name() == other.name() && size(self) == size(other)
+    }
+}
+
 /// "matmul_gelu 197 x 192 x 768", also in what is kept.
 impl fmt::Display for Product {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, rows, inner, columns } = self;
-        write!(f, "{kernel} {rows} x {inner} x {columns}")
+        let Self { rows, inner, columns, .. } = self;
+        write!(f, "{} {rows} x {inner} x {columns}", self.name())
     }
 }
 
@@ -60,53 +73,74 @@ pub(super) fn products(recording: &Recording) -> Vec<(Product, usize)> {
     found
 }
 
-/// Nanoseconds of each product in each tile, by names: whole ones, so that a text that is read and written again is the same.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Times(BTreeMap<String, BTreeMap<String, u64>>);
+/// The last line of what is kept: without it, the rest is missing.
+const END: &str = "end";
 
-/// What is kept of them.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// Where they hold.
-    adapter: String,
-    nanoseconds: Times,
-}
+/// Nanoseconds of a product in each tile, by the name of the specialisation.
+pub(super) type TileTimes = Vec<(String, u64)>;
+
+/// Those of several products. Lists, because they are short and the page's module carries no code for maps of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Times(Vec<(String, TileTimes)>);
 
 /// Times hold for an adapter, its driver, and the shaders that were timed.
 fn place(AdapterFacts { name, vendor, backend, driver, .. }: &AdapterFacts) -> String {
     let (version, shaders) = (env!("CARGO_PKG_VERSION"), kernels::DIGEST);
-    format!("{name}, {vendor}, {backend}, {driver}, finegrain {version}, shaders {shaders}")
+    one_line(&format!("{name}, {vendor}, {backend}, {driver}, finegrain {version}, shaders {shaders}"))
 }
 
 impl Times {
     /// What [`Times::keep`] wrote on such an adapter; nothing where the text is damaged or another one's.
     pub(super) fn read(text: &str, adapter: &AdapterFacts) -> Self {
-        match serde_json::from_str(text) {
-            Ok(Kept { adapter: found, nanoseconds }) if found == place(adapter) => nanoseconds,
-            _ => Self::default(),
-        }
+        Self::parse(text, adapter).unwrap_or_default()
     }
 
-    /// As a text for the next load; none where nothing was measured.
+    fn parse(text: &str, adapter: &AdapterFacts) -> Option<Self> {
+        let body = text.strip_prefix(&place(adapter))?.strip_prefix('\n')?.strip_suffix(END)?;
+        let time = |text: &str| {
+            let (tile, ns) = text.split_once(' ')?;
+            Some((tile.to_owned(), ns.parse().ok()?))
+        };
+        let product = |line: &str| {
+            let (product, times) = line.split_once(": ")?;
+            Some((product.to_owned(), times.split(", ").map(time).collect::<Option<_>>()?))
+        };
+        body.lines().map(product).collect::<Option<_>>().map(Self)
+    }
+
+    /// As a text for the next load, a line for each product; none where nothing was measured.
     pub(super) fn keep(&self, adapter: &AdapterFacts) -> Option<String> {
-        let kept = Kept { adapter: place(adapter), nanoseconds: self.clone() };
-        if self.0.is_empty() { None } else { serde_json::to_string(&kept).ok() }
+        let mut text = place(adapter);
+        for (product, times) in &self.0 {
+            text = text + "\n" + product;
+            for (index, (tile, ns)) in times.iter().enumerate() {
+                text += if index == 0 { ": " } else { ", " };
+                text += &format!("{tile} {ns}");
+            }
+        }
+        (!self.0.is_empty()).then(|| text + "\n" + END)
     }
 
-    /// Of one product, by the name of the specialisation; of every tile that this device runs.
-    pub(super) fn of(&self, product: &Product) -> Option<&BTreeMap<String, u64>> {
-        self.0.get(&product.to_string())
+    /// Of one product, in every tile that this device runs.
+    pub(super) fn of(&self, product: &Product) -> Option<&TileTimes> {
+        let name = product.to_string();
+        self.0.iter().find(|(other, _)| *other == name).map(|(_, times)| times)
     }
 
-    pub(super) fn add(&mut self, product: &Product, times: BTreeMap<String, u64>) {
-        self.0.insert(product.to_string(), times);
+    /// In one tile.
+    fn in_tile(&self, product: &Product, tile: &Kernel) -> Option<u64> {
+        self.of(product)?.iter().find(|(name, _)| name == tile.shader.name).map(|(_, ns)| *ns)
+    }
+
+    pub(super) fn add(&mut self, product: &Product, times: TileTimes) {
+        self.0.push((product.to_string(), times));
     }
 }
 
 /// The specialisations that take the place of those that recordings name.
 #[derive(Default)]
 pub(super) struct Choice {
-    tiles: BTreeMap<Product, &'static Kernel>,
+    tiles: Vec<(Product, &'static Kernel)>,
     subgroups: bool,
 }
 
@@ -114,30 +148,31 @@ impl Choice {
     /// From what was measured; a product that was not keeps the default tile. `subgroups`: whether reductions use them.
     pub(super) fn new(recording: &Recording, times: &Times, subgroups: bool) -> Self {
         let products = products(recording);
-        let of = |product: &Product, tile: &Kernel| {
-            times.of(product).map_or(0.0, |times| times.get(tile.shader.name).map_or(f64::INFINITY, |ns| *ns as f64))
+        let of = |product: &Product, tile: &Kernel| match times.of(product) {
+            // A tile that is not in the list is one that the device does not run.
+            Some(_) => times.in_tile(product, tile).map_or(f64::INFINITY, |ns| ns as f64),
+            None => 0.0,
         };
         let fastest = |(product, count): &(Product, usize)| {
-            let times = times.of(product).into_iter().flat_map(BTreeMap::values);
-            *count as f64 * times.min().map_or(0.0, |ns| *ns as f64)
+            let times = times.of(product).into_iter().flatten().map(|(_, ns)| *ns);
+            *count as f64 * times.min().map_or(0.0, |ns| ns as f64)
         };
         let worth = WORTH * products.iter().map(fastest).sum::<f64>();
-        let mut tiles = BTreeMap::new();
+        let mut tiles = Vec::new();
         for (product, count) in &products {
-            let known = kernels::named(product.kernel).map(kernels::tiles).unwrap_or_default();
             // The first of equals: the default, where nothing was measured.
             let least = |time: &dyn Fn(&'static Kernel) -> f64| {
-                known.iter().copied().min_by(|a, b| time(a).total_cmp(&time(b)))
+                product.tiles.iter().copied().min_by(|a, b| time(a).total_cmp(&time(b)))
             };
             let together = |tile: &'static Kernel| {
-                let own = products.iter().filter(|(other, _)| other.kernel == product.kernel);
+                let own = products.iter().filter(|(other, _)| other.name() == product.name());
                 own.map(|(product, count)| *count as f64 * of(product, tile)).sum()
             };
             let (Some(common), Some(own)) = (least(&together), least(&|tile| of(product, tile))) else { continue };
             let saved = *count as f64 * (of(product, common) - of(product, own));
             let measured = times.of(product).is_some();
             let tile = if !measured || saved > worth { own } else { common };
-            tiles.insert(product.clone(), tile);
+            tiles.push((product.clone(), tile));
         }
         Self { tiles, subgroups }
     }
@@ -145,21 +180,20 @@ impl Choice {
     /// Exchanges the kernels of a recording.
     pub(super) fn apply(&self, recording: &mut Recording) {
         recording.exchange(|kernel, uniforms| {
-            let tile = Product::of(kernel, uniforms).and_then(|product| self.tiles.get(&product).copied());
+            let tile = Product::of(kernel, uniforms).and_then(|product| self.tile(&product));
             tile.or_else(|| if self.subgroups { kernels::with_subgroups(kernel) } else { None }).unwrap_or(kernel)
         });
     }
 
     /// The tile of a product, if it is one of the recording that this was made for.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn tile(&self, product: &Product) -> Option<&'static Kernel> {
-        self.tiles.get(product).copied()
+        self.tiles.iter().find(|(other, _)| other == product).map(|(_, tile)| *tile)
     }
 }
 
 /// A matrix product of a network, and the tile in which it is computed.
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TileChoice {
     /// As recordings name it.
     pub kernel: &'static str,
@@ -179,7 +213,7 @@ pub struct TileChoice {
 
 /// What a tile takes for a product.
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TileTime {
     /// Rows and columns.
     pub tile: [u32; 2],
@@ -191,15 +225,22 @@ pub struct TileTime {
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn report(recording: &Recording, choice: &Choice, times: &Times) -> Vec<TileChoice> {
     let one = |(product, dispatches): (Product, usize)| {
-        let Product { kernel, rows, inner, columns } = product;
-        let tiles = kernels::named(kernel).map(kernels::tiles).unwrap_or_default();
+        let Product { tiles, rows, inner, columns } = product;
         let chosen = choice.tile(&product).or(tiles.first().copied())?;
         let time = |tile: &&'static Kernel| {
-            let ns = times.of(&product)?.get(tile.shader.name)?;
-            Some(TileTime { tile: tile.shader.tile, ms: *ns as f64 * 1e-6 })
+            let ns = times.in_tile(&product, tile)?;
+            Some(TileTime { tile: tile.shader.tile, ms: ns as f64 * 1e-6 })
         };
         let measured = tiles.iter().filter_map(time).collect();
-        Some(TileChoice { kernel, rows, inner, columns, dispatches, tile: chosen.shader.tile, measured })
+        Some(TileChoice {
+            kernel: product.name(),
+            rows,
+            inner,
+            columns,
+            dispatches,
+            tile: chosen.shader.tile,
+            measured,
+        })
     };
     products(recording).into_iter().filter_map(one).collect()
 }
@@ -214,18 +255,17 @@ mod tests {
         AdapterFacts { name: name.to_owned(), vendor, backend, driver, software: false }
     }
 
-    fn product(kernel: &'static str, rows: u32) -> Product {
-        Product { kernel, rows, inner: 64, columns: 96 }
+    fn product(kernel: &'static Kernel, rows: u32) -> Product {
+        Product { tiles: kernels::tiles(kernel), rows, inner: 64, columns: 96 }
     }
 
     /// Each product so many times.
     fn recording(products: &[(&Product, usize)]) -> Recording {
         let mut recording = Recording::default();
         for (product, count) in products {
-            let Product { kernel, rows, inner, columns } = **product;
+            let Product { tiles, rows, inner, columns } = **product;
             for _ in 0..*count {
-                let kernel = kernels::named(kernel).unwrap_or(&kernels::SELECT);
-                recording.dispatch("", kernel, MatmulUniforms { rows, inner, columns }, &[BufferId(0)]);
+                recording.dispatch("", tiles[0], MatmulUniforms { rows, inner, columns }, &[BufferId(0)]);
             }
         }
         recording
@@ -239,8 +279,7 @@ mod tests {
     fn times(all: &[(&Product, [u64; 3])]) -> Times {
         let mut found = Times::default();
         for (product, ns) in all {
-            let tiles = kernels::named(product.kernel).map(kernels::tiles).unwrap_or_default();
-            let names = tiles.iter().map(|tile| tile.shader.name.to_owned());
+            let names = product.tiles.iter().map(|tile| tile.shader.name.to_owned());
             found.add(product, names.zip(*ns).collect());
         }
         found
@@ -252,7 +291,8 @@ mod tests {
 
     #[test]
     fn the_fastest_tile_is_chosen_and_what_was_not_measured_keeps_the_default() {
-        let (qkv, kv, fc1) = (product("matmul", 197), product("matmul", 50), product("matmul_gelu", 197));
+        let (qkv, kv, fc1) =
+            (product(&kernels::MATMUL, 197), product(&kernels::MATMUL, 50), product(&kernels::MATMUL_GELU, 197));
         let mut recording = recording(&[(&qkv, 12), (&kv, 1), (&fc1, 12)]);
         let times = times(&[(&qkv, [20, 10, 30]), (&fc1, [20, 25, 15])]);
         assert_eq!(chosen(&recording, &times, &qkv), "matmul_small");
@@ -266,8 +306,21 @@ mod tests {
     }
 
     #[test]
+    fn reductions_use_subgroups_where_they_should() {
+        for (subgroups, expected) in [(false, ["layer_norm", "matmul"]), (true, ["layer_norm_subgroup", "matmul"])] {
+            let mut found = Recording::default();
+            let uniforms = kernels::LayerNormUniforms { rows: 1, dim: 1, eps: 0.0 };
+            found.dispatch("", &kernels::LAYER_NORM, uniforms, &[]);
+            let uniforms = MatmulUniforms { rows: 1, inner: 1, columns: 1 };
+            found.dispatch("", &kernels::MATMUL, uniforms, &[]);
+            Choice::new(&found, &Times::default(), subgroups).apply(&mut found);
+            assert_eq!(names(&found), expected);
+        }
+    }
+
+    #[test]
     fn a_pipeline_must_be_worth_it() {
-        let (often, rare) = (product("matmul", 197), product("matmul", 20));
+        let (often, rare) = (product(&kernels::MATMUL, 197), product(&kernels::MATMUL, 20));
         let tell = |small: u64| {
             let recording = recording(&[(&often, 12), (&rare, 1)]);
             chosen(&recording, &times(&[(&often, [100, 200, 200]), (&rare, [50, small, 50])]), &rare)
@@ -278,26 +331,27 @@ mod tests {
 
     #[test]
     fn a_tile_that_the_device_does_not_run_is_not_chosen() {
-        let fc1 = product("matmul_gelu", 197);
+        let fc1 = product(&kernels::MATMUL_GELU, 197);
         let mut times = Times::default();
-        times.add(&fc1, [("matmul_gelu_small".to_owned(), 5)].into());
+        times.add(&fc1, vec![("matmul_gelu_small".to_owned(), 5)]);
         assert_eq!(chosen(&recording(&[(&fc1, 1)]), &times, &fc1), "matmul_gelu_small");
     }
 
     #[test]
     fn what_is_kept_is_read_again_on_the_same_adapter_only() {
-        let times = times(&[(&product("matmul", 197), [2000, 125, 3])]);
+        let times = times(&[(&product(&kernels::MATMUL, 197), [2000, 125, 3])]);
         let text = times.keep(&facts("a")).unwrap_or_default();
         assert_eq!(Times::read(&text, &facts("a")), times);
         let other = AdapterFacts { driver: "driver 2".into(), ..facts("a") };
         for foreign in [facts("b"), other] {
             assert_eq!(Times::read(&text, &foreign), Times::default());
         }
-        for damaged in
-            ["", "{}", "[1]", &text[..text.len() / 2], &text.replace("125", "-125"), &text.replace("125", "1.5")]
-        {
+        let changed =
+            [text.replace(" 125,", " -125,"), text.replace(": ", " "), text.replace(" 3", ""), text.clone() + "\n"];
+        let cut = (0..text.len()).filter_map(|length| text.get(..length)).map(str::to_owned);
+        for damaged in cut.chain(changed) {
             assert_ne!(damaged, text);
-            assert_eq!(Times::read(damaged, &facts("a")), Times::default(), "{damaged}");
+            assert_eq!(Times::read(&damaged, &facts("a")), Times::default(), "{damaged}");
         }
         assert_eq!(Times::default().keep(&facts("a")), None);
     }

@@ -1,13 +1,11 @@
 //! Times the tiles of each matrix product of a network on the device, at load: on a buffer of zeros each, several dispatches
 //! in a row, with the device's timestamps where it was opened with them, else with the clock on the wall.
 
-use std::collections::BTreeMap;
-
 use super::executor::{Dispatch, Executor, Pipelines};
 #[cfg(not(target_arch = "wasm32"))]
 use super::profile::Timestamps;
 use super::recording::{Buffer, Command, Kernel, Recording};
-use super::tiles::{Product, Times, products};
+use super::tiles::{Product, TileTimes, Times, products};
 use super::weights::WeightBuffers;
 use super::{EngineError, Gpu, kernels};
 
@@ -16,7 +14,7 @@ const LONG_ENOUGH: f64 = 2.0;
 /// The best of so many counts: whatever else the machine does only takes time.
 const ROUNDS: usize = 3;
 /// A dispatch is not repeated more often than this.
-const MOST: usize = 1024;
+const MOST: usize = 256;
 
 /// How [`super::Engine::load_with`] finds the fastest tile of each matrix product.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +42,13 @@ pub(super) async fn measure(
     let end = (tuning.clock)() + tuning.budget;
     let mut unknown = products(recording);
     unknown.retain(|(product, _)| times.of(product).is_none());
-    unknown.sort_by_key(|(product, count)| std::cmp::Reverse(product.work() * *count as u64));
-    if unknown.is_empty() {
-        return Ok(());
-    }
     let stopwatch = Stopwatch::new(gpu, tuning.clock);
-    for (product, _) in unknown {
+    let work = |(_, (product, count)): &(usize, &(Product, usize))| product.work() * *count as u64;
+    while let Some((index, _)) = unknown.iter().enumerate().max_by_key(work) {
         if (tuning.clock)() >= end {
             break;
         }
+        let (product, _) = unknown.swap_remove(index);
         if let Some(found) = one(gpu, recording, pipelines, &product, &stopwatch, end).await? {
             times.add(&product, found);
         }
@@ -68,9 +64,9 @@ async fn one(
     product: &Product,
     stopwatch: &Stopwatch,
     end: f64,
-) -> Result<Option<BTreeMap<String, u64>>, EngineError> {
+) -> Result<Option<TileTimes>, EngineError> {
     let mut able: Vec<&'static Kernel> = Vec::new();
-    for tile in kernels::named(product.kernel).map(kernels::tiles).unwrap_or_default() {
+    for tile in product.tiles {
         match pipelines.compile_one(gpu, tile).await {
             Ok(()) => able.push(tile),
             // A driver may refuse one and take another.

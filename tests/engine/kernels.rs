@@ -135,7 +135,8 @@ fn layer_norm() {
     }
 }
 
-/// Every ending in every tile: against the twin, and bit for bit against the other tiles.
+/// Every ending in every tile: against the twin, and bit for bit against the other tiles, which sum in the same order. (Another
+/// compiler than lavapipe's may fuse products with sums in one tile and not in another.)
 fn matmul_case(gpu: &Gpu, [rows, inner, columns]: [usize; 3], precision: Precision, seed: u64) {
     let kernels::Linear { matmul, matmul_gelu, matmul_residual, .. } = kernels::linear(precision);
     let endings = [matmul, matmul_gelu, matmul_residual].map(kernels::tiles);
@@ -157,7 +158,7 @@ fn matmul_case(gpu: &Gpu, [rows, inner, columns]: [usize; 3], precision: Precisi
     }
     let what = format!("{rows} x {inner} x {columns}");
     let found = case.compare(gpu, &what, &outputs);
-    for tiles in endings {
+    for tiles in endings.into_iter().filter(|_| gpu.adapter().software) {
         let [first, others @ ..] = tiles else { panic!("no tiles") };
         let reals = |kernel: &Kernel| found.reals(kernel.shader.name).unwrap().to_vec();
         for other in others {

@@ -8,7 +8,6 @@ use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::{Engine, Gpu, LoadOptions, Progress, TileChoice, Tuning, cpu, record};
 use finegrain::tensors::{Precision, TensorMap};
 use pollster::block_on;
-use serde_json::Value;
 
 use crate::support::{Random, gpu, random_weights, relative_norm};
 
@@ -62,11 +61,15 @@ fn products(engine: &Engine) -> Vec<TileChoice> {
     tiles
 }
 
-fn same(found: &Answer, expected: &Answer) {
-    // Every element is summed in the same order, in whatever tile.
-    assert_eq!(found.logits_sa, expected.logits_sa);
-    assert_eq!(found.logits_glca, expected.logits_glca);
-    assert_eq!(found.rollout, expected.rollout);
+fn same(gpu: &Gpu, found: &Answer, expected: &Answer) {
+    for (found, expected) in [
+        (&found.logits_sa, &expected.logits_sa),
+        (&found.logits_glca, &expected.logits_glca),
+        (&found.rollout, &expected.rollout),
+    ] {
+        // Every element is summed in the same order, in whatever tile; but see `kernels::matmul_case`.
+        assert!(found == expected || !gpu.adapter().software && relative_norm(found, expected) < 1e-5);
+    }
     assert_eq!(found.selected, expected.selected);
 }
 
@@ -87,7 +90,7 @@ fn every_product_is_measured_in_every_tile_and_the_answer_stays() {
             assert_eq!(tiles, [[32, 64], [32, 32], [64, 128]]);
             assert!(tiles.contains(&tile) && measured.iter().all(|time| time.ms > 0.0 && time.ms.is_finite()));
         }
-        same(&block_on(tuned.classify(&IMAGE)).unwrap(), &expected);
+        same(&gpu, &block_on(tuned.classify(&IMAGE)).unwrap(), &expected);
     }
 }
 
@@ -114,13 +117,10 @@ fn what_was_measured_is_not_measured_again() {
 fn damaged_and_foreign_times_are_ignored() {
     let (gpu, weights) = (gpu(), weights());
     let good = load(&gpu, &weights, Some(tuning(None)), Precision::F32).tile_times().unwrap();
-    let mut foreign: Value = serde_json::from_str(&good).unwrap();
-    foreign["adapter"] = "another card".into();
-    let foreign = foreign.to_string();
-    for text in ["", "no JSON", &good[..good.len() / 2], &foreign] {
+    let foreign = format!("another card, {good}");
+    for text in ["", "no times", &good[..good.len() / 2], &foreign] {
         let engine = load(&gpu, &weights, Some(tuning(Some(text))), Precision::F32);
-        let found: Value = serde_json::from_str(&engine.tile_times().unwrap()).unwrap();
-        assert_ne!(found["adapter"], "another card");
+        assert_eq!(engine.tile_times().unwrap().lines().next(), good.lines().next());
         assert!(products(&engine).iter().all(|product| product.measured.len() == 3));
     }
 }
@@ -142,13 +142,19 @@ fn each_network_runs_in_the_tiles_that_were_fastest() {
     let text = load(&gpu, &weights, Some(tuning(None)), Precision::F32).tile_times().unwrap();
     let expected = block_on(load(&gpu, &weights, None, Precision::F32).classify(&IMAGE)).unwrap();
     for (fastest, tile) in [("_small", [32, 32]), ("_large", [64, 128])] {
-        let mut times: Value = serde_json::from_str(&text).unwrap();
-        for product in times["nanoseconds"].as_object_mut().unwrap().values_mut() {
-            for (name, ns) in product.as_object_mut().unwrap() {
-                *ns = if name.ends_with(fastest) { 100.into() } else { 200.into() };
+        let time = |time: &str| {
+            let (tile, _) = time.split_once(' ').unwrap();
+            format!("{tile} {}", if tile.ends_with(fastest) { 100 } else { 200 })
+        };
+        let line = |line: &str| match line.split_once(": ") {
+            Some((product, times)) => {
+                format!("{product}: {}\n", times.split(", ").map(time).collect::<Vec<_>>().join(", "))
             }
-        }
-        let times = times.to_string();
+            None => format!("{line}\n"),
+        };
+        // The first line is the adapter's.
+        let (adapter, body) = text.split_once('\n').unwrap();
+        let times = format!("{adapter}\n{}", body.lines().map(line).collect::<String>().trim_end());
         let seen = RefCell::new(Vec::new());
         let options = LoadOptions {
             on_progress: Some(Box::new(|progress| seen.borrow_mut().push(progress))),
@@ -162,7 +168,7 @@ fn each_network_runs_in_the_tiles_that_were_fastest() {
         assert_eq!(seen.iter().filter(|progress| **progress == Progress::Tuned).count(), 1);
         assert_eq!(seen.last(), Some(&Progress::Compiled { done: pipelines, total: pipelines }), "as few as before");
         // Classifying, a trace and a look take the same tiles.
-        same(&block_on(engine.classify(&IMAGE)).unwrap(), &expected);
+        same(&gpu, &block_on(engine.classify(&IMAGE)).unwrap(), &expected);
         let twin = cpu::run(&record::classify(&small(), Precision::F32).unwrap(), &weights, &IMAGE).unwrap();
         assert!(relative_norm(&expected.logits_glca, twin.reals("out.logits.glca").unwrap()) < 1e-5);
         let trace = block_on(engine.trace(&IMAGE)).unwrap();

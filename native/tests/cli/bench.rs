@@ -24,14 +24,19 @@ fn the_table_names_every_kernel_of_the_recording() {
     (architecture.image_size, architecture.patch_size, architecture.mechanism) = ([32, 32], 16, mechanism);
     (architecture.dim, architecture.depth, architecture.heads, architecture.classes) = (192, 12, 3, 100);
     let recording = record::classify(&architecture, Precision::F32).unwrap();
-    let expected: BTreeSet<&str> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
+    let expected: BTreeSet<String> = recording.kernels().iter().map(|kernel| kernel.shader.name.to_owned()).collect();
     let table = found["kernels"]["table"].as_array().unwrap();
-    let named: BTreeSet<&str> = table.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
+    // A GPU may run them in other tiles and with subgroups.
+    let plain = |kernel: &Value| {
+        let name = kernel["name"].as_str().unwrap();
+        ["_small", "_large", "_subgroup"].into_iter().fold(name, str::trim_end_matches).to_owned()
+    };
+    let named: BTreeSet<String> = table.iter().map(plain).collect();
     assert_eq!(named, expected);
     assert!(positive(&found["kernels"]["peak"]["gflops"]) && positive(&found["kernels"]["peak"]["gbps"]), "{found:#}");
     assert!(matches!(found["kernels"]["clock"].as_str(), Some("timestamps" | "submissions")), "{found:#}");
     assert_eq!((&found["model"], &found["weights"]), (&"vit-tiny".into(), &"random".into()));
-    assert_eq!(found["cold"]["pipelines"], expected.len());
+    assert_eq!(found["cold"]["pipelines"], table.len());
     for value in [&found["cold"]["load_ms"], &found["cold"]["first_photo_ms"], &found["warm"]["median_ms"]] {
         assert!(positive(value), "{found:#}");
     }
@@ -94,8 +99,7 @@ fn tiles_are_measured_once() {
     // What is damaged is measured and kept again.
     std::fs::write(&file, &kept[..kept.len() / 2]).unwrap();
     assert!(measured(&bench(&["--tune"])));
-    let again: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    assert!(again["nanoseconds"].is_object(), "{again}");
+    assert!(std::fs::read_to_string(&file).unwrap().ends_with("\nend"));
     // A folder that takes no files costs the measurement, no more.
     std::fs::remove_dir_all(&cache).unwrap();
     std::fs::write(&cache, "a file").unwrap();

@@ -173,7 +173,10 @@ export class Session {
       });
       if (!passed) continue;
       if (passed.right || this.#choice.backend === "cpu") return;
-      if (this.#packed()) {
+      if (this.#tiled()) {
+        this.#drop();
+        this.#tiles = "default";
+      } else if (this.#packed()) {
         this.#drop();
         this.#precision = "f32";
       } else this.#stepDown("this device computes wrongly");
@@ -228,6 +231,11 @@ export class Session {
     return this.#choice.backend === "webgpu" && precision !== "f32";
   }
 
+  /** Whether its tiles were measured: a driver may compile one of them wrongly. */
+  #tiled() {
+    return Boolean(this.#network.tile_times);
+  }
+
   /** Helpers load the network while this worker does. */
   #startThreads({ name, module }, manifest, files) {
     const count = threadCount(this.#wanted, module.Network.weight_bytes(manifest));
@@ -274,7 +282,7 @@ export class Session {
       await this.#bundle.notePassed(what);
       return true;
     }
-    const text = verdict(test, this.#choice, this.#packed());
+    const text = verdict(test, this.#choice, { packed: this.#packed(), tiled: this.#tiled() });
     this.#notice({ kind: "self-test", text, report: report(test, this.#choice, this.#bundle.manifest) });
     return false;
   }

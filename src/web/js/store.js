@@ -6,7 +6,7 @@
 //   record.json      {url, manifest}: written last, it makes the files beside it a bundle
 //   <sha256>         a file under the hash of its content; shorter than the manifest says, it is still on its way
 //   passed.json      self-tests that were passed
-// Beside the folders lies tiles.json, what the module measured on this graphics device: the module knows whether it still holds.
+// Beside the folders lies tiles.txt, what the module measured on this graphics device: the module knows whether it still holds.
 // Nothing is believed for being there: each file is hashed whenever it is read, so that a torn write costs a download and
 // never a wrong answer. A new version of a bundle is fetched beside the old one and replaces it with its record. One tab
 // at a time works on a bundle (Web Locks); a browser frees the lock of a tab that dies.
@@ -19,7 +19,7 @@ export const OWN = "own:";
 const ROOT = "finegrain";
 const RECORD = "record.json";
 const PASSED = "passed.json";
-const TILES = "tiles.json";
+const TILES = "tiles.txt";
 const MAX_TILES = 1 << 20;
 const decoder = new TextDecoder();
 

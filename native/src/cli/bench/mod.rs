@@ -37,7 +37,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// Measure which tile suits each matrix product, as is done once on a GPU, on an adapter that computes on the processor too.
-    /// What was measured before is in the cache folder (~/.cache/finegrain/tiles-*.json) and not measured again
+    /// What was measured before is in the cache folder (~/.cache/finegrain/tiles-*.txt) and not measured again
     #[arg(long)]
     tune: bool,
 }
