@@ -53,7 +53,7 @@ fn generate(root: &Path) -> Result<String, Vec<String>> {
                 let text = reflect::text(&checked);
                 let constant = texts.entry(text).or_insert_with_key(|text| {
                     let constant = format!("{}_TEXT", permutation.name.to_uppercase());
-                    code += &format!("{}\nconst {constant}: &str = {text:?};\n", reflect::condition(permutation));
+                    code += &format!("{}const {constant}: &str = {text:?};\n", reflect::condition(permutation));
                     constant
                 });
                 code += &reflect::rust(permutation, &checked, &reflection, constant);

@@ -177,7 +177,7 @@ pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Re
     let name = &permutation.name;
     let constants = checked.source.text.get(..checked.source.constants).unwrap_or_default();
     let _ = writeln!(code, "/// `shaders/{}.wgsl`, specialised as `{name}`.", permutation.kernel);
-    let _ = writeln!(code, "{}", condition(permutation));
+    code += condition(permutation);
     let _ = writeln!(code, "pub(super) static {}: Shader = Shader {{", name.to_uppercase());
     let _ = writeln!(code, "    name: {name:?},\n    constants: {constants:?},\n    wgsl: {text},");
     let _ = writeln!(code, "    workgroup_size: {:?},\n    tile: {:?},", reflection.workgroup_size, reflection.tile);
@@ -189,9 +189,9 @@ pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Re
     code
 }
 
-/// The attribute of what only some builds need: wgpu's web back end hides subgroups.
+/// The line with the attribute of what only some builds need: wgpu's web back end hides subgroups.
 pub(crate) fn condition(permutation: &Permutation) -> &'static str {
-    if permutation.defines(SUBGROUP) { "#[cfg(not(target_arch = \"wasm32\"))]" } else { "" }
+    if permutation.defines(SUBGROUP) { "#[cfg(not(target_arch = \"wasm32\"))]\n" } else { "" }
 }
 
 /// What follows the constants, which specialisations that differ in nothing else share: without comments, indentation and
