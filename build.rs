@@ -1,6 +1,7 @@
 //! Checks every shader and writes what the engine needs to know of them: see `build/shaders.rs` and `build/reflect.rs`.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 
 #[path = "build/reflect.rs"]
@@ -38,14 +39,24 @@ fn generate(root: &Path) -> Result<String, Vec<String>> {
         .map_err(|error| vec![error])?;
     let mut errors = Vec::new();
     let mut structs: BTreeMap<String, reflect::Struct> = BTreeMap::new();
+    // Texts, and the names of the constants that hold them.
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut digest = DefaultHasher::new();
     let mut code = String::from("// Written by build.rs.\n");
     for permutation in &list {
         let result = shaders::preprocess(root, permutation)
-            .and_then(|source| shaders::check(&permutation.name, source))
+            .and_then(|source| shaders::check(permutation, source))
             .and_then(|checked| Ok((reflect::reflect(&permutation.name, &checked)?, checked)));
         match result {
             Ok((reflection, checked)) => {
-                code += &reflect::rust(permutation, &checked, &reflection);
+                digest.write(checked.source.text.as_bytes());
+                let text = reflect::text(&checked);
+                let constant = texts.entry(text).or_insert_with_key(|text| {
+                    let constant = format!("{}_TEXT", permutation.name.to_uppercase());
+                    code += &format!("{}const {constant}: &str = {text:?};\n", reflect::condition(permutation));
+                    constant
+                });
+                code += &reflect::rust(permutation, &checked, &reflection, constant);
                 // The specialisations of a kernel share its uniform struct; two kernels must not share a name.
                 if let Some(other) = structs.get(&reflection.uniforms.name) {
                     if *other != reflection.uniforms {
@@ -59,6 +70,10 @@ fn generate(root: &Path) -> Result<String, Vec<String>> {
             Err(error) => errors.push(error),
         }
     }
+    code += &format!(
+        "/// Changes with any shader.\npub(in crate::engine) const DIGEST: &str = \"{:016x}\";\n",
+        digest.finish()
+    );
     // A kernel that no line names would never be checked.
     for entry in std::fs::read_dir(root.join("shaders")).into_iter().flatten().flatten() {
         let path = entry.path();

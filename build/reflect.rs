@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
-use crate::shaders::{Checked, Permutation};
+use crate::shaders::{Checked, Permutation, SUBGROUP};
 
 /// Limits that every WebGPU device has.
 const MAX_INVOCATIONS: u32 = 256;
@@ -30,6 +30,8 @@ pub(crate) struct Reflection {
     pub bindings: Vec<Binding>,
     /// Threads of a workgroup.
     pub workgroup_size: [u32; 3],
+    /// Rows and columns that a workgroup covers, of a shader that says so (`TILE_ROWS`, `TILE_COLUMNS`).
+    pub tile: [u32; 2],
     /// The uniform struct.
     pub uniforms: Struct,
 }
@@ -107,7 +109,17 @@ pub(crate) fn reflect(name: &str, checked: &Checked) -> Result<Reflection, Strin
     if bindings.first().is_none_or(|first| first.access != "Uniform") {
         return fail("binding 0 must be the uniform struct".into());
     }
-    Ok(Reflection { bindings, workgroup_size: entry.workgroup_size, uniforms })
+    let tile = ["TILE_ROWS", "TILE_COLUMNS"].map(|name| constant(module, name).unwrap_or(1));
+    Ok(Reflection { bindings, workgroup_size: entry.workgroup_size, tile, uniforms })
+}
+
+/// The value of a WGSL constant.
+fn constant(module: &naga::Module, name: &str) -> Option<u32> {
+    let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+    match module.global_expressions[constant.init] {
+        naga::Expression::Literal(naga::Literal::U32(value)) => Some(value),
+        _ => None,
+    }
 }
 
 fn read_struct(
@@ -159,14 +171,16 @@ impl Struct {
     }
 }
 
-/// The Rust constant of one specialisation.
-pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Reflection) -> String {
+/// The Rust constant of one specialisation, whose text (see [`text`]) is in the constant `text`.
+pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Reflection, text: &str) -> String {
     let mut code = String::new();
     let name = &permutation.name;
+    let constants = checked.source.text.get(..checked.source.constants).unwrap_or_default();
     let _ = writeln!(code, "/// `shaders/{}.wgsl`, specialised as `{name}`.", permutation.kernel);
+    code += condition(permutation);
     let _ = writeln!(code, "pub(super) static {}: Shader = Shader {{", name.to_uppercase());
-    let _ = writeln!(code, "    name: {name:?},\n    wgsl: {:?},", strip(&checked.source.text));
-    let _ = writeln!(code, "    workgroup_size: {:?},", reflection.workgroup_size);
+    let _ = writeln!(code, "    name: {name:?},\n    constants: {constants:?},\n    wgsl: {text},");
+    let _ = writeln!(code, "    workgroup_size: {:?},\n    tile: {:?},", reflection.workgroup_size, reflection.tile);
     let _ = writeln!(code, "    uniform_bytes: {},\n    bindings: &[", reflection.uniforms.size);
     for Binding { name, access, shape } in &reflection.bindings {
         let _ = writeln!(code, "        Binding {{ name: {name:?}, access: Access::{access}, shape: {shape:?} }},");
@@ -175,7 +189,17 @@ pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Re
     code
 }
 
-/// Without comments, indentation and empty lines: the wasm module carries this text.
+/// The line with the attribute of what only some builds need: wgpu's web back end hides subgroups.
+pub(crate) fn condition(permutation: &Permutation) -> &'static str {
+    if permutation.defines(SUBGROUP) { "#[cfg(not(target_arch = \"wasm32\"))]\n" } else { "" }
+}
+
+/// What follows the constants, which specialisations that differ in nothing else share: without comments, indentation and
+/// empty lines, because the wasm module carries it.
+pub(crate) fn text(checked: &Checked) -> String {
+    strip(checked.source.text.get(checked.source.constants..).unwrap_or_default())
+}
+
 fn strip(text: &str) -> String {
     let mut short = String::new();
     for line in text.lines() {

@@ -10,15 +10,28 @@ use std::path::{Path, PathBuf};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// A specialisation of a kernel: one line of `shaders/permutations`.
+/// What a specialisation defines that is for devices with subgroups only.
+pub(crate) const SUBGROUP: &str = "SUBGROUP";
+
+/// Names that are defined, with or without a value.
+pub(crate) type Defines = Vec<(String, Option<String>)>;
+
+/// A specialisation of a kernel, as `shaders/permutations` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Permutation {
     /// The kernel's file, `shaders/<kernel>.wgsl`.
     pub kernel: String,
     /// Name of the specialisation, also of the pipeline.
     pub name: String,
-    /// What it defines, with or without a value.
-    pub defines: Vec<(String, Option<String>)>,
+    /// What it defines.
+    pub defines: Defines,
+}
+
+impl Permutation {
+    /// Whether it defines this.
+    pub(crate) fn defines(&self, name: &str) -> bool {
+        self.defines.iter().any(|(define, _)| define == name)
+    }
 }
 
 /// A preprocessed shader.
@@ -28,6 +41,8 @@ pub(crate) struct Source {
     pub text: String,
     /// For each line of `text` the file and the line (from 1) it came from.
     pub origin: Vec<(PathBuf, usize)>,
+    /// The bytes at the start of `text` with the constants of the specialisation; what follows may be other ones' text, too.
+    pub constants: usize,
 }
 
 /// A shader that naga accepted.
@@ -40,24 +55,22 @@ pub(crate) struct Checked {
 
 /// Reads `shaders/permutations`.
 pub(crate) fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
-    let mut kernel = None;
     let mut found: Vec<Permutation> = Vec::new();
+    let mut kernel = Lines::default();
     for (index, line) in text.lines().enumerate() {
         let fail = |what: &str| Err(format!("shaders/permutations:{}: {what}", index + 1));
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let Some(permutation) = line.strip_prefix('+') else {
-            kernel = Some(line.to_owned());
+        let Some(rest) = line.strip_prefix(['+', '*']) else {
+            found.append(&mut kernel.multiplied());
+            kernel.name = Some(line.to_owned());
             continue;
         };
-        let Some(kernel) = kernel.clone() else { return fail("a specialisation before the name of its kernel") };
-        let (name, defines) = permutation.split_once(':').unwrap_or((permutation, ""));
+        let Some(file) = kernel.name.clone() else { return fail("a specialisation before the name of its kernel") };
+        let (name, defines) = rest.split_once(':').unwrap_or((rest, ""));
         let name = name.trim().to_owned();
-        if found.iter().any(|other| other.name == name) {
-            return fail(&format!("the name {name} is used twice"));
-        }
         let defines = defines
             .split_whitespace()
             .map(|define| match define.split_once('=') {
@@ -65,9 +78,47 @@ pub(crate) fn permutations(text: &str) -> Result<Vec<Permutation>, String> {
                 None => (define.to_owned(), None),
             })
             .collect();
-        found.push(Permutation { kernel, name, defines });
+        if line.starts_with('*') {
+            kernel.times.push((name, defines));
+        } else {
+            kernel.own.push(Permutation { kernel: file, name, defines });
+        }
     }
-    Ok(found)
+    found.append(&mut kernel.multiplied());
+    let mut names = BTreeSet::new();
+    match found.iter().find(|permutation| !names.insert(&permutation.name)) {
+        Some(twice) => Err(format!("shaders/permutations: the name {} is used twice", twice.name)),
+        None => Ok(found),
+    }
+}
+
+/// The lines of one kernel.
+#[derive(Default)]
+struct Lines {
+    name: Option<String>,
+    /// The lines with a plus.
+    own: Vec<Permutation>,
+    /// Those with a star: what each of the others is multiplied by.
+    times: Vec<(String, Defines)>,
+}
+
+impl Lines {
+    /// Every specialisation, and nothing left here.
+    fn multiplied(&mut self) -> Vec<Permutation> {
+        let own = std::mem::take(&mut self.own);
+        if self.times.is_empty() {
+            return own;
+        }
+        let mut all = Vec::new();
+        for (suffix, defines) in std::mem::take(&mut self.times) {
+            for Permutation { kernel, name, defines: first } in &own {
+                let name = if suffix.is_empty() { name.clone() } else { format!("{name}_{suffix}") };
+                let defines = first.iter().chain(&defines).cloned().collect();
+                all.push(Permutation { kernel: kernel.clone(), name, defines });
+            }
+        }
+        all
+    }
 }
 
 /// Preprocesses `<root>/shaders/<kernel>.wgsl`.
@@ -78,6 +129,7 @@ pub(crate) fn preprocess(root: &Path, permutation: &Permutation) -> Result<Sourc
             source.push(&format!("const {name} = {value};"), Path::new("shaders/permutations"), 1);
         }
     }
+    source.constants = source.text.len();
     let mut pass = Pass { root, permutation, imported: BTreeSet::new(), source };
     pass.file(&Path::new("shaders").join(format!("{}.wgsl", permutation.kernel)))?;
     Ok(pass.source)
@@ -110,8 +162,7 @@ impl Pass<'_> {
                 }
                 ("#import", Some(_)) => {}
                 (word @ ("#ifdef" | "#ifndef"), Some(name)) => {
-                    let defined = self.permutation.defines.iter().any(|(define, _)| define == name);
-                    open.push((number, defined == (word == "#ifdef"), false));
+                    open.push((number, self.permutation.defines(name) == (word == "#ifdef"), false));
                 }
                 ("#else", None) => match open.last_mut() {
                     Some((_, taken, seen @ false)) => (*taken, *seen) = (!*taken, true),
@@ -168,14 +219,16 @@ impl Source {
     }
 }
 
-/// Parses and validates a shader as WebGPU without any extension would.
-pub(crate) fn check(name: &str, source: Source) -> Result<Checked, String> {
+/// Parses and validates a shader as WebGPU would: without any extension, but for subgroups where it defines `SUBGROUP`.
+pub(crate) fn check(permutation: &Permutation, source: Source) -> Result<Checked, String> {
+    let name = &permutation.name;
     let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
         let labels: Vec<_> = error.labels().map(|(span, label)| (span, label.to_owned())).collect();
         source.report(name, error.message(), &labels)
     })?;
     // `unpack2x16float` is WGSL's own; naga counts it apart for OpenGL's sake.
-    let capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let mut capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(Capabilities::SUBGROUP, permutation.defines(SUBGROUP));
     Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|error| {
         let mut message = error.as_inner().to_string();
         let mut cause = std::error::Error::source(error.as_inner());

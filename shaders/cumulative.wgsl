@@ -18,18 +18,18 @@ struct CumulativeUniforms {
 #import reduce
 
 // The thread's own part of an axis that starts at `start` and has `size` values.
-fn own(thread: u32, start: u32, size: u32) -> vec2<u32> {
+fn own(lane: Lane, start: u32, size: u32) -> vec2<u32> {
     let run = (size + 63u) / 64u;
-    return start + min(vec2(thread * run, (thread + 1u) * run), vec2(size));
+    return start + min(vec2(lane.thread * run, (lane.thread + 1u) * run), vec2(size));
 }
 
-fn divide_by_mean(thread: u32, start: u32, size: u32) {
-    let part = own(thread, start, size);
+fn divide_by_mean(lane: Lane, start: u32, size: u32) {
+    let part = own(lane, start, size);
     var sum = 0.0;
     for (var i = part.x; i < part.y; i++) {
         sum += marginal[i];
     }
-    let mean = total(thread, sum) / f32(size);
+    let mean = total(lane, sum) / f32(size);
     for (var i = part.x; i < part.y; i++) {
         // A map without anything in it: evenly.
         density[i] = 1.0;
@@ -39,38 +39,38 @@ fn divide_by_mean(thread: u32, start: u32, size: u32) {
     }
 }
 
-fn largest(thread: u32, start: u32, size: u32) -> f32 {
-    let part = own(thread, start, size);
+fn largest(lane: Lane, start: u32, size: u32) -> f32 {
+    let part = own(lane, start, size);
     var high = 0.0;
     for (var i = part.x; i < part.y; i++) {
         high = max(high, density[i]);
     }
-    return highest(thread, high);
+    return highest(lane, high);
 }
 
-fn clip(thread: u32, start: u32, size: u32, bound: f32) {
-    let part = own(thread, start, size);
+fn clip(lane: Lane, start: u32, size: u32, bound: f32) {
+    let part = own(lane, start, size);
     var sum = 0.0;
     for (var i = part.x; i < part.y; i++) {
         density[i] = min(density[i], bound);
         sum += density[i];
     }
-    let missing = 1.0 - total(thread, sum) / f32(size);
+    let missing = 1.0 - total(lane, sum) / f32(size);
     for (var i = part.x; i < part.y; i++) {
         density[i] += missing;
     }
 }
 
-fn sum_up(thread: u32, start: u32, size: u32) {
-    let part = own(thread, start, size);
+fn sum_up(lane: Lane, start: u32, size: u32) {
+    let part = own(lane, start, size);
     var sum = 0.0;
     for (var i = part.x; i < part.y; i++) {
         sum += select(density[i] - 1.0, 0.0, i == start);
     }
-    partial[thread] = sum;
+    partial[lane.thread] = sum;
     workgroupBarrier();
     sum = 0.0;
-    for (var earlier = 0u; earlier < thread; earlier++) {
+    for (var earlier = 0u; earlier < lane.thread; earlier++) {
         sum += partial[earlier];
     }
     workgroupBarrier();
@@ -81,17 +81,17 @@ fn sum_up(thread: u32, start: u32, size: u32) {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) thread: u32) {
-    divide_by_mean(thread, 0u, u.height);
-    divide_by_mean(thread, u.height, u.width);
+fn main(lane: Lane) {
+    divide_by_mean(lane, 0u, u.height);
+    divide_by_mean(lane, u.height, u.width);
     for (var round = 0u; round < u.rounds; round++) {
-        var bound = min(largest(thread, 0u, u.height), largest(thread, u.height, u.width));
+        var bound = min(largest(lane, 0u, u.height), largest(lane, u.height, u.width));
         if round == 0u {
             bound = min(bound, u.dense);
         }
-        clip(thread, 0u, u.height, bound);
-        clip(thread, u.height, u.width, bound);
+        clip(lane, 0u, u.height, bound);
+        clip(lane, u.height, u.width, bound);
     }
-    sum_up(thread, 0u, u.height);
-    sum_up(thread, u.height, u.width);
+    sum_up(lane, 0u, u.height);
+    sum_up(lane, u.height, u.width);
 }

@@ -35,20 +35,21 @@ fn apart(d: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(lane: Lane) {
+    let thread = lane.thread;
     var sum = 0.0;
     var both = 0.0;
     for (var d = thread; d < u.dim; d += 64u) {
         sum += x[d];
         both += gamma[d] * apart(d);
     }
-    let mean = total(thread, sum) / f32(u.dim);
-    let centre = total(thread, both) / f32(u.dim);
+    let mean = total(lane, sum) / f32(u.dim);
+    let centre = total(lane, both) / f32(u.dim);
     var squares = 0.0;
     for (var d = thread; d < u.dim; d += 64u) {
         squares += (x[d] - mean) * (x[d] - mean);
     }
-    let inverse = 1.0 / sqrt(total(thread, squares) / f32(u.dim) + u.eps);
+    let inverse = 1.0 / sqrt(total(lane, squares) / f32(u.dim) + u.eps);
     for (var d = thread; d < u.dim; d += 64u) {
         g[d] = (gamma[d] * apart(d) - centre) * inverse;
     }

@@ -23,7 +23,8 @@ fn openness(vote: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(lane: Lane) {
+    let thread = lane.thread;
 #ifdef SIGMOID
     var divisor = 1e-6;
 #else
@@ -41,12 +42,12 @@ fn main(@builtin(local_invocation_index) thread: u32) {
         for (var i = thread; i < u.classes; i += 64u) {
             high = max(high, votes[start + i]);
         }
-        high = highest(thread, high);
+        high = highest(lane, high);
         var sum = 0.0;
         for (var i = thread; i < u.classes; i += 64u) {
             sum += exp(votes[start + i] - high);
         }
-        sum = total(thread, sum);
+        sum = total(lane, sum);
         for (var i = thread; i < u.classes; i += 64u) {
             y[i] += openness(vote) / divisor * (votes[start + i] - high - log(sum)); // its own element each time
         }

@@ -20,13 +20,14 @@ struct HypothesisUniforms {
 var<workgroup> weights: array<f32, 64>; // [K], before they are divided by their sum
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(lane: Lane) {
+    let thread = lane.thread;
     for (var head = 0u; head < u.heads; head++) {
         var sum = 0.0;
         for (var i = thread; i < u.positions; i += 64u) {
             sum += masks[head * u.positions + i] * trust[i * u.heads + head];
         }
-        sum = total(thread, sum);
+        sum = total(lane, sum);
         if thread == 0u {
             // tanh lies in -1..1, so exp cannot overflow; some drivers' tanh does, for large numbers.
             weights[head] = exp(tanh(clamp(sum, -30.0, 30.0)));

@@ -16,19 +16,20 @@ struct LayerNormUniforms {
 #import reduce
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
+    let thread = lane.thread;
     let start = group.x * u.dim;
     var sum = 0.0;
     for (var i = thread; i < u.dim; i += 64u) {
         sum += x[start + i];
     }
-    let mean = total(thread, sum) / f32(u.dim);
+    let mean = total(lane, sum) / f32(u.dim);
     var squares = 0.0;
     for (var i = thread; i < u.dim; i += 64u) {
         let d = x[start + i] - mean;
         squares += d * d;
     }
-    let scale = 1.0 / sqrt(total(thread, squares) / f32(u.dim) + u.eps);
+    let scale = 1.0 / sqrt(total(lane, squares) / f32(u.dim) + u.eps);
     for (var i = thread; i < u.dim; i += 64u) {
         y[start + i] = (x[start + i] - mean) * scale * weight[i] + bias[i];
     }

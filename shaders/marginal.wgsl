@@ -34,7 +34,8 @@ fn resized(row: u32, column: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
+    let thread = lane.thread;
     let is_row = group.x < u.height;
     let length = select(u.height, u.width, is_row);
     var high = 0.0;
@@ -50,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         high = max(high, value);
     }
-    high = highest(thread, high);
+    high = highest(lane, high);
     if thread == 0u {
         marginal[group.x] = high;
     }

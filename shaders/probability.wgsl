@@ -17,17 +17,18 @@ struct ProbabilityUniforms {
 #import reduce
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) thread: u32) {
+fn main(lane: Lane) {
+    let thread = lane.thread;
     var high = -1e30;
     for (var i = thread; i < u.classes; i += 64u) {
         high = max(high, logits_sa[i]);
     }
-    high = highest(thread, high);
+    high = highest(lane, high);
     var sum = 0.0;
     for (var i = thread; i < u.classes; i += 64u) {
         sum += exp(logits_sa[i] - high);
     }
-    sum = total(thread, sum);
+    sum = total(lane, sum);
     for (var i = thread; i < u.classes; i += 64u) {
         sa[i] = exp(logits_sa[i] - high) / sum;
     }
@@ -36,12 +37,12 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     for (var i = thread; i < u.classes; i += 64u) {
         high = max(high, logits_glca[i]);
     }
-    high = highest(thread, high);
+    high = highest(lane, high);
     sum = 0.0;
     for (var i = thread; i < u.classes; i += 64u) {
         sum += exp(logits_glca[i] - high);
     }
-    sum = total(thread, sum);
+    sum = total(lane, sum);
     for (var i = thread; i < u.classes; i += 64u) {
         glca[i] = exp(logits_glca[i] - high) / sum;
         probability[i] = 0.5 * sa[i] + 0.5 * glca[i]; // this thread wrote sa[i] above

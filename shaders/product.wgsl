@@ -64,7 +64,7 @@ fn store(row: u32, column4: u32, product: vec4<f32>) {
     }
 }
 
-@compute @workgroup_size(8, 4)
+@compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     tile_product(group.xy, local.xy, u.inner);
 }

@@ -17,20 +17,21 @@ struct SoftmaxUniforms {
 #import reduce
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, lane: Lane) {
+    let thread = lane.thread;
     let start = u.x_offset + group.x * u.x_row;
     var high = -3e38;
     for (var i = thread; i < u.length; i += 64u) {
         high = max(high, u.scale * x[start + i * u.x_inner]);
     }
-    high = highest(thread, high);
+    high = highest(lane, high);
     var sum = 0.0;
     for (var i = thread; i < u.length; i += 64u) {
         let weight = exp(u.scale * x[start + i * u.x_inner] - high);
         y[group.x * u.length + i] = weight;
         sum += weight;
     }
-    sum = total(thread, sum);
+    sum = total(lane, sum);
     for (var i = thread; i < u.length; i += 64u) {
         y[group.x * u.length + i] /= sum; // this thread wrote it above
     }

@@ -32,11 +32,12 @@ fn preprocess(root: &Path, defines: &[(&str, Option<&str>)]) -> Result<Source, S
 /// Preprocessed, parsed, validated, reflected.
 fn build(kernel: &str, common: &str) -> Result<reflect::Reflection, String> {
     let root = root(kernel, common);
-    let checked = shaders::check("test", preprocess(root.path(), &[])?)?;
+    let checked = shaders::check(&permutation(&[]), preprocess(root.path(), &[])?)?;
     let reflection = reflect::reflect("test", &checked)?;
     // What is written for the engine carries no comments.
-    let rust = reflect::rust(&permutation(&[]), &checked, &reflection);
-    assert!(rust.contains("pub(super) static TEST: Shader") && !rust.contains("// how many"), "{rust}");
+    let (rust, text) = (reflect::rust(&permutation(&[]), &checked, &reflection, "TEXT"), reflect::text(&checked));
+    assert!(rust.contains("pub(super) static TEST: Shader") && rust.contains("wgsl: TEXT,"), "{rust}");
+    assert!(text.contains("count: u32,") && !text.contains("// how many"), "{text}");
     Ok(reflection)
 }
 
@@ -114,7 +115,35 @@ fn defines_switch_and_become_constants() {
     assert_eq!(preprocess(root.path(), &[]).unwrap().text, "shared line\nline b\nline c\n");
     let source = preprocess(root.path(), &[("A", None), ("SIZE", Some("4u"))]).unwrap();
     assert_eq!(source.text, "const SIZE = 4u;\nshared line\nline a\n");
+    assert_eq!(&source.text[..source.constants], "const SIZE = 4u;\n");
     assert_eq!(source.origin[2], ("shaders/test.wgsl".into(), 4));
+}
+
+#[test]
+fn a_tile_is_what_the_constants_say() {
+    let kernel =
+        GOOD.replace("#import common", "#import common\nconst TILE_ROWS = 2u * SIDE;\nconst TILE_COLUMNS = 8u;");
+    let root = root(&kernel, COMMON);
+    let sizes = [("SIDE", Some("4u"))];
+    let checked = shaders::check(&permutation(&sizes), preprocess(root.path(), &sizes).unwrap()).unwrap();
+    assert_eq!(reflect::reflect("test", &checked).unwrap().tile, [8, 8]);
+    // The constants are not in the text, which other sizes share.
+    let text = reflect::text(&checked);
+    assert!(text.contains("const TILE_ROWS = 2u * SIDE;") && !text.contains("const SIDE"), "{text}");
+    assert_eq!(build(GOOD, COMMON).unwrap().tile, [1, 1]);
+}
+
+#[test]
+fn subgroups_are_for_those_who_define_them() {
+    let root = root(&GOOD.replace("twice(x[id.x])", "subgroupAdd(x[0])"), COMMON);
+    let check = |defines: &[(&str, Option<&str>)]| {
+        shaders::check(&permutation(defines), preprocess(root.path(), defines).unwrap())
+    };
+    assert!(check(&[]).err().unwrap().contains("shaders/test.wgsl"));
+    let checked = check(&[("SUBGROUP", None)]).unwrap();
+    let reflection = reflect::reflect("test", &checked).unwrap();
+    let rust = reflect::rust(&permutation(&[("SUBGROUP", None)]), &checked, &reflection, "TEXT");
+    assert!(rust.contains("#[cfg(not(target_arch = \"wasm32\"))]"), "{rust}");
 }
 
 #[test]
@@ -136,8 +165,16 @@ fn the_list_of_permutations_is_read() {
     assert_eq!(list.len(), 2);
     assert_eq!((list[1].kernel.as_str(), list[1].name.as_str()), ("matmul", "matmul_gelu"));
     assert_eq!(list[1].defines, [("GELU".to_owned(), None), ("TILE".to_owned(), Some("4u".to_owned()))]);
+    let text = "matmul\n+ matmul\n+ matmul_gelu: GELU\n* : SIDE=8u\n* small: SIDE=4u\nsoftmax\n+ softmax\n";
+    let list = shaders::permutations(text).unwrap();
+    let names: Vec<&str> = list.iter().map(|permutation| permutation.name.as_str()).collect();
+    assert_eq!(names, ["matmul", "matmul_gelu", "matmul_small", "matmul_gelu_small", "softmax"]);
+    assert_eq!(list[3].defines, [("GELU".to_owned(), None), ("SIDE".to_owned(), Some("4u".to_owned()))]);
+    assert!(list[4].defines.is_empty(), "the stars are another kernel's");
     assert!(shaders::permutations("+ orphan\n").unwrap_err().starts_with("shaders/permutations:1:"));
-    assert!(shaders::permutations("a\n+ x\n+ x\n").unwrap_err().contains("used twice"));
+    for twice in ["a\n+ x\n+ x\n", "a\n+ x\n+ x_y\n* :\n* y:\n"] {
+        assert!(shaders::permutations(twice).unwrap_err().contains("used twice"));
+    }
 }
 
 /// The repository's own shaders, as build.rs checks them.
@@ -147,7 +184,7 @@ fn every_kernel_of_the_repository_is_listed_and_valid() {
     let text = std::fs::read_to_string(root.join("shaders/permutations")).unwrap();
     for permutation in shaders::permutations(&text).unwrap() {
         let source = shaders::preprocess(root, &permutation).unwrap();
-        let checked = shaders::check(&permutation.name, source).unwrap();
+        let checked = shaders::check(&permutation, source).unwrap();
         let reflection = reflect::reflect(&permutation.name, &checked).unwrap();
         assert!(reflection.uniforms.name.ends_with("Uniforms"), "{}", permutation.name);
     }

@@ -9,6 +9,7 @@ use finegrain::engine::{Engine, Gpu, LoadOptions};
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, TensorMap};
 
+use crate::tiles::TileCache;
 use crate::train::DeviceChoice;
 
 /// The choices of `--backend`.
@@ -89,8 +90,10 @@ impl Backend {
 
     fn webgpu(architecture: &Architecture, weights: &TensorMap, precision: Precision) -> Result<Self> {
         let gpu = pollster::block_on(Gpu::open()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
-        let options = LoadOptions { precision, ..LoadOptions::default() };
+        let tiles = TileCache::open(gpu.adapter());
+        let options = LoadOptions { precision, tuning: Some(tiles.tuning(false)), ..LoadOptions::default() };
         let engine = pollster::block_on(Engine::load_with(&gpu, architecture, weights, options))?;
+        tiles.keep(&engine);
         let facts = gpu.adapter();
         let kind = if facts.software { ", software" } else { "" };
         let adapter = format!("{} ({}{kind})", facts.name, facts.backend);

@@ -31,6 +31,8 @@ pub mod serve;
 #[cfg(feature = "full")]
 pub mod store;
 #[cfg(feature = "full")]
+pub mod tiles;
+#[cfg(feature = "full")]
 pub mod traces;
 #[cfg(feature = "full")]
 pub mod train;

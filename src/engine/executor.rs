@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::gpu::one_line;
-use super::recording::{Access, Command, Content, Kernel, Recording};
+use super::recording::{Access, Command, Content, Kernel, Recording, Shader};
 use super::weights::WeightBuffers;
 use super::{EngineError, Gpu};
 use crate::look::LookError;
@@ -32,13 +32,25 @@ impl Pipelines {
     ) -> Result<(), EngineError> {
         let kernels = recording.kernels();
         for (done, kernel) in kernels.iter().enumerate() {
-            if self.get(kernel).is_none() {
-                let pipeline = compile(gpu, kernel).await?;
-                self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
-            }
+            self.compile_one(gpu, kernel).await?;
             progress(done + 1, kernels.len());
         }
         Ok(())
+    }
+
+    /// Compiles a kernel that is not there yet.
+    pub(crate) async fn compile_one(&self, gpu: &Gpu, kernel: &Kernel) -> Result<(), EngineError> {
+        if self.get(kernel).is_none() {
+            let pipeline = compile(gpu, kernel).await?;
+            self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
+        }
+        Ok(())
+    }
+
+    /// Gives back the pipelines that the recording does not use.
+    pub(crate) fn keep(&self, recording: &Recording) {
+        let names: Vec<_> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names.contains(name));
     }
 
     fn get(&self, kernel: &Kernel) -> Option<wgpu::ComputePipeline> {
@@ -47,11 +59,20 @@ impl Pipelines {
 }
 
 async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, EngineError> {
-    let shader = kernel.shader;
     let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let pipeline = pipeline(gpu, kernel.shader);
+    match scope.pop().await {
+        Some(error) => Err(EngineError::Compile { kernel: kernel.shader.name, reason: one_line(&error) }),
+        None => Ok(pipeline),
+    }
+}
+
+/// The same without waiting for the device to say whether it could.
+#[inline(never)] // else each function that awaits `compile` has a copy of this in the page's module
+fn pipeline(gpu: &Gpu, shader: &Shader) -> wgpu::ComputePipeline {
     let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some(shader.name),
-        source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()),
+        source: wgpu::ShaderSource::Wgsl([shader.constants, shader.wgsl].concat().into()),
     });
     let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
         .bindings
@@ -79,7 +100,7 @@ async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, En
         bind_group_layouts: &[Some(&bindings)],
         immediate_size: 0,
     });
-    let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(shader.name),
         layout: Some(&layout),
         module: &module,
@@ -90,11 +111,7 @@ async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, En
             ..wgpu::PipelineCompilationOptions::default()
         },
         cache: None,
-    });
-    match scope.pop().await {
-        Some(error) => Err(EngineError::Compile { kernel: shader.name, reason: one_line(&error) }),
-        None => Ok(pipeline),
-    }
+    })
 }
 
 /// A step of a run, with everything it needs.
@@ -150,9 +167,26 @@ impl Executor {
         weights: &WeightBuffers,
         earlier: &[&Executor],
     ) -> Result<Self, EngineError> {
-        let defect = |what: &str| EngineError::Device(format!("the engine's recording has no {what}"));
         let memory = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let executor = Self::allocate(gpu, &recording, pipelines, weights, earlier)?;
+        if let Some(error) = validation.pop().await.or(memory.pop().await) {
+            return Err(EngineError::Device(one_line(&error)));
+        }
+        gpu.check()?;
+        Ok(executor)
+    }
+
+    /// The same without waiting for the device to say whether it could.
+    #[inline(never)] // else each function that awaits `new` has a copy of this in the page's module
+    fn allocate(
+        gpu: &Gpu,
+        recording: &Recording,
+        pipelines: &Pipelines,
+        weights: &WeightBuffers,
+        earlier: &[&Executor],
+    ) -> Result<Self, EngineError> {
+        let defect = |what: &str| EngineError::Device(format!("the engine's recording has no {what}"));
         let mut buffers = Vec::new();
         let mut scratch = BTreeMap::new();
         let mut input = None;
@@ -184,7 +218,7 @@ impl Executor {
             }
             buffers.push(created);
         }
-        let uniforms = uniforms(gpu, &recording);
+        let uniforms = uniforms(gpu, recording);
         let mut steps = Vec::new();
         let mut slots = Vec::new();
         let mut result_bytes = 0;
@@ -233,10 +267,6 @@ impl Executor {
             mapped_at_creation: false,
         });
         bytes += result_bytes + uniforms.size();
-        if let Some(error) = validation.pop().await.or(memory.pop().await) {
-            return Err(EngineError::Device(one_line(&error)));
-        }
-        gpu.check()?;
         Ok(Self { scratch, input, uniforms, steps, slots, results, bytes, busy: AtomicBool::new(false) })
     }
 
@@ -245,8 +275,7 @@ impl Executor {
         self.bytes
     }
 
-    /// The dispatches in order, each by itself: for the profiler.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// The dispatches in order, each by itself: to be timed.
     pub(crate) fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.steps.iter().filter_map(|step| match step {
             Step::Dispatch(dispatch) => Some(dispatch),

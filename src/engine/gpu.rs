@@ -70,7 +70,8 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("finegrain"),
-            required_features: features,
+            // wgpu's web back end does not show them.
+            required_features: features | adapter.features() & wgpu::Features::SUBGROUP,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -111,6 +112,23 @@ impl Gpu {
         let limits = self.device.limits();
         let limit = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
         if bytes > limit { Err(EngineError::TooLarge { what: what.into(), bytes, limit }) } else { Ok(()) }
+    }
+
+    /// Whether the device runs kernels with subgroup operations. wgpu's web back end never shows that it does.
+    pub fn has_subgroups(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SUBGROUP)
+    }
+
+    /// Waits until the submitted work is done.
+    pub(crate) async fn settle(&self) -> Result<(), EngineError> {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone when the caller no longer waits.
+            let _ = sender.send(());
+        });
+        self.wait()?;
+        receiver.await.map_err(|_| EngineError::Device("the work was dropped".into()))?;
+        self.check()
     }
 
     /// Waits for the submitted work where the caller has to (natively); a browser goes on by itself.

@@ -10,6 +10,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 }
 
+pub(super) use generated::DIGEST;
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
@@ -21,7 +22,8 @@ pub use generated::{
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
 /// kernel that reads a linear layer's weight are told how it lies in memory: `twin in F16`.
 macro_rules! kernel {
-    ($name:ident: $uniforms:ty, $twin:ident $(in $precision:ident)?, |$u:ident| $grid:expr) => {
+    ($(#[$cfg:meta])? $name:ident: $uniforms:ty, $twin:ident $(in $precision:ident)?, |$u:ident| $grid:expr) => {
+        $(#[$cfg])?
         #[doc = concat!("`", stringify!($name), "`, see the shader of that name.")]
         pub static $name: Kernel = Kernel {
             shader: &generated::$name,
@@ -39,31 +41,44 @@ macro_rules! kernel {
     };
 }
 
-/// Rows, also queries and keys, that one workgroup of a tiled kernel covers.
+/// `matmul` in each precision and with each ending, and of each the tiles, the default first.
+macro_rules! matmul {
+    ($([$($name:ident),+]: $twin:ident in $precision:ident;)+) => {
+        $($(kernel!($name: MatmulUniforms, $twin in $precision, |u| tiles_of(&generated::$name, u.rows, u.columns));)+)+
+        static MATMULS: &[&[&Kernel]] = &[$(&[$(&$name),+]),+];
+    };
+}
+
+/// Queries and keys that one workgroup of an attention covers.
 const TILE: u32 = 32;
-/// Columns that one workgroup of a matrix product covers.
-const WIDE: u32 = 64;
 
-fn patch_embed_grid(u: &PatchEmbedUniforms) -> [u32; 3] {
-    [u.dim.div_ceil(WIDE), (1 + (u.height / u.side) * (u.width / u.side)).div_ceil(TILE), 1]
+/// The tiles of a product `[rows, columns]`.
+fn tiles_of(shader: &Shader, rows: u32, columns: u32) -> [u32; 3] {
+    let [height, width] = shader.tile;
+    [columns.div_ceil(width), rows.div_ceil(height), 1]
 }
 
-fn matmul_grid(u: &MatmulUniforms) -> [u32; 3] {
-    [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
+fn patch_embed_grid(shader: &Shader, u: &PatchEmbedUniforms) -> [u32; 3] {
+    tiles_of(shader, 1 + (u.height / u.side) * (u.width / u.side), u.dim)
 }
 
-kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed in F32, |u| patch_embed_grid(&u));
-kernel!(PATCH_EMBED_F16: PatchEmbedUniforms, patch_embed in F16, |u| patch_embed_grid(&u));
+kernel!(PATCH_EMBED: PatchEmbedUniforms, patch_embed in F32, |u| patch_embed_grid(&generated::PATCH_EMBED, &u));
+kernel!(PATCH_EMBED_F16: PatchEmbedUniforms, patch_embed in F16, |u| {
+    patch_embed_grid(&generated::PATCH_EMBED_F16, &u)
+});
 kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
-kernel!(MATMUL: MatmulUniforms, matmul in F32, |u| matmul_grid(&u));
-kernel!(MATMUL_GELU: MatmulUniforms, matmul_gelu in F32, |u| matmul_grid(&u));
-kernel!(MATMUL_RESIDUAL: MatmulUniforms, matmul_residual in F32, |u| matmul_grid(&u));
-kernel!(MATMUL_F16: MatmulUniforms, matmul in F16, |u| matmul_grid(&u));
-kernel!(MATMUL_GELU_F16: MatmulUniforms, matmul_gelu in F16, |u| matmul_grid(&u));
-kernel!(MATMUL_RESIDUAL_F16: MatmulUniforms, matmul_residual in F16, |u| matmul_grid(&u));
-kernel!(MATMUL_INT8: MatmulUniforms, matmul in Int8, |u| matmul_grid(&u));
-kernel!(MATMUL_GELU_INT8: MatmulUniforms, matmul_gelu in Int8, |u| matmul_grid(&u));
-kernel!(MATMUL_RESIDUAL_INT8: MatmulUniforms, matmul_residual in Int8, |u| matmul_grid(&u));
+kernel!(#[cfg(not(target_arch = "wasm32"))] LAYER_NORM_SUBGROUP: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
+matmul! {
+    [MATMUL, MATMUL_SMALL, MATMUL_LARGE]: matmul in F32;
+    [MATMUL_F16, MATMUL_F16_SMALL, MATMUL_F16_LARGE]: matmul in F16;
+    [MATMUL_INT8, MATMUL_INT8_SMALL, MATMUL_INT8_LARGE]: matmul in Int8;
+    [MATMUL_GELU, MATMUL_GELU_SMALL, MATMUL_GELU_LARGE]: matmul_gelu in F32;
+    [MATMUL_GELU_F16, MATMUL_GELU_F16_SMALL, MATMUL_GELU_F16_LARGE]: matmul_gelu in F16;
+    [MATMUL_GELU_INT8, MATMUL_GELU_INT8_SMALL, MATMUL_GELU_INT8_LARGE]: matmul_gelu in Int8;
+    [MATMUL_RESIDUAL, MATMUL_RESIDUAL_SMALL, MATMUL_RESIDUAL_LARGE]: matmul_residual in F32;
+    [MATMUL_RESIDUAL_F16, MATMUL_RESIDUAL_F16_SMALL, MATMUL_RESIDUAL_F16_LARGE]: matmul_residual in F16;
+    [MATMUL_RESIDUAL_INT8, MATMUL_RESIDUAL_INT8_SMALL, MATMUL_RESIDUAL_INT8_LARGE]: matmul_residual in Int8;
+}
 kernel!(ATTENTION_32: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_128: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
@@ -80,6 +95,14 @@ kernel!(PROBABILITY: ProbabilityUniforms, probability, |u| {
     [1, 1, 1]
 });
 kernel!(PROBABILITY_GLCA: ProbabilityUniforms, probability_glca, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(#[cfg(not(target_arch = "wasm32"))] PROBABILITY_SUBGROUP: ProbabilityUniforms, probability, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(#[cfg(not(target_arch = "wasm32"))] PROBABILITY_GLCA_SUBGROUP: ProbabilityUniforms, probability_glca, |u| {
     let _ = u;
     [1, 1, 1]
 });
@@ -101,10 +124,11 @@ kernel!(PULL_BACK_F16: PullBackUniforms, pull_back in F16, |u| [u.rows.div_ceil(
 kernel!(PULL_BACK_INT8: PullBackUniforms, pull_back in Int8, |u| [u.rows.div_ceil(64), 1, 1]);
 kernel!(CONTRIBUTION: ContributionUniforms, contribution, |u| [u.keys.div_ceil(64), 1, 1]);
 kernel!(SOFTMAX: SoftmaxUniforms, softmax, |u| [u.rows, 1, 1]);
-kernel!(PRODUCT: ProductUniforms, product, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
-kernel!(PRODUCT_RELU: ProductUniforms, product_relu, |u| [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]);
+kernel!(#[cfg(not(target_arch = "wasm32"))] SOFTMAX_SUBGROUP: SoftmaxUniforms, softmax, |u| [u.rows, 1, 1]);
+kernel!(PRODUCT: ProductUniforms, product, |u| tiles_of(&generated::PRODUCT, u.rows, u.columns));
+kernel!(PRODUCT_RELU: ProductUniforms, product_relu, |u| tiles_of(&generated::PRODUCT_RELU, u.rows, u.columns));
 kernel!(PRODUCT_SIGMOID: ProductUniforms, product_sigmoid, |u| {
-    [u.columns.div_ceil(WIDE), u.rows.div_ceil(TILE), 1]
+    tiles_of(&generated::PRODUCT_SIGMOID, u.rows, u.columns)
 });
 kernel!(SUM: SumUniforms, sum, |u| [u.rows.div_ceil(64), 1, 1]);
 kernel!(MARGINAL: MarginalUniforms, marginal, |u| [u.height + u.width, 1, 1]);
@@ -116,7 +140,7 @@ kernel!(COORDINATES: CoordinatesUniforms, coordinates, |u| [(u.rows + u.columns)
 kernel!(GRID_SAMPLE: GridSampleUniforms, grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
 kernel!(CONVOLUTION: ConvolutionUniforms, convolution, |u| {
-    [u.outputs.div_ceil(WIDE), (u.rows * u.columns).div_ceil(TILE), 1]
+    tiles_of(&generated::CONVOLUTION, u.rows * u.columns, u.outputs)
 });
 kernel!(HYPOTHESIS: HypothesisUniforms, hypothesis, |u| {
     let _ = u;
@@ -198,10 +222,35 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
     }
 }
 
+/// The tiles in which a matrix product can be computed, the one that recordings name first; none for any other kernel.
+pub fn tiles(kernel: &Kernel) -> &'static [&'static Kernel] {
+    let has = |tiles: &&&'static [&'static Kernel]| tiles.iter().any(|tile| std::ptr::eq(tile.shader, kernel.shader));
+    MATMULS.iter().find(has).copied().unwrap_or_default()
+}
+
+/// The same kernel with subgroup operations, where there is one.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn with_subgroups(_: &Kernel) -> Option<&'static Kernel> {
+    None
+}
+
+/// The same kernel with subgroup operations, where there is one.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn with_subgroups(kernel: &Kernel) -> Option<&'static Kernel> {
+    let pairs = [
+        (&LAYER_NORM, &LAYER_NORM_SUBGROUP),
+        (&SOFTMAX, &SOFTMAX_SUBGROUP),
+        (&PROBABILITY, &PROBABILITY_SUBGROUP),
+        (&PROBABILITY_GLCA, &PROBABILITY_GLCA_SUBGROUP),
+    ];
+    pairs.into_iter().find(|(plain, _)| plain.shader.name == kernel.shader.name).map(|(_, subgroup)| subgroup)
+}
+
 /// The most heads that `hypothesis` covers.
 pub const MAX_HYPOTHESIS_HEADS: usize = 64;
 
-/// Every kernel, for tests and for a list to print.
+/// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
+/// its place.
 pub static ALL: [&Kernel; 49] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,

@@ -138,8 +138,9 @@ impl Engine {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen.map(shared);
     }
 
-    async fn follow_up(&self, recording: Recording, seen: &Seen) -> Result<Executor, EngineError> {
+    async fn follow_up(&self, mut recording: Recording, seen: &Seen) -> Result<Executor, EngineError> {
         recording.check()?;
+        self.choice.apply(&mut recording);
         self.pipelines.compile(&self.gpu, &recording, |_, _| {}).await?;
         let earlier: Vec<&Executor> = std::iter::once(&self.frame).chain(&seen.tail).collect();
         Executor::new(&self.gpu, recording, &self.pipelines, &self.weights, &earlier).await

@@ -20,7 +20,9 @@ pub mod record;
 mod recording;
 #[cfg(not(target_arch = "wasm32"))]
 mod roofline;
+mod tiles;
 pub mod traces;
+mod tune;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -33,6 +35,9 @@ pub use profile::{Clock, KernelTimes, Profiler};
 pub use recording::{Access, Binding, BufferId, Command, Content, Kernel, Recording, RecordingError, Shader};
 #[cfg(not(target_arch = "wasm32"))]
 pub use roofline::Peak;
+#[cfg(not(target_arch = "wasm32"))]
+pub use tiles::{TileChoice, TileTime};
+pub use tune::Tuning;
 
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +47,7 @@ use crate::fold::folded;
 use crate::tensors::{Precision, Tensor, TensorMap, Values};
 use executor::{Executor, Pipelines};
 use look::Seen;
+use tiles::{Choice, Times};
 use weights::WeightBuffers;
 
 /// How far loading is.
@@ -52,6 +58,8 @@ pub enum Progress {
         /// How many bytes they take there.
         bytes: u64,
     },
+    /// The tiles of the matrix products are chosen ([`LoadOptions::tuning`]); elsewhere nobody hears of it.
+    Tuned,
     /// `done` of `total` pipelines are compiled.
     Compiled {
         /// Pipelines that are ready.
@@ -69,6 +77,8 @@ pub struct LoadOptions<'a> {
     /// How the weights lie on the device: f32, or rounded to f16 or eight bits, which loses nothing where they were rounded
     /// so before ([`crate::bundle::round`]).
     pub precision: Precision,
+    /// Finds the fastest tile of each matrix product on this device; without it all have the default one.
+    pub tuning: Option<Tuning<'a>>,
 }
 
 /// Runs a recording by itself: uploads, compiles, runs once and frees. For tests of single kernels; `cpu::run` does the
@@ -96,6 +106,10 @@ pub struct Engine {
     precision: Precision,
     weights: WeightBuffers,
     pipelines: Pipelines,
+    /// What the matrix products take in each tile, where that was measured.
+    times: Times,
+    /// The specialisations that this device runs instead of those that recordings name.
+    choice: Choice,
     frame: Executor,
     /// The photo that was classified last, until the next one comes.
     seen: Mutex<Option<Arc<Seen>>>,
@@ -121,7 +135,7 @@ impl Engine {
         weights: &TensorMap,
         options: LoadOptions<'_>,
     ) -> Result<Self, EngineError> {
-        let recording = record::classify(architecture, options.precision)?;
+        let mut recording = record::classify(architecture, options.precision)?;
         recording.check()?;
         let progress = |progress| {
             if let Some(call) = &options.on_progress {
@@ -131,11 +145,22 @@ impl Engine {
         let weights = WeightBuffers::upload(gpu, &recording, &*folded(architecture, weights)?)?;
         progress(Progress::Uploaded { bytes: weights.bytes() });
         let pipelines = Pipelines::default();
+        let mut times = Times::default();
+        if let Some(tuning) = options.tuning.filter(|tuning| tuning.software || !gpu.adapter().software) {
+            times = tuning.known.map_or_else(Times::default, |text| Times::read(text, gpu.adapter()));
+            tune::measure(gpu, &recording, &pipelines, &tuning, &mut times).await?;
+            progress(Progress::Tuned);
+        }
+        // A processor's subgroups are made of the same instructions as the rest.
+        let subgroups = gpu.has_subgroups() && !gpu.adapter().software;
+        let choice = Choice::new(&recording, &times, subgroups);
+        choice.apply(&mut recording);
+        pipelines.keep(&recording);
         pipelines.compile(gpu, &recording, |done, total| progress(Progress::Compiled { done, total })).await?;
         let frame = Executor::new(gpu, recording, &pipelines, &weights, &[]).await?;
         let (gpu, architecture) = (gpu.clone(), architecture.clone());
         let precision = options.precision;
-        Ok(Self { gpu, architecture, precision, weights, pipelines, frame, seen: Mutex::new(None) })
+        Ok(Self { gpu, architecture, precision, weights, pipelines, times, choice, frame, seen: Mutex::new(None) })
     }
 
     /// The network's architecture.
@@ -151,6 +176,22 @@ impl Engine {
     /// The device that runs it.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
+    }
+
+    /// What was measured for [`LoadOptions::tuning`], now or before, to be kept for the next load on this adapter
+    /// ([`Tuning::known`]); none where nothing was.
+    pub fn tile_times(&self) -> Option<String> {
+        self.times.keep(self.gpu.adapter())
+    }
+
+    /// The matrix products of this network, and the tile of each.
+    ///
+    /// # Errors
+    /// As [`record::classify`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn tiles(&self) -> Result<Vec<TileChoice>, EngineError> {
+        let recording = record::classify(&self.architecture, self.precision)?;
+        Ok(tiles::report(&recording, &self.choice, &self.times))
     }
 
     /// Bytes that this engine keeps on the device.
@@ -179,8 +220,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::classify`].
     pub async fn trace(&self, image: &[f32]) -> Result<TensorMap, EngineError> {
-        let recording = record::trace(&self.architecture, self.precision)?;
+        let mut recording = record::trace(&self.architecture, self.precision)?;
         recording.check()?;
+        self.choice.apply(&mut recording);
         self.pipelines.compile(&self.gpu, &recording, |_, _| {}).await?;
         let trace = Executor::new(&self.gpu, recording, &self.pipelines, &self.weights, &[]).await?;
         let mut results = trace.run(&self.gpu, image).await?;

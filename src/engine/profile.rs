@@ -49,11 +49,12 @@ pub struct Profiler {
 }
 
 impl Profiler {
-    /// Sets up a recording beside the engine's own, on its weights; what it compiles, the engine keeps.
+    /// Sets up a recording beside the engine's own, on its weights and in its tiles; what it compiles, the engine keeps.
     ///
     /// # Errors
     /// [`EngineError::Recording`], or a device that fails.
-    pub async fn new(engine: &Engine, recording: Recording) -> Result<Self, EngineError> {
+    pub async fn new(engine: &Engine, mut recording: Recording) -> Result<Self, EngineError> {
+        engine.choice.apply(&mut recording);
         Self::of(&engine.gpu, recording, &engine.pipelines, &engine.weights).await
     }
 
@@ -71,9 +72,7 @@ impl Profiler {
         };
         let kernels: Vec<_> = recording.commands().iter().filter_map(cost).collect();
         let executor = Executor::new(gpu, recording, pipelines, weights, &[]).await?;
-        let has_timestamps = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
-        let timestamps = (has_timestamps && (1..=MAX_DISPATCHES).contains(&kernels.len()))
-            .then(|| Timestamps::new(gpu, kernels.len() as u32));
+        let timestamps = Timestamps::of(gpu, kernels.len());
         Ok(Self { gpu: gpu.clone(), executor, kernels, timestamps })
     }
 
@@ -146,8 +145,8 @@ impl Profiler {
     }
 }
 
-/// Two timestamps a dispatch, and where they are read from.
-struct Timestamps {
+/// Two timestamps each for a number of passes, and where they are read from.
+pub(super) struct Timestamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     read: wgpu::Buffer,
@@ -155,8 +154,14 @@ struct Timestamps {
 }
 
 impl Timestamps {
-    fn new(gpu: &Gpu, dispatches: u32) -> Self {
-        let count = 2 * dispatches;
+    /// For so many passes, where the device was opened with timestamps and has enough of them.
+    pub(super) fn of(gpu: &Gpu, passes: usize) -> Option<Self> {
+        let has_them = gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        (has_them && (1..=MAX_DISPATCHES).contains(&passes)).then(|| Self::new(gpu, passes as u32))
+    }
+
+    fn new(gpu: &Gpu, passes: u32) -> Self {
+        let count = 2 * passes;
         let buffer = |label, usage| {
             let size = u64::from(count) * 8;
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -184,16 +189,35 @@ impl Timestamps {
     ) -> Result<Vec<f64>, EngineError> {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("profile") });
         for (dispatch, query) in dispatches.zip((0..self.count).step_by(2)) {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: None,
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &self.queries,
-                    beginning_of_pass_write_index: Some(query),
-                    end_of_pass_write_index: Some(query + 1),
-                }),
-            });
-            dispatch.encode(&mut pass);
+            dispatch.encode(&mut self.pass(&mut encoder, query));
         }
+        self.read(gpu, encoder).await
+    }
+
+    /// Milliseconds of a dispatch, `repeats` times in one pass: the first of the passes.
+    pub(super) async fn together(&self, gpu: &Gpu, dispatch: &Dispatch, repeats: usize) -> Result<f64, EngineError> {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tuning") });
+        {
+            let mut pass = self.pass(&mut encoder, 0);
+            (0..repeats).for_each(|_| dispatch.encode(&mut pass));
+        }
+        Ok(self.read(gpu, encoder).await?.first().copied().unwrap_or(f64::NAN))
+    }
+
+    /// A pass between timestamp `query` and the next.
+    fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder, query: u32) -> wgpu::ComputePass<'a> {
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.queries,
+                beginning_of_pass_write_index: Some(query),
+                end_of_pass_write_index: Some(query + 1),
+            }),
+        })
+    }
+
+    /// Submits the passes, waits, and gives the milliseconds of each.
+    async fn read(&self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder) -> Result<Vec<f64>, EngineError> {
         encoder.resolve_query_set(&self.queries, 0..self.count, &self.resolved, 0);
         encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.read, 0, self.read.size());
         gpu.queue.submit([encoder.finish()]);

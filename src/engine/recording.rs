@@ -32,10 +32,14 @@ pub struct Binding {
 pub struct Shader {
     /// Name of the specialisation: label of its pipeline and of its dispatches.
     pub name: &'static str,
+    /// The constants that make it this specialisation, in front of [`Shader::wgsl`].
+    pub constants: &'static str,
     /// WGSL.
     pub wgsl: &'static str,
     /// Threads of a workgroup.
     pub workgroup_size: [u32; 3],
+    /// Rows and columns of a result that a workgroup computes, where the shader is a tiled product; else 1 x 1.
+    pub tile: [u32; 2],
     /// Size of the uniform struct.
     pub uniform_bytes: usize,
     /// Bindings of group 0, the uniform struct first.
@@ -236,6 +240,15 @@ impl Recording {
             }
         }
         kernels
+    }
+
+    /// Runs what `other` gives for a dispatch's kernel and uniforms: a specialisation that computes the same otherwise.
+    pub(super) fn exchange(&mut self, other: impl Fn(&'static Kernel, &[u8]) -> &'static Kernel) {
+        for command in &mut self.commands {
+            if let Command::Dispatch { kernel, uniforms, .. } = command {
+                *kernel = other(kernel, uniforms);
+            }
+        }
     }
 
     /// Repeats each dispatch of the kernel `name` until it runs `times` times in a row: the difference in time is the

@@ -7,6 +7,7 @@ use super::{EngineError, Gpu};
 use crate::tensors::TensorMap;
 
 /// Buffers by their label in the recording.
+#[derive(Default)]
 pub(crate) struct WeightBuffers {
     buffers: BTreeMap<String, wgpu::Buffer>,
 }

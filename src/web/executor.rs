@@ -1,9 +1,10 @@
 //! What runs the network: the only part in which the two modules differ.
 //!
-//! Both executors have the same functions: `load` (weights in, calling `stage` with what it is at, how many steps of it
-//! are done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an
-//! [`Answer`](crate::answer::Answer)), the looks into the photo classified last (`with_ratio`, `attention`, `glca_attention`,
-//! `rollout`, `gates`, `difference`: `src/engine/look.rs`) and `device_bytes`. Which device that is, the page knows: it chose the module by it.
+//! Both executors have the same functions: `load` (weights in, calling `stage` with what it is at, how many steps of it are
+//! done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an [`Answer`](crate::answer::Answer)), the
+//! looks into the photo classified last (`with_ratio`, `attention`, `glca_attention`, `rollout`, `gates`, `difference`:
+//! `src/engine/look.rs`), `tile_times` (what there is to be kept for the next load) and `device_bytes`. Which device that is,
+//! the page knows: it chose the module by it.
 
 #[cfg(not(feature = "engine"))]
 mod cpu;
@@ -18,6 +19,21 @@ use wasm_bindgen::JsValue;
 pub(super) use cpu::Executor;
 #[cfg(feature = "engine")]
 pub(super) use gpu::Executor;
+
+/// How the tiles of matrix products are chosen on a graphics device; the processor has none.
+#[cfg_attr(not(feature = "engine"), expect(dead_code, reason = "nothing to choose on the processor"))]
+pub(super) struct Tiles {
+    /// Whether they are measured: on every device, on none, or on those that are no processor.
+    pub(super) measure: Measure,
+    /// What was measured before, as `tile_times` gave it.
+    pub(super) known: Option<String>,
+}
+
+pub(super) enum Measure {
+    Always,
+    Never,
+    Hardware,
+}
 
 /// Why an executor gave nothing. JavaScript tells the kinds apart by the error's `name`: each has its own way out.
 pub(super) struct Failed {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use js_sys::{Function, Map, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use super::executor::{Executor, Failed};
+use super::executor::{Executor, Failed, Measure, Tiles};
 use super::outcome::{Crop, Outcome, Timings};
 use super::pixels::Pixels;
 use super::{failure, milliseconds};
@@ -45,7 +45,8 @@ impl Network {
     /// `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `on_stage` is called with
     /// `verify`, `upload` and `compile`, how many steps of it are done, and how many there are (0 where nobody counts).
     /// `precision` is how the weights lie on a graphics device: `f32`, `f16`, `int8`, or anything else for the bundle's own;
-    /// the processor computes in f32.
+    /// the processor computes in f32. `tiles` says whether the tiles of matrix products are measured: `measure`, `default`
+    /// (never), or anything else for where it is no processor; `tile_times` is what the property of that name was before.
     ///
     /// # Errors
     /// A bundle that does not pass its checks, or no device that could run it; a device that was lost meanwhile has the
@@ -55,6 +56,8 @@ impl Network {
         files: Map,
         on_stage: Function,
         precision: String,
+        tiles: String,
+        tile_times: Option<String>,
     ) -> Result<Network, JsValue> {
         let stage = |name: &str, done: f64, total: f64| {
             // A listener that throws must not stop the loading.
@@ -69,7 +72,13 @@ impl Network {
             "int8" => Precision::Int8,
             _ => stored,
         };
-        let executor = Executor::load(&bundle, precision, &stage).await?;
+        let measure = match &*tiles {
+            "measure" => Measure::Always,
+            "default" => Measure::Never,
+            _ => Measure::Hardware,
+        };
+        let tiles = Tiles { measure, known: tile_times };
+        let executor = Executor::load(&bundle, precision, &tiles, &stage).await?;
         let tolerance = tolerance(stored, executor.precision());
         Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, tolerance, photo: RefCell::new(None) })
     }
@@ -110,6 +119,12 @@ impl Network {
         let answer = self.executor.classify(image).await?;
         let test = SelfTest::new(&answer, &self.trace, self.tolerance).map_err(failure)?;
         Ok(serde_wasm_bindgen::to_value(&test).map_err(failure)?)
+    }
+
+    /// What was measured of the tiles of matrix products on this graphics device, now or before; undefined where nothing was.
+    #[wasm_bindgen(getter)]
+    pub fn tile_times(&self) -> Option<String> {
+        self.executor.tile_times()
     }
 
     /// Bytes of buffers on the graphics device.

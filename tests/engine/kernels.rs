@@ -66,8 +66,8 @@ impl Case {
         self.recording.dispatch(kernel.shader.name, kernel, uniforms, bindings);
     }
 
-    /// Runs both ways and compares what was read back.
-    pub(crate) fn compare(mut self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) {
+    /// Runs both ways and compares what was read back; gives what the device computed.
+    pub(crate) fn compare(mut self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) -> TensorMap {
         for (name, buffer) in outputs {
             self.recording.read_back(*name, *buffer);
         }
@@ -79,7 +79,14 @@ impl Case {
             let error = relative_norm(found.reals(name).unwrap(), expected);
             assert!(error < TOLERANCE, "{what}: {name} is off by {error:.2e}");
         }
+        found
     }
+}
+
+/// A kernel, and the same with subgroup operations where the device has them (lavapipe does).
+pub(crate) fn with_and_without_subgroups(gpu: &Gpu, kernel: &'static Kernel) -> Vec<&'static Kernel> {
+    let other = kernels::with_subgroups(kernel).unwrap();
+    if gpu.has_subgroups() { vec![kernel, other] } else { vec![kernel] }
 }
 
 #[test]
@@ -108,14 +115,16 @@ fn patch_embed_cases(gpu: &Gpu, precision: Precision) {
 }
 
 fn layer_norm_case(gpu: &Gpu, rows: usize, dim: usize, seed: u64) {
-    let mut case = Case::new(seed);
-    let x = case.random("x", &[rows, dim], 3.0);
-    let weight = case.random("weight", &[dim], 1.0);
-    let bias = case.random("bias", &[dim], 1.0);
-    let y = case.output("y", &[rows, dim]);
-    let uniforms = LayerNormUniforms { rows: rows as u32, dim: dim as u32, eps: 1e-6 };
-    case.run(&kernels::LAYER_NORM, uniforms, &[x, weight, bias, y]);
-    case.compare(gpu, &format!("{rows} x {dim}"), &[("y", y)]);
+    for kernel in with_and_without_subgroups(gpu, &kernels::LAYER_NORM) {
+        let mut case = Case::new(seed);
+        let x = case.random("x", &[rows, dim], 3.0);
+        let weight = case.random("weight", &[dim], 1.0);
+        let bias = case.random("bias", &[dim], 1.0);
+        let y = case.output("y", &[rows, dim]);
+        let uniforms = LayerNormUniforms { rows: rows as u32, dim: dim as u32, eps: 1e-6 };
+        case.run(kernel, uniforms, &[x, weight, bias, y]);
+        case.compare(gpu, &format!("{} {rows} x {dim}", kernel.shader.name), &[("y", y)]);
+    }
 }
 
 #[test]
@@ -126,21 +135,35 @@ fn layer_norm() {
     }
 }
 
+/// Every ending in every tile: against the twin, and bit for bit against the other tiles, which sum in the same order. (Another
+/// compiler than lavapipe's may fuse products with sums in one tile and not in another.)
 fn matmul_case(gpu: &Gpu, [rows, inner, columns]: [usize; 3], precision: Precision, seed: u64) {
     let kernels::Linear { matmul, matmul_gelu, matmul_residual, .. } = kernels::linear(precision);
-    for kernel in [matmul, matmul_gelu, matmul_residual] {
-        let mut case = Case::new(seed);
-        let x = case.random("x", &[rows, inner], 1.0);
-        let (weight, scales) = case.linear("weight", [inner, columns], 2.0 / (inner as f32).sqrt(), precision);
-        let bias = case.random("bias", &[columns], 1.0);
-        let y = case.output("y", &[rows, columns]);
+    let endings = [matmul, matmul_gelu, matmul_residual].map(kernels::tiles);
+    let mut case = Case::new(seed);
+    let x = case.random("x", &[rows, inner], 1.0);
+    let (weight, scales) = case.linear("weight", [inner, columns], 2.0 / (inner as f32).sqrt(), precision);
+    let bias = case.random("bias", &[columns], 1.0);
+    let [m, k, n] = [rows, inner, columns].map(|n| n as u32);
+    let uniforms = MatmulUniforms { rows: m, inner: k, columns: n };
+    let mut outputs = Vec::new();
+    for kernel in endings.iter().copied().flatten() {
+        let name = kernel.shader.name;
+        let y = case.output(name, &[rows, columns]);
         let bindings: Vec<BufferId> = [x, weight, bias, y].into_iter().chain(scales).collect();
-        let [m, k, n] = [rows, inner, columns].map(|n| n as u32);
-        let uniforms = MatmulUniforms { rows: m, inner: k, columns: n };
         // RESIDUAL adds to what is there.
         case.run(matmul, uniforms, &bindings);
         case.run(kernel, uniforms, &bindings);
-        case.compare(gpu, &format!("{} {rows} x {inner} x {columns}", kernel.shader.name), &[("y", y)]);
+        outputs.push((name, y));
+    }
+    let what = format!("{rows} x {inner} x {columns}");
+    let found = case.compare(gpu, &what, &outputs);
+    for tiles in endings.into_iter().filter(|_| gpu.adapter().software) {
+        let [first, others @ ..] = tiles else { panic!("no tiles") };
+        let reals = |kernel: &Kernel| found.reals(kernel.shader.name).unwrap().to_vec();
+        for other in others {
+            assert!(reals(other) == reals(first), "{what}: {} is not what {} is", other.shader.name, first.shader.name);
+        }
     }
 }
 
@@ -156,6 +179,9 @@ fn matmul() {
         (785, 24, 31),
         (5, 100, 130),
         (64, 128, 64),
+        (20, 192, 192),
+        (65, 15, 129),
+        (1, 40, 257),
     ] {
         for precision in PRECISIONS {
             matmul_case(&gpu, [rows, inner, columns], precision, 3);
@@ -358,6 +384,15 @@ fn classifier_and_probability() {
         case.run(&kernels::PROBABILITY_GLCA, uniforms, &[logits[0], sa, logits[1], glca, probability]);
         let mut compared = outputs.to_vec();
         compared.extend([("logits.sa", logits[0]), ("logits.glca", logits[1])]);
+        if gpu.has_subgroups() {
+            let outputs = ["sub.plain", "sub.sa", "sub.glca", "sub.probability"];
+            let outputs = outputs.map(|name| (name, case.output(name, &[classes])));
+            let [plain, sa, glca, probability] = outputs.map(|(_, buffer)| buffer);
+            case.run(&kernels::PROBABILITY_SUBGROUP, uniforms, &[logits[0], plain]);
+            let bindings = [logits[0], sa, logits[1], glca, probability];
+            case.run(&kernels::PROBABILITY_GLCA_SUBGROUP, uniforms, &bindings);
+            compared.extend(outputs);
+        }
         case.compare(&gpu, &format!("{dim}, {classes} classes, {precision:?}"), &compared);
     }
 }

@@ -10,3 +10,4 @@ mod networks;
 mod profile;
 mod recordings;
 mod support;
+mod tuning;

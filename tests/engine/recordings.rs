@@ -2,7 +2,7 @@
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::kernels::{self, GatherUniforms, MatmulUniforms};
-use finegrain::engine::{Command, Content, Recording, record};
+use finegrain::engine::{Command, Content, Kernel, Recording, record};
 use finegrain::tensors::Precision;
 
 use crate::kernels::PRECISIONS;
@@ -164,6 +164,36 @@ fn a_wrong_recording_is_refused() {
     assert!(error(MatmulUniforms { rows: 0, ..good }, &[x, weight, bias, y]).unwrap_err().contains("grid"));
     recording.dispatch("layer", &kernels::MATMUL, GatherUniforms { rows: 4, dim: 8 }, &[x, weight, bias, y]);
     assert!(recording.check().unwrap_err().to_string().contains("8 bytes of uniforms instead of 12"));
+}
+
+/// A tile or subgroups change how a kernel computes, and nothing that a recording knows of it.
+#[test]
+fn what_takes_a_kernels_place_has_its_bindings() {
+    let mut products = 0;
+    for kernel in kernels::ALL {
+        let tiles = kernels::tiles(kernel);
+        let mut shapes: Vec<_> = tiles.iter().map(|tile| tile.shader.tile).collect();
+        shapes.sort_unstable();
+        shapes.dedup();
+        assert!(
+            shapes.len() == tiles.len() && tiles.first().is_none_or(|first| first.shader.name == kernel.shader.name)
+        );
+        products += usize::from(!tiles.is_empty());
+        for other in tiles.iter().copied().chain(kernels::with_subgroups(kernel)) {
+            let bindings = |kernel: &Kernel| format!("{:?}", kernel.shader.bindings);
+            assert_eq!(bindings(other), bindings(kernel), "{}", other.shader.name);
+            assert_eq!(other.shader.uniform_bytes, kernel.shader.uniform_bytes, "{}", other.shader.name);
+        }
+    }
+    assert_eq!(products, 9, "three precisions, three endings");
+    // The texts differ in their constants only: the page carries each once.
+    let [first, small, large] = kernels::tiles(&kernels::MATMUL_GELU_INT8) else { panic!("three tiles") };
+    assert_eq!((first.shader.tile, small.shader.tile, large.shader.tile), ([32, 64], [32, 32], [64, 128]));
+    assert!(first.shader.wgsl.as_ptr() == small.shader.wgsl.as_ptr() && first.shader.wgsl == large.shader.wgsl);
+    // Where nothing divides: the tiles cover everything.
+    let uniforms = MatmulUniforms { rows: 197, inner: 5, columns: 130 };
+    let grid = |kernel: &Kernel| (kernel.grid)(bytemuck::bytes_of(&uniforms));
+    assert_eq!([grid(first), grid(small), grid(large)], [[3, 7, 1], [5, 7, 1], [2, 4, 1]]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use finegrain::engine::record;
 use finegrain::tensors::Precision;
 use serde_json::Value;
 
-use crate::program::{finegrain, has_adapter, json, refusal, small, write_bundle};
+use crate::program::{finegrain, has_adapter, json, listing, refusal, small, write_bundle};
 
 fn positive(value: &Value) -> bool {
     value.as_f64().is_some_and(|number| number > 0.0)
@@ -24,14 +24,19 @@ fn the_table_names_every_kernel_of_the_recording() {
     (architecture.image_size, architecture.patch_size, architecture.mechanism) = ([32, 32], 16, mechanism);
     (architecture.dim, architecture.depth, architecture.heads, architecture.classes) = (192, 12, 3, 100);
     let recording = record::classify(&architecture, Precision::F32).unwrap();
-    let expected: BTreeSet<&str> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
+    let expected: BTreeSet<String> = recording.kernels().iter().map(|kernel| kernel.shader.name.to_owned()).collect();
     let table = found["kernels"]["table"].as_array().unwrap();
-    let named: BTreeSet<&str> = table.iter().map(|kernel| kernel["name"].as_str().unwrap()).collect();
+    // A GPU may run them in other tiles and with subgroups.
+    let plain = |kernel: &Value| {
+        let name = kernel["name"].as_str().unwrap();
+        ["_small", "_large", "_subgroup"].into_iter().fold(name, str::trim_end_matches).to_owned()
+    };
+    let named: BTreeSet<String> = table.iter().map(plain).collect();
     assert_eq!(named, expected);
     assert!(positive(&found["kernels"]["peak"]["gflops"]) && positive(&found["kernels"]["peak"]["gbps"]), "{found:#}");
     assert!(matches!(found["kernels"]["clock"].as_str(), Some("timestamps" | "submissions")), "{found:#}");
     assert_eq!((&found["model"], &found["weights"]), (&"vit-tiny".into(), &"random".into()));
-    assert_eq!(found["cold"]["pipelines"], expected.len());
+    assert_eq!(found["cold"]["pipelines"], table.len());
     for value in [&found["cold"]["load_ms"], &found["cold"]["first_photo_ms"], &found["warm"]["median_ms"]] {
         assert!(positive(value), "{found:#}");
     }
@@ -64,6 +69,42 @@ fn a_bundle_is_measured_on_the_processor() {
     assert_eq!((&found["model"], &found["weights"]), (&"small".into(), &"bundle".into()));
     assert_eq!((&found["kernels"], &found["device_bytes"]), (&Value::Null, &Value::Null));
     assert_eq!(found["parts"].as_array().unwrap().len(), 2);
+    assert_eq!((&found["tiles"], &found["cold"]["tune_ms"]), (&Value::Null, &Value::Null));
+}
+
+/// The tiles are measured where that is asked for, kept in the user's cache folder, and read from there.
+#[test]
+fn tiles_are_measured_once() {
+    if !has_adapter() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, cache) = (dir.path().join("small"), dir.path().join("cache"));
+    write_bundle(&bundle);
+    let bench = |tune: &[&str]| {
+        let mut command = finegrain(["bench", "--runs", "1", "--bundle"]);
+        let command = command.arg(&bundle).args(tune).env("XDG_CACHE_HOME", &cache).env("LOCALAPPDATA", &cache);
+        json(command)["tiles"].as_array().unwrap().clone()
+    };
+    let measured = |tiles: &[Value]| tiles.iter().all(|product| product["measured"].as_array().unwrap().len() == 3);
+    let first = bench(&["--tune"]);
+    assert!(!first.is_empty() && measured(&first), "{first:?}");
+    let folder = cache.join("finegrain");
+    let [file] = &listing(&folder)[..] else { panic!("{:?}", listing(&folder)) };
+    assert!(file.starts_with("tiles-"), "{file}");
+    let file = folder.join(file);
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(bench(&["--tune"]), first, "from the cache");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+    // What is damaged is measured and kept again.
+    std::fs::write(&file, &kept[..kept.len() / 2]).unwrap();
+    assert!(measured(&bench(&["--tune"])));
+    assert!(std::fs::read_to_string(&file).unwrap().ends_with("\nend"));
+    // A folder that takes no files costs the measurement, no more.
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, "a file").unwrap();
+    assert!(measured(&bench(&["--tune"])));
+    assert!(refusal(&mut finegrain(["bench", "--tune", "--backend", "cpu"])).contains("--backend webgpu"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Failed, Kind};
+use super::{Failed, Kind, Tiles};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::cpu::{Cpu, CpuError, Seen};
@@ -23,6 +23,7 @@ impl Executor {
     pub(in crate::web) async fn load(
         bundle: &Bundle,
         _: Precision,
+        _: &Tiles,
         stage: &dyn Fn(&str, f64, f64),
     ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
@@ -95,6 +96,11 @@ impl Executor {
     /// What a bundle rounded is widened again.
     pub(in crate::web) fn precision(&self) -> Precision {
         Precision::F32
+    }
+
+    /// Nothing is measured on the processor.
+    pub(in crate::web) fn tile_times(&self) -> Option<String> {
+        None
     }
 
     /// Nothing lies on a graphics device.

@@ -1,11 +1,17 @@
 //! Our WGSL kernels on the browser's WebGPU.
 
-use super::{Failed, Kind};
+use super::{Failed, Kind, Measure, Tiles};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
-use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress};
+use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress, Tuning};
 use crate::look::Difference;
 use crate::tensors::Precision;
+use crate::web::milliseconds;
+
+/// Milliseconds that measuring tiles may take.
+const BUDGET: f64 = 1000.0;
+/// The same where the page asked for it.
+const ASKED: f64 = 20_000.0;
 
 pub(in crate::web) struct Executor {
     engine: Engine,
@@ -15,6 +21,7 @@ impl Executor {
     pub(in crate::web) async fn load(
         bundle: &Bundle,
         precision: Precision,
+        tiles: &Tiles,
         stage: &dyn Fn(&str, f64, f64),
     ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
@@ -25,7 +32,14 @@ impl Executor {
                 stage("compile", done as f64, total as f64);
             }
         };
-        let options = LoadOptions { on_progress: Some(Box::new(on_progress)), precision };
+        let known = tiles.known.as_deref();
+        let tuning = |software, budget| Some(Tuning { known, software, budget, clock: milliseconds });
+        let tuning = match tiles.measure {
+            Measure::Always => tuning(true, ASKED),
+            Measure::Hardware => tuning(false, BUDGET),
+            Measure::Never => None,
+        };
+        let options = LoadOptions { on_progress: Some(Box::new(on_progress)), precision, tuning };
         match Engine::load_with(&gpu, &bundle.manifest.architecture, &bundle.weights, options).await {
             Ok(engine) => Ok(Self { engine }),
             Err(error) => {
@@ -70,6 +84,11 @@ impl Executor {
     /// How the weights lie on the device.
     pub(in crate::web) fn precision(&self) -> Precision {
         self.engine.precision()
+    }
+
+    /// What was measured of tiles, now or before.
+    pub(in crate::web) fn tile_times(&self) -> Option<String> {
+        self.engine.tile_times()
     }
 
     /// Bytes of buffers on the device.

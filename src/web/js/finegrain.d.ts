@@ -53,6 +53,12 @@ export interface LoadOptions {
    */
   precision?: "auto" | "f32" | "f16" | "int8";
   /**
+   * Which tile of the shaders suits each matrix product differs from device to device. `auto` (default) measures it once on a
+   * graphics device, which takes about a second, and keeps it in the browser's storage; `measure` does so on a software
+   * adapter, too; with `default` nothing is measured or read.
+   */
+  tiles?: "auto" | "measure" | "default";
+  /**
    * Keeps a copy of a bundle from the user's own disk in the browser's storage, for the next visit and offline (false by
    * default; one from an address is always kept). `Classifier.kept` is its address then; without room there is a notice.
    */

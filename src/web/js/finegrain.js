@@ -13,6 +13,7 @@ export { clearStorage, storage } from "./store.js";
 
 const BACKENDS = ["auto", "webgpu", "cpu"];
 const PRECISIONS = ["auto", "f32", "f16", "int8"];
+const TILES = ["auto", "measure", "default"];
 const MOST_THREADS = 16;
 
 /** The worker that decodes for the page. */
@@ -64,8 +65,10 @@ export class Classifier {
 
   static async load(bundle, options = {}) {
     const { backend = "auto", precision = "auto", threads = "auto", keep = false, onProgress, onNotice, signal } = options;
+    const { tiles = "auto" } = options;
     oneOf("backend", backend, BACKENDS);
     oneOf("precision", precision, PRECISIONS);
+    oneOf("tiles", tiles, TILES);
     if (threads !== "auto" && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) {
       throw new RangeError(`threads is ${threads}, it must be "auto" or a whole number from 1 to ${MOST_THREADS}`);
     }
@@ -82,7 +85,8 @@ export class Classifier {
       };
       classifier.#link = link;
       try {
-        classifier.#facts = await link.ask("load", { ...place, options: { backend, precision, threads, keep: Boolean(keep) } });
+        const wanted = { backend, precision, tiles, threads, keep: Boolean(keep) };
+        classifier.#facts = await link.ask("load", { ...place, options: wanted });
         if (classifier.kept) place = placeOf(classifier.kept);
       } catch (error) {
         link.end(error);

@@ -12,11 +12,12 @@ const PARTS = {
 };
 
 /** One or two sentences for the person. */
-export function verdict(test, { backend, adapter }, packed) {
+export function verdict(test, { backend, adapter }, { packed, tiled }) {
   const where = PARTS[firstWrong(test)?.name]?.split(" (")[0] ?? "the network";
   if (backend === "cpu") {
     return `This network's own test fails on the CPU too (${where}): do not trust its answers; the bundle may be damaged.`;
   }
+  if (tiled) return `The graphics device (${adapter}) computes wrongly in the tiles that were fastest (${where}), so others are used.`;
   if (packed) return `The graphics device (${adapter}) reads packed weights wrongly (${where}), so it gets them in f32.`;
   return `The graphics device (${adapter}) computes wrongly (${where}), so the CPU is used instead.`;
 }

@@ -3,9 +3,11 @@
 import { chooseBackend, cpu, moduleFor } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
+import { sha256 } from "./manifest.js";
 import { OwnBundle } from "./own_bundle.js";
 import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
+import { keepTiles, readTiles } from "./store.js";
 import { hindrance, threadCount, Threads } from "./threads.js";
 
 // In a row, without an answer in between.
@@ -41,6 +43,7 @@ export class Session {
   #bundle = null;
   #asked = "auto"; // the back end
   #precision = "auto"; // of the weights on a graphics device
+  #tiles = "auto"; // whether those of matrix products are measured
   #wanted = "auto"; // threads
   #threads = null;
   #words = null; // how many, in words
@@ -59,11 +62,12 @@ export class Session {
    * @param {string | null} url the bundle's folder, absolute, with a final slash
    * @param {Blob | {file: File, path: string}[] | string | null} own the bundle from the user's own disk, or the address of
    *   its copy, where there is no `url`
-   * @param {{backend: string, precision: string, threads: "auto" | number, keep: boolean}} options already checked
+   * @param {{backend: string, precision: string, tiles: string, threads: "auto" | number, keep: boolean}} options already checked
    */
   async load(url, own, options) {
     this.#asked = options.backend;
     this.#precision = options.precision;
+    this.#tiles = options.tiles;
     this.#wanted = options.threads;
     this.#choice = await chooseBackend(options.backend);
     // The module compiles while the bundle is on its way; its failure is reported where it is waited for.
@@ -178,7 +182,10 @@ export class Session {
       });
       if (!passed) continue;
       if (passed.right || this.#choice.backend === "cpu") return;
-      if (this.#packed()) {
+      if (this.#tiled()) {
+        this.#drop();
+        this.#tiles = "default";
+      } else if (this.#packed()) {
         this.#drop();
         this.#precision = "f32";
       } else this.#stepDown("this device computes wrongly");
@@ -214,8 +221,13 @@ export class Session {
         stage = name;
         this.#progress({ stage, loaded, total });
       };
-      this.#network = await Network.load(manifest, files, onStage, this.#precision);
+      const known = this.#choice.backend === "cpu" ? undefined : await readTiles();
+      this.#network = await Network.load(manifest, files, onStage, this.#precision, this.#tiles, known);
       if (this.#choice.backend === "cpu") await this.#joinThreads();
+      else {
+        const { tile_times: measured } = this.#network;
+        if (measured && measured !== known) await keepTiles(measured);
+      }
     } catch (error) {
       this.#drop();
       throw error instanceof Error ? Object.assign(error, { stage }) : new Error(String(error));
@@ -226,6 +238,11 @@ export class Session {
   #packed() {
     const precision = this.#precision === "auto" ? this.#bundle.manifest.precision : this.#precision;
     return this.#choice.backend === "webgpu" && precision !== "f32";
+  }
+
+  /** Whether its tiles were measured: a driver may compile one of them wrongly. */
+  #tiled() {
+    return Boolean(this.#network.tile_times);
   }
 
   /** Helpers load the network while this worker does. */
@@ -265,14 +282,17 @@ export class Session {
   /** The golden trace of the bundle, once for each bundle, device and build. */
   async #test() {
     const { backend, adapter } = this.#choice;
-    const what = `${backend} ${this.#precision} ${adapter} ${BUILD}`;
+    // Other tiles are other kernels.
+    const { tile_times: measured } = this.#network;
+    const tiles = measured ? ` ${await sha256(new TextEncoder().encode(measured))}` : "";
+    const what = `${backend} ${this.#precision} ${adapter} ${BUILD}${tiles}`;
     if (await this.#bundle.passed(what)) return true;
     const test = await this.#network.self_test();
     if (test.passed) {
       await this.#bundle.notePassed(what);
       return true;
     }
-    const text = verdict(test, this.#choice, this.#packed());
+    const text = verdict(test, this.#choice, { packed: this.#packed(), tiled: this.#tiled() });
     this.#notice({ kind: "self-test", text, report: report(test, this.#choice, this.#bundle.manifest) });
     return false;
   }

@@ -6,6 +6,7 @@
 //   record.json      {url, manifest}: written last, it makes the files beside it a bundle
 //   <sha256>         a file under the hash of its content; shorter than the manifest says, it is still on its way
 //   passed.json      self-tests that were passed
+// Beside the folders lies tiles.txt, what the module measured on this graphics device: the module knows whether it still holds.
 // Nothing is believed for being there: each file is hashed whenever it is read, so that a torn write costs a download and
 // never a wrong answer. A new version of a bundle is fetched beside the old one and replaces it with its record. One tab
 // at a time works on a bundle (Web Locks); a browser frees the lock of a tab that dies.
@@ -18,6 +19,8 @@ export const OWN = "own:";
 const ROOT = "finegrain";
 const RECORD = "record.json";
 const PASSED = "passed.json";
+const TILES = "tiles.txt";
+const MAX_TILES = 1 << 20;
 const decoder = new TextDecoder();
 
 /** One bundle's folder. For workers: files are written through handles that only workers have. */
@@ -116,15 +119,39 @@ export class Store {
     }
   }
 
-  async #write(name, value) {
-    const handle = await writable(await this.#folder.getFileHandle(name, { create: true }));
-    try {
-      handle.truncate(0);
-      writeAll(handle, new TextEncoder().encode(JSON.stringify(value)), 0);
-      handle.flush();
-    } finally {
-      handle.close();
-    }
+  #write(name, value) {
+    return writeText(this.#folder, name, JSON.stringify(value));
+  }
+}
+
+/** What was measured on this graphics device at an earlier visit, or undefined. */
+export async function readTiles() {
+  try {
+    const file = await (await (await folder()).getFileHandle(TILES)).getFile();
+    return file.size > MAX_TILES ? undefined : await file.text();
+  } catch {
+    return undefined; // never measured, or no storage
+  }
+}
+
+/** Keeps it for the next visit; without room or storage that measures again. */
+export async function keepTiles(text) {
+  try {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+    await writeText(root, TILES, text);
+  } catch (error) {
+    console.warn(`what was measured on this graphics device cannot be kept: ${whyNotKept(error)}`);
+  }
+}
+
+async function writeText(folder, name, text) {
+  const handle = await writable(await folder.getFileHandle(name, { create: true }));
+  try {
+    handle.truncate(0);
+    writeAll(handle, new TextEncoder().encode(text), 0);
+    handle.flush();
+  } finally {
+    handle.close();
   }
 }
 

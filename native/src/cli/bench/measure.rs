@@ -12,26 +12,34 @@ use pollster::block_on;
 
 use super::report::{Adapter, Cold, Kernel, Kernels, Measured, Part, Spread};
 use super::subject::Subject;
+use crate::tiles::TileCache;
 
 /// What is left out of the network in turn, to tell what it costs.
 const PARTS: [&str; 3] = ["SA alone", "SA + rollout", "SA + rollout + GLCA"];
 
 /// Our shaders on the adapter that wgpu finds.
-pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize) -> Result<Measured> {
+pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize, tune: bool) -> Result<Measured> {
     let Subject { architecture, weights, image, .. } = subject;
     let gpu = block_on(Gpu::open_to_profile()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
+    let tiles = TileCache::open(gpu.adapter());
     let start = Instant::now();
     let uploaded = Cell::new(0.0);
+    let tuned = Cell::new(None);
     let compiled = Cell::new((0.0, 0));
     let options = LoadOptions {
         on_progress: Some(Box::new(|progress| match progress {
             Progress::Uploaded { .. } => uploaded.set(milliseconds(start)),
-            Progress::Compiled { total, .. } => compiled.set((milliseconds(start) - uploaded.get(), total)),
+            Progress::Tuned => tuned.set(Some(milliseconds(start) - uploaded.get())),
+            Progress::Compiled { total, .. } => {
+                compiled.set((milliseconds(start) - uploaded.get() - tuned.get().unwrap_or(0.0), total));
+            }
         })),
         precision,
+        tuning: Some(tiles.tuning(tune)),
     };
     let engine = block_on(Engine::load_with(&gpu, architecture, weights, options))?;
     let load = milliseconds(start);
+    tiles.keep(&engine);
     let photo = || {
         time(|| {
             block_on(engine.classify(image))?;
@@ -40,7 +48,13 @@ pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize) -> Re
     };
     let first = photo()?;
     let (compile, pipelines) = compiled.get();
-    let cold = Cold { load_ms: load, compile_ms: Some(compile), pipelines: Some(pipelines), first_photo_ms: first };
+    let cold = Cold {
+        load_ms: load,
+        tune_ms: tuned.get(),
+        compile_ms: Some(compile),
+        pipelines: Some(pipelines),
+        first_photo_ms: first,
+    };
     let warm = spread(runs, photo)?;
     let device_bytes = Some(engine.device_bytes());
 
@@ -65,7 +79,7 @@ pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize) -> Re
         driver: facts.driver.clone(),
         software: facts.software,
     };
-    Ok(Measured { adapter, cold, warm, device_bytes, parts, kernels })
+    Ok(Measured { adapter, cold, warm, device_bytes, parts, kernels, tiles: Some(engine.tiles()?) })
 }
 
 /// Our forward pass on the processor; its rollout cannot be left out, and it has no kernels to tell apart.
@@ -80,7 +94,8 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
             Ok(())
         })
     };
-    let cold = Cold { load_ms: load, compile_ms: None, pipelines: None, first_photo_ms: photo(&network)? };
+    let first_photo_ms = photo(&network)?;
+    let cold = Cold { load_ms: load, tune_ms: None, compile_ms: None, pipelines: None, first_photo_ms };
     let warm = spread(runs, || photo(&network))?;
     let mut networks = vec![(PARTS[1], Cpu::load(&without_glca(architecture), weights)?)];
     if architecture.glca().is_some() {
@@ -89,7 +104,7 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
     let parts = parts(runs, &networks, photo)?;
     let adapter =
         Adapter { name: "the processor".into(), backend: "cpu".into(), driver: String::new(), software: false };
-    Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None })
+    Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None, tiles: None })
 }
 
 fn without_glca(architecture: &Architecture) -> Architecture {

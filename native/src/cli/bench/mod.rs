@@ -36,6 +36,10 @@ pub(super) struct Args {
     /// How many photos are timed; the median counts
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
+    /// Measure which tile suits each matrix product, as is done once on a GPU, on an adapter that computes on the processor too.
+    /// What was measured before is in the cache folder (~/.cache/finegrain/tiles-*.txt) and not measured again
+    #[arg(long)]
+    tune: bool,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
@@ -45,12 +49,15 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     };
     let runs = usize::from(args.runs);
     let precision = args.precision.resolve(args.backend, subject.stored)?;
+    if args.tune && args.backend != BackendChoice::Webgpu {
+        bail!("--tune is about our shaders: leave it out, or use --backend webgpu");
+    }
     let measured = match args.backend {
-        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs)?,
+        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs, args.tune)?,
         BackendChoice::Cpu => measure::cpu(&subject, runs)?,
         BackendChoice::Cuda => bail!("CUDA is for training and not measured here: use --backend webgpu or cpu"),
     };
-    let Measured { adapter, cold, warm, device_bytes, parts, kernels } = measured;
+    let Measured { adapter, cold, warm, device_bytes, parts, kernels, tiles } = measured;
     let report = Report {
         adapter,
         model: subject.name,
@@ -64,6 +71,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         device_bytes,
         parts,
         kernels,
+        tiles,
         markdown: String::new(),
     };
     output.print(&report.finish(), Report::text)?;

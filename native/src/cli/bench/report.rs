@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use finegrain::engine::{Clock, Peak};
+use finegrain::engine::{Clock, Peak, TileChoice, TileTime};
 use finegrain::tensors::Precision;
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ pub(super) struct Measured {
     pub(super) device_bytes: Option<u64>,
     pub(super) parts: Vec<Part>,
     pub(super) kernels: Option<Kernels>,
+    pub(super) tiles: Option<Vec<TileChoice>>,
 }
 
 /// The document of `--json`.
@@ -38,6 +39,8 @@ pub(super) struct Report {
     pub(super) parts: Vec<Part>,
     /// Null on the processor.
     pub(super) kernels: Option<Kernels>,
+    /// The matrix products, and the tile of each; null on the processor.
+    pub(super) tiles: Option<Vec<TileChoice>>,
     /// The row alone; what its columns are is [`COLUMNS`].
     pub(super) markdown: String,
 }
@@ -56,7 +59,9 @@ pub(super) struct Adapter {
 pub(super) struct Cold {
     /// Upload, compilation and whatever else loading takes.
     pub(super) load_ms: f64,
-    /// Of that, compilation; null where nothing is compiled.
+    /// Of that, until the tiles of matrix products were chosen, which is measured once; null where nothing is measured.
+    pub(super) tune_ms: Option<f64>,
+    /// Of all, the compilation that was left to do; null where nothing is compiled.
     pub(super) compile_ms: Option<f64>,
     /// Pipelines compiled.
     pub(super) pipelines: Option<usize>,
@@ -160,10 +165,13 @@ impl Report {
         let _ = writeln!(text, "{name} ({backend}{kind}{driver})");
         let stored = precision_name(self.precision);
         let _ = writeln!(text, "{} at {height} x {width} pixels, weights in {stored}, {weights}\n", self.model);
-        let Cold { load_ms, compile_ms, pipelines, first_photo_ms } = &self.cold;
+        let Cold { load_ms, tune_ms, compile_ms, pipelines, first_photo_ms } = &self.cold;
         let compiled = compile_ms.zip(*pipelines);
         let compiled = compiled.map(|(ms, count)| format!(" (of that {ms:.0} ms to compile {count} pipelines)"));
         let _ = writeln!(text, "cold     {load_ms:.0} ms to load{}", compiled.unwrap_or_default());
+        if let Some(ms) = tune_ms {
+            let _ = writeln!(text, "         (of that {ms:.0} ms to choose tiles)");
+        }
         let _ = writeln!(text, "         {first_photo_ms:.1} ms for the first photo");
         let Spread { median_ms, lowest_ms, highest_ms } = &self.warm;
         let _ = writeln!(
@@ -182,10 +190,31 @@ impl Report {
             text.push('\n');
             text += &kernels.text();
         }
+        if let Some(tiles) = &self.tiles {
+            text.push('\n');
+            text += &tiles_text(tiles);
+        }
         let rule = COLUMNS.map(|_| "---").join("|");
         let _ = writeln!(text, "\n| {} |\n|{rule}|\n{}", COLUMNS.join(" | "), self.markdown);
         text
     }
+}
+
+fn tiles_text(tiles: &[TileChoice]) -> String {
+    let mut text = String::new();
+    let measured = tiles.iter().any(|product| !product.measured.is_empty());
+    let why = if measured { "as measured here, each in every tile" } else { "the default, not measured (--tune)" };
+    let _ = writeln!(text, "Tiles of the matrix products, {why}.\n");
+    let _ = writeln!(text, "{:20} {:>16} {:>10} {:>8}  measured", "kernel", "M x K x N", "dispatches", "tile");
+    let name = |[rows, columns]: [u32; 2]| format!("{rows} x {columns}");
+    for TileChoice { kernel, rows, inner, columns, dispatches, tile, measured } in tiles {
+        let size = format!("{rows} x {inner} x {columns}");
+        let times: Vec<String> =
+            measured.iter().map(|TileTime { tile, ms }| format!("{} {ms:.3} ms", name(*tile))).collect();
+        let line = format!("{kernel:20} {size:>16} {dispatches:>10} {:>8}  {}", name(*tile), times.join(", "));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
 }
 
 /// As in `--precision`.

@@ -22,4 +22,5 @@ mod photos;
 mod precision;
 mod quiet;
 mod recovery;
+mod tiles;
 mod ways_in;
