@@ -7,7 +7,7 @@ use finegrain::engine::{BufferId, Gpu};
 use finegrain::tensors::Precision;
 use proptest::prelude::*;
 
-use crate::kernels::{Case, PRECISIONS};
+use crate::case::{Case, PRECISIONS};
 use crate::support::gpu;
 
 /// One attention and, from its log-sum-exp, single rows and contributions: apart as in GLCA (queries [M, D] before keys and

@@ -3,6 +3,7 @@
 #![cfg(feature = "engine")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod case;
 mod kernels;
 mod look_kernels;
 mod mechanism_kernels;

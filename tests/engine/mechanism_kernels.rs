@@ -7,7 +7,7 @@ use finegrain::engine::kernels::{
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
 
-use crate::kernels::{Case, with_and_without_subgroups};
+use crate::case::{Case, with_and_without_subgroups};
 use crate::support::{Random, gpu};
 
 /// Strides of a matrix `[rows, columns]` that begins behind some other values, as it is or transposed: values in its

@@ -6,7 +6,7 @@ use finegrain::engine::{Clock, Command, Cost, Engine, Gpu, KernelTimes, Peak, Pr
 use finegrain::tensors::Precision;
 use pollster::block_on;
 
-use crate::kernels::Case;
+use crate::case::Case;
 use crate::support::{Random, gpu, random_weights};
 
 /// Two blocks' worth of nothing special: 4 patches, 5 tokens.

@@ -5,7 +5,7 @@ use finegrain::engine::kernels::{self, GatherUniforms, MatmulUniforms};
 use finegrain::engine::{Command, Content, Kernel, Recording, record};
 use finegrain::tensors::Precision;
 
-use crate::kernels::PRECISIONS;
+use crate::case::PRECISIONS;
 
 fn tiny() -> Architecture {
     Architecture {

@@ -61,14 +61,13 @@ fn products(engine: &Engine) -> Vec<TileChoice> {
     tiles
 }
 
-fn same(gpu: &Gpu, found: &Answer, expected: &Answer) {
+fn same(found: &Answer, expected: &Answer) {
     for (found, expected) in [
         (&found.logits_sa, &expected.logits_sa),
         (&found.logits_glca, &expected.logits_glca),
         (&found.rollout, &expected.rollout),
     ] {
-        // Every element is summed in the same order, in whatever tile; but see `kernels::matmul_case`.
-        assert!(found == expected || !gpu.adapter().software && relative_norm(found, expected) < 1e-5);
+        assert!(relative_norm(found, expected) < 1e-5);
     }
     assert_eq!(found.selected, expected.selected);
 }
@@ -90,7 +89,7 @@ fn every_product_is_measured_in_every_tile_and_the_answer_stays() {
             assert_eq!(tiles, [[32, 64], [32, 32], [64, 128]]);
             assert!(tiles.contains(&tile) && measured.iter().all(|time| time.ms > 0.0 && time.ms.is_finite()));
         }
-        same(&gpu, &block_on(tuned.classify(&IMAGE)).unwrap(), &expected);
+        same(&block_on(tuned.classify(&IMAGE)).unwrap(), &expected);
     }
 }
 
@@ -168,11 +167,11 @@ fn each_network_runs_in_the_tiles_that_were_fastest() {
         assert_eq!(seen.iter().filter(|progress| **progress == Progress::Tuned).count(), 1);
         assert_eq!(seen.last(), Some(&Progress::Compiled { done: pipelines, total: pipelines }), "as few as before");
         // Classifying, a trace and a look take the same tiles.
-        same(&gpu, &block_on(engine.classify(&IMAGE)).unwrap(), &expected);
+        same(&block_on(engine.classify(&IMAGE)).unwrap(), &expected);
         let twin = cpu::run(&record::classify(&small(), Precision::F32).unwrap(), &weights, &IMAGE).unwrap();
         assert!(relative_norm(&expected.logits_glca, twin.reals("out.logits.glca").unwrap()) < 1e-5);
         let trace = block_on(engine.trace(&IMAGE)).unwrap();
-        assert_eq!(trace.reals("out.logits.sa").unwrap(), expected.logits_sa);
+        assert!(relative_norm(trace.reals("out.logits.sa").unwrap(), &expected.logits_sa) < 1e-5);
         let other = block_on(engine.with_ratio(0.5)).unwrap();
         assert_eq!(other.logits_glca.len(), 7);
     }

@@ -57,7 +57,7 @@ fn tiles_are_measured_kept_and_read_again() -> Result<()> {
     for load in [first, second, damaged, last] {
         ensure!(load["backend"] == "webgpu" && load["notices"] == json!([]), "{load}");
         // Whatever the tile, each element is summed in the same order.
-        ensure!(load["predictions"] == plain["predictions"], "{load} {plain}");
+        ensure!(near(&load["predictions"], &plain["predictions"])?, "{load} {plain}");
     }
     // A line for the adapter, one for each product, one for the end.
     let times = |load: &Value| -> Result<usize> {
@@ -116,4 +116,16 @@ fn a_device_that_is_wrong_in_its_fastest_tile_gets_another() -> Result<()> {
     ensure!(large["notices"].as_array().is_some_and(|all| all.len() == 1) && large["backend"] == "webgpu", "{large}");
     ensure!(large["predictions"] == plain["predictions"], "{found}");
     Ok(())
+}
+
+/// The same names in the same order, equally probable: another tile may round otherwise.
+fn near(found: &Value, expected: &Value) -> Result<bool> {
+    let (found, expected) = (found.as_array().context("no list")?, expected.as_array().context("no list")?);
+    let probability = |value: &Value| value["probability"].as_f64().context("no probability");
+    for (found, expected) in found.iter().zip(expected) {
+        if found["label"] != expected["label"] || (probability(found)? - probability(expected)?).abs() > 1e-5 {
+            return Ok(false);
+        }
+    }
+    Ok(found.len() == expected.len())
 }
