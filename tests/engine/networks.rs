@@ -207,7 +207,7 @@ fn other_architectures_agree_with_the_twins() {
         let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
         let answer = block_on(engine.classify(&input)).unwrap();
         let recording = record::classify(&architecture, Precision::F32).unwrap();
-        let twin = cpu::run(&recording, &*folded(&architecture, &weights).unwrap(), &input).unwrap();
+        let twin = cpu::run(&recording, &folded(&architecture, &weights).unwrap(), &input).unwrap();
         assert!(relative_norm(&answer.logits_sa, twin.reals("out.logits.sa").unwrap()) < 1e-5);
         assert!(relative_norm(&answer.rollout, twin.reals("out.rollout").unwrap()) < 1e-5);
         assert_eq!(answer.selected.len(), architecture.selected());
