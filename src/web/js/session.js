@@ -306,12 +306,11 @@ export class Session {
       this.#choice = cpu(slower(device.adapter), this.#words);
       await this.#bundle.notePassed(lost);
     } else {
-      if (this.#choice !== device) {
-        this.#drop();
-        this.#choice = device;
-        await this.#open();
-      }
       await this.#bundle.notePassed(won);
+      if (this.#choice === device) return;
+      this.#drop();
+      this.#choice = device;
+      await this.#open();
     }
     this.#post("changed", { choice: this.#choice });
   }

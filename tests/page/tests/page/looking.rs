@@ -7,7 +7,6 @@ use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
-use finegrain_page_tests::random;
 use finegrain_page_tests::site::Site;
 use finegrain_page_tests::small;
 use serde_json::Value;
@@ -15,8 +14,8 @@ use serde_json::Value;
 use crate::recovery::{LOSING, lose, site};
 
 /// A photo of 48 x 36 pixels that JavaScript and Rust make alike.
-const WIDTH: u32 = 48;
-const HEIGHT: u32 = 36;
+pub(crate) const WIDTH: u32 = 48;
+pub(crate) const HEIGHT: u32 = 36;
 
 /// Every look of the API into that photo.
 const LOOKS: &str = "
@@ -125,19 +124,19 @@ fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
     Ok(())
 }
 
-fn numbers(values: &Value) -> Result<Vec<f32>> {
+pub(crate) fn numbers(values: &Value) -> Result<Vec<f32>> {
     let values = values.as_array().context("no array")?;
     values.iter().map(|value| Ok(value.as_f64().context("no number")? as f32)).collect()
 }
 
 /// What the section shows at the moment.
-fn shown(browser: &Browser, what: &str) -> Result<String> {
+pub(crate) fn shown(browser: &Browser, what: &str) -> Result<String> {
     let value = browser.script(&format!("return String({what});"))?;
     Ok(value.as_str().context("no text")?.to_owned())
 }
 
 /// Chooses one of several.
-fn pick(browser: &Browser, value: &str) -> Result<()> {
+pub(crate) fn pick(browser: &Browser, value: &str) -> Result<()> {
     browser.script(&format!("document.querySelector('#look input[value=\"{value}\"]').click();"))?;
     Ok(())
 }
@@ -152,7 +151,7 @@ const LISTEN: &str = "
     };";
 
 /// A number that changes with what is on the map.
-const MAP: &str = "(() => {
+pub(crate) const MAP: &str = "(() => {
     const canvas = document.getElementById('look-map');
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     return data.reduce((sum, value, i) => (sum * 31 + value * (i % 7 + 1)) % 1000003, 7);
@@ -297,67 +296,6 @@ fn layers_heads_and_patches_by_keyboard() -> Result<()> {
     browser.script("document.getElementById('look-class').click();")?;
     page.wait_for(&caption("Layer 11, head 1, seen from the summary"))?;
     ensure!(shown(&browser, back)? == "false", "a way back to where one is");
-    Ok(())
-}
-
-/// The gates of RGA through the API, on both back ends.
-const GATES: &str = "return (async () => {
-    const { Classifier } = await import('./pkg/finegrain.js');
-    const data = new Uint8ClampedArray(48 * 36 * 4);
-    for (let i = 0; i < data.length; i += 1) data[i] = i % 4 === 3 ? 255 : (i * 31 + (i >> 6) * 17) % 256;
-    const network = await Classifier.load('models/small/', { backend: BACKEND });
-    await network.classify(new ImageData(data, 48, 36));
-    const found = { backend: network.backend, after: [...network.gatesAfter], gates: Array.from(await network.gates()) };
-    network.free();
-    return found;
-})();";
-
-#[test]
-fn the_gates_of_rga_are_shown() -> Result<()> {
-    let bundle = random::gated()?;
-    let site = Site::damaged(|www| small::install(www, &bundle))?;
-    let browser = Browser::start(Options::default())?;
-    let (page, view) = Page::open(&browser, &site.page("backend=cpu"))?;
-    ensure!(view.state == "ready", "{}", view.status);
-    let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
-    for backend in ["cpu", "webgpu"] {
-        let found = browser.script(&GATES.replace("BACKEND", &format!("'{backend}'")))?;
-        ensure!(found["backend"] == backend && found["after"] == serde_json::json!([1, 2]), "{found}");
-        let difference = reals(&numbers(&found["gates"])?, network.see(&image)?.gates()?).rel_norm;
-        ensure!(difference < 1e-4, "{backend}: {difference:.1e}");
-    }
-
-    page.upload(&sample("mallard.png"))?;
-    browser.script("document.getElementById('look').open = true;")?;
-    pick(&browser, "gates")?;
-    let caption = |text: &str| format!("document.getElementById('look-caption').textContent === '{text}'");
-    page.wait_for(&caption("What the gates after layer 2 let through"))?;
-    let map = shown(&browser, MAP)?;
-    browser.script(
-        "const gate = document.getElementById('gate');
-         gate.value = 1;
-         gate.dispatchEvent(new Event('input', { bubbles: true }));",
-    )?;
-    page.wait_for(&caption("What the gates after layer 1 let through"))?;
-    ensure!(shown(&browser, MAP)? != map, "the map did not change");
-
-    // A network without gates offers none.
-    let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
-    let (page, _) = Page::open(&browser, &site.page("backend=cpu"))?;
-    page.upload(&sample("mallard.png"))?;
-    ensure!(
-        shown(&browser, "document.getElementById('gates-mode').hidden")? == "true",
-        "gates of a network without any"
-    );
-    let refused = "return import('./pkg/finegrain.js').then(async ({ Classifier }) => {
-        const network = await Classifier.load('models/small/', { backend: 'cpu' });
-        await network.classify(new ImageData(8, 8));
-        return network.gates().catch(String).finally(() => network.free());
-    });";
-    let refused = browser.script(refused)?;
-    ensure!(refused.as_str().is_some_and(|text| text.contains("no spatial gates")), "{refused}");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod coarser;
 mod crop;
 mod example;
 mod gallery;
+mod gates;
 mod keyboard;
 mod layout;
 mod loading;
