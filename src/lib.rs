@@ -3,6 +3,10 @@
 //! The rooms and what may import what are described in `ARCHITECTURE.md`. In short: [`architecture`], [`tensors`] and
 //! [`answer`] are the shared words; `model` (burn) and `engine` (wgpu) both speak them and do not know each other.
 
+// What the tests of all rooms share calls this crate by its name.
+#[cfg(test)]
+extern crate self as finegrain;
+
 pub mod answer;
 pub mod architecture;
 pub mod bundle;

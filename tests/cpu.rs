@@ -11,6 +11,9 @@ use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::{Tensor, TensorMap, Values};
 
+#[path = "support/random.rs"]
+mod random;
+
 fn read(path: &Path) -> TensorMap {
     TensorMap::read(&std::fs::read(path).unwrap()).unwrap()
 }
@@ -136,18 +139,8 @@ fn architectures() -> Vec<Architecture> {
 
 /// A network of that shape, its weights in timm's layout, and a photo.
 fn case(architecture: &Architecture) -> (Network, TensorMap, Vec<f32>) {
-    let network = Network::new(architecture, &Device::flex());
-    let mut weights = network.weights();
-    let names: Vec<String> = weights.iter().map(|(name, _)| name.to_owned()).collect();
-    for (k, name) in names.iter().enumerate() {
-        let Some(tensor) = weights.get(name).cloned() else { continue };
-        let Values::F32(values) = tensor.values else { continue };
-        let fan_in = tensor.shape.iter().skip(1).product::<usize>().max(4) as f32;
-        let noise = |i: usize| ((i * 7919 + k * 104_729) as f32 * 0.618).sin() * 1.7 / fan_in.sqrt();
-        let values = values.iter().enumerate().map(|(i, v)| v + noise(i)).collect();
-        weights.insert(name.clone(), Tensor::f32(tensor.shape, values));
-    }
-    let network = network.load(&weights).unwrap();
+    let weights = random::weights(architecture, 1.0, 32);
+    let network = Network::new(architecture, &Device::flex()).load(&weights).unwrap();
     let count = 3 * architecture.image_size[0] * architecture.image_size[1];
     let image: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()).collect();
     (network, weights, image)

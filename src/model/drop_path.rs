@@ -66,7 +66,8 @@ mod tests {
             classes: 2,
             mechanism: Mechanism::None,
         };
-        Network::new(&architecture, &Device::flex())
+        let weights = crate::model::random::weights(&architecture, 1.0, 7);
+        Network::new(&architecture, &Device::flex()).load(&weights).unwrap()
     }
 
     #[test]

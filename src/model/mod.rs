@@ -18,6 +18,9 @@ mod names;
 mod patch_embed;
 mod precision;
 mod pwca;
+#[cfg(test)]
+#[path = "../../tests/support/random.rs"]
+mod random;
 pub mod rectify;
 pub mod rga;
 mod rollout;

@@ -81,9 +81,8 @@ mod tests {
             mechanism: Mechanism::Dcal(Dcal { ratio: 1.0, glca: true, pwca: true }),
         };
         let device = Device::flex().autodiff();
-        let mut network = Network::new(&architecture, &device);
-        let spread = burn::tensor::Distribution::Normal(0.0, 0.5);
-        network.vit.head.weight = network.vit.head.weight.map(|old| old.random_like(spread).require_grad());
+        let weights = crate::model::random::weights(&architecture, 1.0, 8);
+        let network = Network::new(&architecture, &device).load(&weights).unwrap();
         let images: Vec<f32> = (0..4 * 384).map(|i| (i as f32 * 0.7).sin()).collect();
         let run = |runs: &Network| {
             let numbers = |values: [i32; 4]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);

@@ -9,6 +9,8 @@ mod look_kernels;
 mod mechanism_kernels;
 mod networks;
 mod profile;
+#[path = "../support/random.rs"]
+mod random;
 mod recordings;
 mod support;
 mod tuning;

@@ -6,32 +6,11 @@ use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::engine::{Form, Gpu};
 use finegrain::tensors::{Precision, Tensor, TensorMap, Values};
 
+pub(crate) use crate::random::Random;
+
 /// A device of its own for each test: a test that breaks one does not break the others.
 pub(crate) fn gpu() -> Gpu {
     pollster::block_on(Gpu::open()).unwrap()
-}
-
-/// Reproducible numbers (SplitMix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From -`scale` to `scale`.
-    pub(crate) fn real(&mut self, scale: f32) -> f32 {
-        ((self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale
-    }
-
-    pub(crate) fn tensor(&mut self, shape: &[usize], scale: f32) -> Tensor {
-        let values = (0..shape.iter().product()).map(|_| self.real(scale)).collect();
-        Tensor::f32(shape, values)
-    }
 }
 
 /// `|a - b| / |b|`, Euclidean norms, summed in f64.

@@ -5,7 +5,7 @@ use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
 use finegrain::compare::reals;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::{Forward, Network};
-use finegrain::tensors::{Tensor, TensorMap, Values};
+use finegrain::tensors::TensorMap;
 use pollster::block_on;
 
 /// Relative norm of what f32 may differ.
@@ -49,18 +49,8 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn new(architecture: Architecture) -> Self {
-        let network = Network::new(&architecture, &Device::flex());
-        let mut weights = network.weights();
-        let names: Vec<String> = weights.iter().map(|(name, _)| name.to_owned()).collect();
-        for (k, name) in names.iter().enumerate() {
-            let tensor = weights.get(name).cloned().unwrap();
-            let Values::F32(values) = tensor.values else { continue };
-            let fan_in = tensor.shape.iter().skip(1).product::<usize>().max(4) as f32;
-            let noise = |i: usize| ((i * 7919 + k * 104_729) as f32 * 0.618).sin() * 1.2 / fan_in.sqrt();
-            let values = values.iter().enumerate().map(|(i, v)| v + noise(i)).collect();
-            weights.insert(name.clone(), Tensor::f32(tensor.shape, values));
-        }
-        let network = network.load(&weights).unwrap();
+        let weights = crate::random::weights(&architecture, 1.0, 31);
+        let network = Network::new(&architecture, &Device::flex()).load(&weights).unwrap();
         let count = 3 * architecture.image_size[0] * architecture.image_size[1];
         let image = (0..count).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()).collect();
         Self { architecture, network, weights, image }

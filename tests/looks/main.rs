@@ -7,3 +7,5 @@ mod difference;
 mod hooks;
 mod manners;
 mod precision;
+#[path = "../support/random.rs"]
+mod random;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
+#[path = "../support/random.rs"]
+mod random;
 mod rectify;
 mod rga;
 mod sampler;

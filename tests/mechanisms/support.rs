@@ -7,6 +7,8 @@ use burn::tensor::{Device, FloatDType, Gradients, Tensor, TensorData};
 use finegrain::compare::compare;
 use finegrain::tensors::TensorMap;
 
+use crate::random;
+
 pub(crate) fn fixture(name: &str) -> TensorMap {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     TensorMap::read(&std::fs::read(path).unwrap()).unwrap()
@@ -26,17 +28,16 @@ pub(crate) fn assert_close(found: &TensorMap, truth: &TensorMap) {
     }
 }
 
-/// Reproducible numbers (SplitMix64).
+/// Reproducible numbers in f64.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// From -1 to 1.
     pub(crate) fn real(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        let mut numbers = random::Random(self.0);
+        let real = (numbers.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
+        self.0 = numbers.0;
+        real
     }
 
     /// A tensor of them in f64, times `scale`.

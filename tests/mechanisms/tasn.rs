@@ -1,7 +1,7 @@
 //! TASN: trilinear attention, both maps, resampling and distillation.
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use finegrain::architecture::Tasn;
 use finegrain::model::tasn::{coordinates, detail, distil, grid_sample, resize, structure, trace, trilinear};
 
@@ -48,7 +48,7 @@ fn a_channel_gathers_those_that_respond_where_it_does() {
 #[test]
 fn the_detail_map_is_a_channel_in_training_and_the_sum_at_test() {
     let device = Device::flex();
-    let attention = Random(1).tensor([3, 4, 2, 2], 1.0, &device).cast(burn::tensor::FloatDType::F32);
+    let attention = Random(1).tensor([3, 4, 2, 2], 1.0, &device).cast(FloatDType::F32);
     let chosen = values(&detail(attention.clone(), Some(&[2, 0, 3]), [2, 2]));
     let all = values(&attention);
     for (image, channel) in [2, 0, 3].into_iter().enumerate() {
@@ -102,8 +102,9 @@ fn a_plane_is_sampled_exactly() {
 #[test]
 fn the_attention_carries_no_gradient() {
     let device = Device::flex().autodiff();
-    let features = Tensor::<4>::random([1, 3, 4, 4], burn::tensor::Distribution::Default, &device).require_grad();
-    let image = Tensor::<4>::random([1, 3, 16, 16], burn::tensor::Distribution::Default, &device).require_grad();
+    let mut random = Random(5);
+    let features = random.tensor([1, 3, 4, 4], 1.0, &device).cast(FloatDType::F32).require_grad();
+    let image = random.tensor([1, 3, 16, 16], 1.0, &device).cast(FloatDType::F32).require_grad();
     let map = structure(trilinear(features.clone(), 7.0), [16, 16]);
     let sampled = grid_sample(image.clone(), coordinates(map, &Tasn::of_size([8, 8])));
     let gradients = sampled.sum().backward();

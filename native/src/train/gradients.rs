@@ -254,6 +254,11 @@ pub(super) mod tests {
         toml::from_str(&text).unwrap()
     }
 
+    /// The same in every run: burn's initialiser draws from a generator that all tests share.
+    pub(in super::super) fn network(architecture: &Architecture, device: &Device) -> Network {
+        Network::new(architecture, device).load(&crate::random::weights(architecture)).unwrap()
+    }
+
     fn batch(count: usize) -> Batch {
         Batch {
             images: (0..count * 192).map(|i| (i as f32 * 0.7).sin()).collect(),
@@ -281,7 +286,7 @@ pub(super) mod tests {
     #[test]
     fn parts_add_up_to_the_batch() {
         let device = Device::flex();
-        let network = Network::new(&architecture(), &device);
+        let network = network(&architecture(), &device);
         let run = |workers, part| {
             let workers = Workers::new(&device, workers, &settings(part, 0.1)).unwrap();
             let (gradients, outcome, _) = workers.run(&network, &batch(7)).unwrap();
@@ -303,7 +308,7 @@ pub(super) mod tests {
     #[test]
     fn several_devices_give_the_gradients_of_one() {
         let device = Device::flex();
-        let network = Network::new(&architecture(), &device);
+        let network = network(&architecture(), &device);
         let run = |devices: usize| {
             let workers = Workers::over(&vec![device.clone(); devices], 0, &settings(2, 0.1)).unwrap();
             let (gradients, outcome, _) = workers.run(&network, &batch(7)).unwrap();
@@ -316,7 +321,7 @@ pub(super) mod tests {
     #[test]
     fn a_mixed_label_is_the_mean_of_two() {
         let device = Device::flex();
-        let network = Network::new(&architecture(), &device);
+        let network = network(&architecture(), &device);
         let run = |batch: &Batch| {
             let (gradients, outcome, _) =
                 Workers::new(&device, 0, &settings(3, 0.1)).unwrap().run(&network, batch).unwrap();
@@ -338,7 +343,7 @@ pub(super) mod tests {
     #[test]
     fn stochastic_depth_follows_the_photos_and_not_the_parts() {
         let device = Device::flex();
-        let network = Network::new(&architecture(), &device);
+        let network = network(&architecture(), &device);
         let run = |part, rate| {
             let train = Train { drop_path: rate, ..settings(part, 0.1) };
             let workers = Workers::new(&device, 0, &train).unwrap();
@@ -355,7 +360,7 @@ pub(super) mod tests {
     fn checkpointing_changes_no_gradient() {
         let device = Device::flex();
         let pwca = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true });
-        let network = Network::new(&Architecture { mechanism: pwca, ..architecture() }, &device);
+        let network = network(&Architecture { mechanism: pwca, ..architecture() }, &device);
         let run = |gradient_checkpointing, workers| {
             let train = Train { gradient_checkpointing, drop_path: 0.3, ..settings(3, 0.1) };
             let workers = Workers::new(&device, workers, &train).unwrap();

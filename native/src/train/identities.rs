@@ -124,7 +124,7 @@ mod tests {
     use finegrain::architecture::{Architecture, Dcal, Mechanism};
 
     use super::super::config::Train;
-    use super::super::gradients::tests::{flat, settings};
+    use super::super::gradients::tests::{flat, network as seeded, settings};
     use super::*;
 
     /// Networks over 8 x 4 pixels, a grid that is not square.
@@ -140,11 +140,7 @@ mod tests {
             classes: 3,
             mechanism,
         };
-        let mut network = Network::new(&architecture, &Device::flex()).for_identities();
-        // The classifiers start at zero; gradients must come through them too.
-        network.vit.head.weight =
-            network.vit.head.weight.map(|old| old.random_like(burn::tensor::Distribution::Normal(0.0, 0.5)));
-        network
+        seeded(&architecture, &Device::flex()).for_identities()
     }
 
     fn batch() -> Batch {

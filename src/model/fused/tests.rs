@@ -1,9 +1,10 @@
 //! Every kernel against its twin in plain tensors: values and gradients, over the shapes that break kernels.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::plain;
+use crate::model::random::Random;
 
 /// Largest difference over the largest value.
 fn distance<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f32 {
@@ -15,8 +16,9 @@ fn distance<const D: usize>(found: &Tensor<D>, truth: &Tensor<D>) -> f32 {
     found.iter().zip(&truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / most
 }
 
-fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.5), device).require_grad()
+fn draw<const D: usize>(random: &mut Random, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let values = (0..shape.iter().product()).map(|_| random.real(3.0)).collect::<Vec<_>>();
+    Tensor::from_data(TensorData::new(values, shape), device).require_grad()
 }
 
 /// Gradients of `sum(y w)` for random weights `w`, so that no gradient is uniform.
@@ -36,7 +38,7 @@ fn agree<const D: usize>(
     let (found, truth) = (kernel(), twin());
     let far = distance(&found, &truth);
     assert!(far < limit, "{what}: {far}");
-    let weights = Tensor::random(truth.dims(), Distribution::Normal(0.0, 1.0), &Device::flex().autodiff());
+    let weights = draw(&mut Random(9), truth.dims(), &Device::flex().autodiff()).detach();
     let pairs = gradients(inputs, &found, &weights).into_iter().zip(gradients(inputs, &truth, &weights));
     for (i, (found, truth)) in pairs.enumerate() {
         let far = distance(&found, &truth);
@@ -51,8 +53,9 @@ const SHAPES: [[usize; 4]; 6] =
 #[test]
 fn gelu_agrees() {
     let device = Device::flex().autodiff();
+    let mut random = Random(1);
     for shape in [[1, 1, 1], [2, 197, 5], [1, 3, 1029]] {
-        let x = random(shape, &device) * 2.0;
+        let x = draw(&mut random, shape, &device) * 2.0;
         let x = x.detach().require_grad();
         agree("gelu", &[&x], || super::gelu(x.clone()), || plain::gelu(x.clone()), 1e-6);
     }
@@ -61,9 +64,10 @@ fn gelu_agrees() {
 #[test]
 fn layer_norm_agrees() {
     let device = Device::flex().autodiff();
+    let mut random = Random(2);
     for shape in [[1, 1, 9], [2, 197, 192], [3, 50, 35], [1, 785, 17]] {
-        let x = (random(shape, &device) + 3.0).detach().require_grad();
-        let (gamma, beta) = (random([shape[2]], &device), random([shape[2]], &device));
+        let x = (draw(&mut random, shape, &device) + 3.0).detach().require_grad();
+        let (gamma, beta) = (draw(&mut random, [shape[2]], &device), draw(&mut random, [shape[2]], &device));
         let kernel = || super::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
         let twin = || plain::layer_norm(x.clone(), gamma.clone(), beta.clone(), 1e-6);
         agree("layer norm of x", &[&x], kernel, twin, 8e-6);
@@ -74,8 +78,9 @@ fn layer_norm_agrees() {
 #[test]
 fn self_attention_agrees() {
     let device = Device::flex().autodiff();
+    let mut random = Random(3);
     for [batch, tokens, heads, width] in SHAPES {
-        let qkv = random([batch, tokens, 3 * heads * width], &device);
+        let qkv = draw(&mut random, [batch, tokens, 3 * heads * width], &device);
         let what = format!("self-attention {batch} {tokens} {heads} {width}");
         let kernel = || super::self_attention(qkv.clone(), heads);
         let twin = || plain::self_attention(qkv.clone(), heads);
@@ -87,8 +92,9 @@ fn self_attention_agrees() {
 #[test]
 fn pair_attention_agrees() {
     let device = Device::flex().autodiff();
+    let mut random = Random(4);
     for [batch, tokens, heads, width] in SHAPES {
-        let qkv = random([batch, tokens, 3 * heads * width], &device);
+        let qkv = draw(&mut random, [batch, tokens, 3 * heads * width], &device);
         let turned: Vec<i32> = (0..batch as i32).map(|i| (i + 1) % batch as i32).collect();
         let partners = Tensor::<1, Int>::from_data(TensorData::new(turned, [batch]), &device);
         let kernel = || super::pair_attention(qkv.clone(), partners.clone(), heads);
@@ -100,10 +106,11 @@ fn pair_attention_agrees() {
 #[test]
 fn cross_attention_agrees() {
     let device = Device::flex().autodiff();
+    let mut random = Random(5);
     for [batch, tokens, heads, width] in SHAPES {
         let count = tokens.div_ceil(3);
         let (q, kv) =
-            (random([batch, count, heads * width], &device), random([batch, tokens, 2 * heads * width], &device));
+            (draw(&mut random, [batch, count, heads * width], &device), draw(&mut random, [batch, tokens, 2 * heads * width], &device));
         let what = format!("cross-attention {batch} {count} of {tokens} {heads} {width}");
         let kernel = || super::cross_attention(q.clone(), kv.clone(), heads);
         let twin = || plain::cross_attention(q.clone(), kv.clone(), heads);
@@ -115,7 +122,8 @@ fn cross_attention_agrees() {
 #[test]
 fn views_that_are_not_contiguous_are_read_rightly() {
     let device = Device::flex().autodiff();
-    let x = random([2, 12, 7], &device);
+    let mut random = Random(6);
+    let x = draw(&mut random, [2, 12, 7], &device);
     let turned = || x.clone().swap_dims(1, 2);
     agree("gelu of a view", &[&x], || super::gelu(turned()), || plain::gelu(turned()), 1e-6);
     let attention = |f: fn(Tensor<3>, usize) -> (Tensor<3>, Tensor<3>)| f(turned(), 2).0;
