@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::output::Output;
 use super::{Outcome, interrupt};
-use crate::ablate::{Ablation, ablate};
+use crate::ablate::{Ablation, Variant, ablate};
 use crate::train::{DeviceChoice, TrainOptions};
 
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,10 @@ pub(super) struct Args {
     /// Seeds, one run of each variant for each
     #[arg(long, value_name = "N,N,..", value_delimiter = ',', default_values_t = [1, 2, 3])]
     seeds: Vec<u64>,
+    /// What to compare, such as --variant 'rga={ name = "rga", ratio = 8, spatial = true, channel = true, after = [4, 8] }';
+    /// may be repeated; without it, the recipe without and with each branch of DCAL
+    #[arg(long = "variant", value_name = "NAME=MECHANISM")]
+    variants: Vec<Variant>,
     /// Where to compute; auto takes a GPU that this build supports, else the CPU
     #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
@@ -35,7 +39,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
-    let Args { config, data, out, seeds, device, init, set } = args;
+    let Args { config, data, out, seeds, variants, device, init, set } = args;
     let options = TrainOptions {
         config,
         set,
@@ -48,7 +52,7 @@ pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
         stop: Default::default(),
     };
     interrupt::raise(&options.stop)?;
-    let Some(ablation) = ablate(&options, &seeds, &|text| eprintln!("{text}"))? else {
+    let Some(ablation) = ablate(&options, &variants, &seeds, &|text| eprintln!("{text}"))? else {
         return Ok(Outcome::Interrupted);
     };
     output.print(&ablation, Ablation::markdown)?;

@@ -54,4 +54,27 @@ fn the_table_holds_every_variant_and_is_not_made_twice() {
     let mut plain = finegrain(["ablate", "--set", "model.mechanism={ name = \"none\" }"]);
     plain.arg(path("tiny.toml")).arg("--data").arg(path("data")).arg("--out").arg(path("none"));
     assert!(refusal(&mut plain).contains("mechanism"));
+
+    let compare = |variants: &[&str]| {
+        let mut command = finegrain(["ablate", "--device", "cpu", "--seeds", "4"]);
+        command.arg(path("tiny.toml")).arg("--data").arg(path("data")).arg("--out").arg(path("compared"));
+        for variant in variants {
+            command.args(["--variant", variant]);
+        }
+        command
+    };
+    let none = "none={ name = \"none\" }";
+    for (variants, said) in [
+        ([none, none], "two variants are called none"),
+        ([none, "rga={ name = \"rga\", ratio = 2, spatial = true, channel = true, after = [9] }"], "variant rga"),
+    ] {
+        assert!(refusal(&mut compare(&variants)).contains(said), "{said}");
+    }
+    assert!(!path("compared").exists(), "refused before anything is trained");
+    let rga = "rga-all={ name = \"rga\", ratio = 2, spatial = true, channel = true, after = [1] }";
+    let compared = json(&mut compare(&[none, rga]));
+    let names: Vec<&str> =
+        compared["rows"].as_array().unwrap().iter().map(|row| row["mechanism"].as_str().unwrap()).collect();
+    assert_eq!(names, ["baseline", "RGA-SC after 1"]);
+    assert!(path("compared/rga-all-4/model.safetensors").exists());
 }

@@ -195,7 +195,7 @@ fn a_killed_run_ends_with_the_same_weights_and_statistics() {
 fn an_ablation_compares_map() {
     let place = Place::new(&TINY.replace("epochs = 12", "epochs = 1"));
     let said = |_: &str| ();
-    ablate(&place.options("ablation"), &[1], &said).unwrap().unwrap();
+    ablate(&place.options("ablation"), &[], &[1], &said).unwrap().unwrap();
     let table = fs::read_to_string(place.path("ablation/table.md")).unwrap();
     assert!(table.starts_with("| | seeds | mAP |") && table.contains("+ GLCA + PWCA (R = 30 %)"), "{table}");
     let map = place.retrieval("ablation/baseline-1").plain;
