@@ -10,7 +10,7 @@ import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { addChoice, buildSwitch, fetchModels, isOwn, keptModels, ownModel, removeChoice } from "./models.js";
+import { addChoice, buildSwitch, fetchModels, isOwn, keptModels, ownModel, removeChoice, shortTitle } from "./models.js";
 import { Network } from "./network.js";
 import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -23,7 +23,11 @@ const query = new URLSearchParams(location.search);
 const network = new Network(query.get("backend") ?? "auto", loading);
 const stage = new Stage(find("stage"), find("attention"));
 const crop = new CropFrame(find("crop-layer"), find("attention"), (region) => lookAt(region));
-const look = new Look(stage, showBranch);
+const look = new Look(stage, showBranch, {
+  others: () => models.filter((model) => model !== network.model),
+  name: () => shortTitle(network.model.title),
+  load: (model, said) => network.beside(model, said),
+});
 const gallery = new Gallery(find("gallery"), {
   classifier: () => network.classifier(),
   show: (photo) => show(photo),

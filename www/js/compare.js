@@ -1,28 +1,39 @@
-// Two photos side by side: where the network looked, on one scale for both.
+// Two answers side by side: another photo by the same network, or the same photo by another network.
 
 import { preview } from "../pkg/finegrain.js";
 import { heatImage, rangeOf } from "./heat.js";
 import { fillList, plainName } from "./lists.js";
 import { drawPhoto } from "./map.js";
+import { ownLook } from "./mechanism.js";
 import { outline } from "./stage.js";
+
+/**
+ * @typedef {{ shown: object, result: object, name: string, own: import("./mechanism.js").Own | null }} Side
+ */
 
 export class Pair {
   #box;
-  #other = null; // {shown, result, name}
+  #other = null; // Side, and {between: "photos" | "networks"}
   #opacity = 1;
+  #isOwn = false;
 
   /** @param {HTMLElement} box */
   constructor(box) {
     this.#box = box;
   }
 
-  /** Takes another photo to stand beside the first. */
-  async take(classifier, file) {
+  /**
+   * Takes an answer to stand beside the first.
+   * @param {"photos" | "networks"} between what differs
+   * @param {Blob} file  @param {{ name: string, region?: object | null }} about
+   */
+  async take(classifier, file, between, { name, region }) {
     const shown = await preview(file, 800);
     try {
-      const result = await classifier.classify(file, { topK: 3 });
+      const result = await classifier.classify(file, { topK: 3, ...(region && { region }) });
+      const own = await ownLook(classifier, result);
       this.close();
-      this.#other = { shown, result, name: file.name ?? "the other photo" };
+      this.#other = { shown, result, name, own, between };
     } catch (error) {
       shown.bitmap.close();
       throw error;
@@ -40,39 +51,65 @@ export class Pair {
     this.#opacity = opacity;
   }
 
-  /** Draws both, if there are two; says in a sentence how they compare. */
+  /** Whether to draw what the mechanisms have of their own instead of rollout. */
+  set isOwn(isOwn) {
+    this.#isOwn = isOwn;
+  }
+
+  get between() {
+    return this.#other?.between ?? null;
+  }
+
+  /** Whether there is more to see than rollout. @param {Side} first */
+  hasOwn(first) {
+    return this.#other !== null && (first.own ?? this.#other.own) !== null;
+  }
+
+  /** Draws both, if there are two; says in a sentence how they compare. @param {Side} first */
   draw(first) {
     if (!this.#other) return "";
     const both = [first, this.#other];
+    const { between } = this.#other;
     const ranges = both.map(({ result }) => rangeOf(result.rollout));
-    const range = [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))];
+    // Of one network the numbers mean the same in both photos; those of two networks are each on a scale of their own.
+    const one = [Math.min(...ranges.map(([low]) => low)), Math.max(...ranges.map(([, high]) => high))];
     this.#box.hidden = false;
-    this.#box.replaceChildren(...both.map((photo) => this.#figure(photo, range)));
+    this.#box.replaceChildren(...both.map((side, i) => this.#figure(side, between === "photos" ? one : ranges[i])));
     const [a, b] = both.map(({ result }) => plainName(result.predictions[0].label));
-    return a === b ? `Both photos: ${a}.` : `This photo: ${a}; the other: ${b}.`;
+    if (a === b) return `Both ${between}: ${a}.`;
+    return between === "photos" ? `This photo: ${a}; the other: ${b}.` : `${first.name}: ${a}; ${this.#other.name}: ${b}.`;
   }
 
-  #figure({ shown, result, name }, range) {
+  #figure({ shown, result, name, own }, range) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
-    const { crop, grid, selected, rollout, predictions } = result;
+    const { crop, grid, selected, rollout, predictions, recognised } = result;
+    const ownMap = this.#isOwn ? own : null;
+    const seen = ownMap?.label ?? "Rollout";
     const scale = 640 / Math.max(crop.width, crop.height);
     [canvas.width, canvas.height] = [crop.width, crop.height].map((v) => Math.max(1, Math.round(v * scale)));
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${name}: attention over the photo, most probable ${plainName(predictions[0].label)}`);
+    canvas.setAttribute("aria-label", `${name}: ${seen} over the photo, most probable ${plainName(predictions[0].label)}`);
     const context = canvas.getContext("2d");
     const all = [0, 0, canvas.width, canvas.height];
     drawPhoto(context, shown, crop);
     context.globalAlpha = this.#opacity;
-    context.drawImage(heatImage(rollout, grid, range), ...all);
+    context.drawImage(ownMap ? heatImage(ownMap.values, ownMap.grid) : heatImage(rollout, grid, range), ...all);
     context.globalAlpha = 1;
-    if (selected.length > 0) outline(context, all, { selected, grid }, 2);
+    if (!ownMap && selected.length > 0) outline(context, all, { selected, grid }, 2);
     const caption = document.createElement("figcaption");
     const list = document.createElement("ol");
     list.className = "short";
     fillList(list, predictions.slice(0, 3));
-    caption.append(name, list);
+    const doubt = recognised === false ? ", which does not recognise it; most like" : "";
+    caption.append(`${name}${doubt}`, element("small", seen), list);
     figure.append(canvas, caption);
     return figure;
   }
+}
+
+function element(kind, text) {
+  const made = document.createElement(kind);
+  made.textContent = text;
+  return made;
 }

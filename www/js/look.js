@@ -7,6 +7,8 @@ import { heatImage } from "./heat.js";
 import { GLCA, Layers, mapOf, nameOf } from "./layers.js";
 import { fillList } from "./lists.js";
 import { PhotoMap } from "./map.js";
+import { ownLook } from "./mechanism.js";
+import { shortTitle } from "./models.js";
 import { Ratio } from "./ratio.js";
 
 // Answers to the latest looks.
@@ -25,17 +27,22 @@ export class Look {
   #layers;
   #ratio;
   #pair;
-  #seen = null; // {classifier, photo, result, ratio, kept} of the answer on the page
+  #networks;
+  #seen = null; // {classifier, photo, result, ratio, kept, own} of the answer on the page
   #query = null; // the patch that looks, or null for the class token
   #turn = 0;
 
   /**
    * @param {import("./stage.js").Stage} stage
    * @param {(result: object, branch: string) => void} answered shows an answer on the page
+   * @param {{ others: () => import("./models.js").Model[], name: () => string,
+   *   load: (model: object, said: (text: string) => void) => Promise<object> }} networks
+   *   that can stand beside the page's
    */
-  constructor(stage, answered) {
+  constructor(stage, answered, networks) {
     this.#stage = stage;
     this.#answered = answered;
+    this.#networks = networks;
     this.#map = new PhotoMap(find("look-frame"), find("look-map"), (patch) => this.#from(patch));
     this.#layers = new Layers(find("thumbs"), () => this.#draw());
     this.#ratio = new Ratio(find("ratio"), find("ratio-said"), (ratio) => this.#withRatio(ratio));
@@ -59,9 +66,16 @@ export class Look {
     });
     find("other").addEventListener("change", ({ target }) => {
       const [file] = target.files;
-      if (file) this.#beside(file);
+      const take = () => this.#pair.take(this.#seen.classifier, file, "photos", { name: file.name ?? "the other photo" });
+      if (file) this.#beside("photo", take);
       target.value = "";
     });
+    find("second").addEventListener("change", ({ target }) => {
+      const model = this.#networks.others().find(({ id }) => id === target.value);
+      if (model) this.#beside("network", () => this.#bySecond(model));
+      target.value = "";
+    });
+    this.#on('input[name="pair-view"]', () => this.#seen && this.#drawPair());
   }
 
   #on(selector, listener) {
@@ -73,7 +87,8 @@ export class Look {
    * @param {{file: Blob, region?: object | null}} photo what was classified, and which part of it (null: all)
    */
   open(classifier, photo, result) {
-    this.#seen = { classifier, photo, result, ratio: classifier.ratio, kept: new Map() };
+    this.#seen = { classifier, photo, result, ratio: classifier.ratio, kept: new Map(), own: null };
+    this.#offer();
     this.#query = null;
     choose("branch", "both");
     const plain = classifier.ratio === null;
@@ -104,6 +119,7 @@ export class Look {
     this.#ratio.stop();
     this.#map.show(null);
     this.#pair.close();
+    find("pair-view").hidden = true;
     find("beside-said").textContent = "";
     find("look-inside").inert = true;
     find("look-empty").hidden = false;
@@ -247,21 +263,54 @@ export class Look {
     return { image: heatImage(values, result.grid), label: `What the gates after layer ${said} let through` };
   }
 
-  async #beside(file) {
+  /** The networks that the photo can be shown to as well. */
+  #offer() {
+    const others = this.#networks.others();
+    find("second").replaceChildren(
+      new Option("This photo by another network…", ""),
+      ...others.map(({ id, title }) => new Option(title, id)),
+    );
+    find("second").hidden = others.length === 0;
+  }
+
+  /** Loads another network, shows it the photo, and gives it back: two at once are more than a phone has to have. */
+  async #bySecond(model) {
+    const { photo } = this.#seen;
+    const said = (text) => (find("beside-said").textContent = text);
+    said("Fetching the other network.");
+    find("second").disabled = true;
+    let second;
+    try {
+      second = await this.#networks.load(model, said);
+      await this.#pair.take(second, photo.file, "networks", { name: shortTitle(model.title), region: photo.region });
+    } finally {
+      find("second").disabled = false;
+      second?.free();
+    }
+  }
+
+  /** @param {"photo" | "network"} what the other one is  @param {() => Promise<void>} take brings it */
+  async #beside(what, take) {
     const seen = this.#seen;
     find("beside-said").textContent = "Looking at the other photo.";
     try {
-      await this.#pair.take(seen.classifier, file);
+      await take();
+      seen.own = await this.#once("own", ownLook);
       if (this.#seen === seen) this.#drawPair();
       else this.#pair.close();
     } catch (error) {
-      if (this.#seen === seen) find("beside-said").textContent = `The other photo was not taken: ${error.message}.`;
+      if (this.#seen === seen) find("beside-said").textContent = `The other ${what} was not taken: ${error.message}.`;
     }
   }
 
   #drawPair() {
-    const { result, photo } = this.#seen;
-    const said = this.#pair.draw({ shown: this.#stage.photo, result, name: photo.file.name ?? "this photo" });
+    const { result, photo, own } = this.#seen;
+    const name = this.#pair.between === "networks" ? this.#networks.name() : (photo.file.name ?? "this photo");
+    const first = { shown: this.#stage.photo, result, name, own };
+    const hasOwn = this.#pair.hasOwn(first);
+    find("pair-view").hidden = !hasOwn;
+    this.#pair.isOwn = hasOwn && chosen("pair-view") === "own";
+    const said = this.#pair.draw(first);
     if (said) find("beside-said").textContent = said;
   }
 

@@ -2,7 +2,7 @@
 
 import { Classifier } from "../pkg/finegrain.js";
 import { classifierNotice, settled } from "./notices.js";
-import { say, sayProgress } from "./status.js";
+import { progressText, say, sayProgress } from "./status.js";
 
 /** @typedef {import("./models.js").Model} Model */
 
@@ -63,6 +63,15 @@ export class Network {
       );
     }
     return this.#loading.classifier;
+  }
+
+  /**
+   * Another bundle's classifier, beside the chosen one; the caller frees it.
+   * @param {Model} model  @param {(text: string) => void} said how far it is
+   */
+  beside(model, said) {
+    const onProgress = (progress) => said(progressText(progress) ?? "Preparing the network.");
+    return Classifier.load(model.own ?? model.path, { backend: this.#backend, keep: true, onProgress });
   }
 
   /** Stops the loading: what has come is kept, and the next attempt goes on from there. */

@@ -28,18 +28,23 @@ export function fail(error) {
   say("error", sentence(error.message));
 }
 
-/** How far the loading of a network is. */
-export function sayProgress({ stage, loaded, total }) {
+/** How far the loading of a network is, in words. */
+export function progressText({ stage, loaded, total }) {
   const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
-  const text = {
+  return {
     download: `Fetching the network: ${megabytes(loaded)} of ${megabytes(total)} MB.`,
     verify: "Checking the network.",
     upload: "Loading the network.",
     compile: total > 0 ? `Preparing the graphics device: ${loaded} of ${total}.` : "Preparing the network.",
   }[stage];
+}
+
+export function sayProgress(progress) {
+  const text = progressText(progress);
   // A sentence about a bad photo is not talked over by the loading that goes on.
   if (!text || state() === "error") return;
   say("loading", text);
+  const { loaded, total } = progress;
   const bar = find("progress");
   if (total > 0) bar.value = loaded / total;
   else bar.removeAttribute("value");

@@ -68,21 +68,26 @@ pub fn install(www: &Path, bundle: &Bundle) -> Result<()> {
 /// # Errors
 /// Where it cannot be written.
 pub fn install_as(www: &Path, ids: &[&str], bundle: &Bundle) -> Result<()> {
-    let files = bundle.write()?;
-    for id in ids {
+    install_all(www, &ids.iter().map(|id| (*id, bundle)).collect::<Vec<_>>())
+}
+
+/// Puts bundles into the page's folder, each under its id, as its only models.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn install_all(www: &Path, bundles: &[(&str, &Bundle)]) -> Result<()> {
+    let mut models = Vec::new();
+    for (id, bundle) in bundles {
         let folder = www.join("models").join(id);
         fs::create_dir_all(&folder)?;
-        for (name, bytes) in &files {
+        for (name, bytes) in &bundle.write()? {
             fs::write(folder.join(name), bytes)?;
         }
+        let Manifest { title, labels, precision, .. } = &bundle.manifest;
+        models.push(json!({
+            "bytes": 1, "classes": labels.len(), "id": id, "path": format!("models/{id}/"), "precision": precision, "title": title,
+        }));
     }
-    let entry = |id: &&str| {
-        json!({
-            "bytes": 1, "classes": CLASSES, "id": id, "path": format!("models/{id}/"), "precision": "f32",
-            "title": "Small: 5 classes",
-        })
-    };
-    let models: Vec<_> = ids.iter().map(entry).collect();
     Ok(fs::write(www.join("models/index.json"), json!({ "models": models }).to_string())?)
 }
 

@@ -6,6 +6,7 @@ mod accessibility;
 mod answers;
 mod backends;
 mod bench;
+mod beside;
 mod bundles;
 mod coarser;
 mod crop;
