@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::compare::{compare, reals};
 use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
 use finegrain::model::{Network, adapt};
@@ -113,6 +113,8 @@ fn architectures() -> Vec<Architecture> {
     let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| {
         Mechanism::Rga(RgaBlocks { ratio, spatial, channel, after: after.to_vec() })
     };
+    let rectify =
+        |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         image_size,
         patch_size,
@@ -134,6 +136,11 @@ fn architectures() -> Vec<Architecture> {
         shape([28, 28], 4, 33, 3, 3, 4, 11, rga(8, [true, true], &[1, 2])),
         shape([24, 40], 8, 24, 3, 2, 4, 9, rga(4, [true, false], &[1])),
         shape([56, 56], 4, 20, 5, 2, 2, 6, rga(3, [false, true], &[1])),
+        shape([28, 28], 4, 33, 3, 4, 4, 11, rectify(4, &[1, 3, 4], Mixing::Softmax)),
+        shape([24, 40], 8, 24, 3, 2, 4, 9, rectify(3, &[1], Mixing::Sigmoid)),
+        shape([56, 56], 4, 20, 5, 2, 2, 196, rectify(1, &[1, 2], Mixing::Softmax)),
+        shape([112, 112], 4, 18, 2, 1, 4, 3, rectify(7, &[1], Mixing::Sigmoid)),
+        shape([5, 5], 5, 7, 1, 2, 3, 2, rectify(5, &[1, 2], Mixing::Softmax)),
     ]
 }
 
@@ -251,6 +258,7 @@ fn several_threads_see_what_one_sees() {
             let (found, truth) = (several.answer(), one.answer());
             same("SA", &found.logits_sa, &truth.logits_sa);
             same("GLCA", &found.logits_glca, &truth.logits_glca);
+            same("mixed votes", &found.logits_mixed, &truth.logits_mixed);
             same("rollout", &found.rollout, &truth.rollout);
             // Looks go into the tokens of all rows, whichever thread computed them.
             let look = |seen: &Seen| seen.attention(&cpu, last, tokens - 1).unwrap();

@@ -46,6 +46,9 @@ pub fn ablate(options: &TrainOptions, seeds: &[u64], say: &dyn Fn(&str)) -> Resu
         Mechanism::Rga(_) => {
             bail!("the recipe's mechanism is \"rga\": an ablation needs one with \"dcal\" and its ratio")
         }
+        Mechanism::Rectify(_) => {
+            bail!("the recipe's mechanism is \"rectify\": an ablation needs one with \"dcal\" and its ratio")
+        }
     };
     let total = seeds.len() * VARIANTS.len();
     let mut done = Vec::new();

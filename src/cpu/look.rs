@@ -22,6 +22,8 @@ pub struct Seen {
     inputs: Vec<Vec<f32>>,
     /// RGA's spatial gates, `[places, N]`.
     gates: Vec<f32>,
+    /// The masks of Attend and Rectify, `[modules, K, N]`.
+    masks: Vec<f32>,
     glca: Option<GlcaSeen>,
 }
 
@@ -38,10 +40,10 @@ impl Seen {
         architecture: Architecture,
         answer: Answer,
         inputs: Vec<Vec<f32>>,
-        gates: Vec<f32>,
+        [gates, masks]: [Vec<f32>; 2],
         glca: Option<GlcaSeen>,
     ) -> Self {
-        Self { architecture, answer, inputs, gates, glca }
+        Self { architecture, answer, inputs, gates, masks, glca }
     }
 
     /// What the network says of it.
