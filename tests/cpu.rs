@@ -7,7 +7,7 @@ use std::sync::{Barrier, Mutex};
 use burn::tensor::Device;
 use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::compare::{compare, reals};
-use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
+use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, Sure, common_values};
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::{Tensor, TensorMap, Values};
 
@@ -162,6 +162,57 @@ fn networks_of_many_shapes_agree_with_burn() {
         let what = format!("{architecture:?}");
         assert_close(&what, &found, &truth, 1e-5);
     }
+}
+
+/// Any threshold below the smallest probability ends at the first place where two modules agree; none above 1 ends anywhere.
+#[test]
+fn an_early_answer_is_what_the_modules_so_far_say() {
+    let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax };
+    let architecture = Architecture {
+        image_size: [28, 28],
+        patch_size: 4,
+        dim: 33,
+        depth: 5,
+        heads: 3,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 2,
+        mechanism: Mechanism::Rectify(mechanism),
+    };
+    let (_, weights, _) = case(&architecture);
+    let cpu = Cpu::load(&architecture, &weights).unwrap();
+    let top = |values: &[f32]| usize::from(values[1] > values[0]);
+    let log_softmax = |z: &[f32]| {
+        let sum = z.iter().map(|z| f64::from(*z).exp()).sum::<f64>().ln();
+        z.iter().map(|z| f64::from(*z) - sum).collect::<Vec<_>>()
+    };
+    let mut seen = [0; 3];
+    for photo in 0..24 {
+        let image: Vec<f32> =
+            (0..3 * 28 * 28).map(|i| ((i + 7 * photo) as f32 * (0.05 + 0.03 * photo as f32)).sin()).collect();
+        let full = cpu.classify(&image).unwrap();
+        let trace = cpu.trace(&image).unwrap();
+        let votes: Vec<&[f32]> = (0..3).map(|place| trace.reals(&format!("out.votes.{place}")).unwrap()).collect();
+        let never = cpu.classify_early(&image, Sure { probability: 1.1, temperature: 1.0 }).unwrap();
+        assert_eq!((never.blocks, &never.probability), (5, &full.calibrated(1.0)));
+        let early = cpu.classify_early(&image, Sure { probability: 0.0, temperature: 2.0 }).unwrap();
+        let agree = |count: usize| votes[..count].iter().all(|vote| top(vote) == top(votes[0]));
+        // Once two of them differ, no later module brings them together.
+        assert_eq!(early.blocks, if agree(2) { 2 } else { 5 });
+        if early.blocks == 2 {
+            let mean: Vec<f64> =
+                (0..2).map(|c| votes[..2].iter().map(|vote| log_softmax(vote)[c]).sum::<f64>() / 4.0).collect();
+            let expected = mean[0].exp() / (mean[0].exp() + mean[1].exp());
+            assert!((f64::from(early.probability[0]) - expected).abs() < 1e-5);
+            // A threshold between what two and what three of them say lets the third decide.
+            let probability = early.probability[top(votes[0])] + 1e-4;
+            let later = cpu.classify_early(&image, Sure { probability, temperature: 2.0 }).unwrap();
+            assert!(later.blocks == 3 || later.blocks == 5);
+            seen[1] += usize::from(later.blocks == 3);
+        }
+        seen[usize::from(early.blocks == 5) * 2] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "each end is tested: {seen:?}");
 }
 
 /// What threads have in common here; in the browser it is a `SharedArrayBuffer`.

@@ -77,6 +77,12 @@ impl RectifyBlocks {
         self.after.iter().position(|&blocks| blocks == index + 1)
     }
 
+    /// Behind how many blocks a network of `depth` may answer early: where at least two modules have voted and a block is left.
+    pub fn exits(&self, depth: usize) -> &[usize] {
+        let last = self.after.iter().take_while(|&&blocks| blocks < depth).count();
+        self.after.get(1..last).unwrap_or_default()
+    }
+
     /// How many votes there are: the modules' and, last, the classifier's.
     pub fn votes(&self) -> usize {
         self.after.len() + 1
@@ -211,6 +217,16 @@ impl Rga {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_early_answer_wants_two_modules_and_a_block_to_spare() {
+        let exits = |after: &[usize]| {
+            RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax }.exits(12).to_vec()
+        };
+        assert_eq!(exits(&[6, 9, 11]), [9, 11]);
+        assert_eq!(exits(&[6, 9, 12]), [9]);
+        assert_eq!((exits(&[6]), exits(&[12]), exits(&[6, 12])), (vec![], vec![], vec![]));
+    }
 
     #[test]
     fn widths_follow_the_ratio_and_are_never_zero() {

@@ -98,13 +98,27 @@ impl<'a> Pass<'a> {
 
     /// Patch embedding and every block: `image` `[3, H, W]` to the tokens and the maps.
     pub(super) fn backbone(&mut self, image: &[f32], observe: Observe<'_>) -> Result<(), CpuError> {
+        self.blocks(image, observe, &mut |_, _| false).map(drop)
+    }
+
+    /// The same, until `enough` says so of the number of blocks and the votes that have come so far: how many blocks were
+    /// computed.
+    pub(super) fn blocks(
+        &mut self,
+        image: &[f32],
+        observe: Observe<'_>,
+        enough: &mut dyn FnMut(usize, &[Vec<f32>]) -> bool,
+    ) -> Result<usize, CpuError> {
         let (tokens, dim, weights) = (self.architecture.tokens(), self.architecture.dim, self.weights);
         self.embed(image);
         observe("out.embed", &[tokens, dim], &self.x);
         for (i, block) in weights.blocks.iter().enumerate() {
             self.block(i, block, observe)?;
+            if enough(i + 1, &self.votes) {
+                return Ok(i + 1);
+            }
         }
-        Ok(())
+        Ok(weights.blocks.len())
     }
 
     /// Block `i` and what the mechanism has behind it.

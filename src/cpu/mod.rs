@@ -4,6 +4,7 @@
 //! thread or on several ([`Exchange`]). It speaks the engine's language: the same weights in, the same [`Answer`] out, the
 //! same names in a trace.
 
+mod early;
 mod forward;
 pub(crate) mod kernels;
 mod look;
@@ -18,6 +19,7 @@ use crate::fold::folded;
 use crate::look::LookError;
 use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
+pub use early::{Early, Sure};
 use forward::{Pass, SecondLook, second_look, softmax};
 use look::GlcaSeen;
 pub use look::Seen;
@@ -173,9 +175,14 @@ impl Cpu {
         wanted: Wanted,
         observe: forward::Observe<'_>,
     ) -> Result<Run, CpuError> {
-        let (architecture, weights) = (&self.architecture, &self.weights);
-        let mut pass = Pass::new(architecture, weights, together, wanted == Wanted::Looks);
+        let mut pass = Pass::new(&self.architecture, &self.weights, together, wanted == Wanted::Looks);
         pass.backbone(image, observe)?;
+        self.answer(pass, wanted, observe)
+    }
+
+    /// What follows the last block.
+    fn answer(&self, mut pass: Pass<'_>, wanted: Wanted, observe: forward::Observe<'_>) -> Result<Run, CpuError> {
+        let (architecture, weights) = (&self.architecture, &self.weights);
         let kv = pass.finish()?;
         let rollout = pass.rollout()?;
         let [logits_sa, logits_mixed] = pass.classify(observe);

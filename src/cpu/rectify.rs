@@ -101,7 +101,7 @@ impl Rectify {
 }
 
 /// The sum of the votes' log-probabilities, each times its weight: `[classes]`.
-fn weighted(votes: &[Vec<f32>], weights: &[f32]) -> Vec<f32> {
+pub(super) fn weighted(votes: &[Vec<f32>], weights: &[f32]) -> Vec<f32> {
     let mut mixed = vec![0.0; votes.first().map_or(0, Vec::len)];
     for (vote, weight) in votes.iter().zip(weights) {
         let most = vote.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -13,7 +13,7 @@ mod tasn;
 mod vit;
 
 pub use look::{attention, difference, glca_attention, rollout, tail};
-pub use rectify::rectify;
+pub use rectify::{masks_seen, rectify};
 pub use rga::{gates_seen, rga};
 pub use tasn::tasn;
 

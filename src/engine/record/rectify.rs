@@ -6,6 +6,7 @@ use crate::architecture::{Architecture, Mixing};
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Kernel, Recording};
+use crate::look::masked;
 use crate::tensors::Precision;
 
 /// What a module leaves in buffers.
@@ -80,6 +81,20 @@ fn mix(recording: &mut Recording, label: &str, votes: Matrix, gates: BufferId, m
     let uniforms = kernels::GlobalGatesUniforms { votes: votes.rows as u32, classes: votes.columns as u32 };
     recording.dispatch(label, kernel, uniforms, &[votes.buffer, gates, result]);
     result
+}
+
+/// The masks that classifying left behind: `out.masks.<module>` `[K, N]`.
+///
+/// # Errors
+/// [`EngineError::Look`] for a network without them.
+pub fn masks_seen(architecture: &Architecture) -> Result<Recording, EngineError> {
+    let rectify = masked(architecture)?;
+    let mut recording = Recording::default();
+    for place in 0..rectify.after.len() {
+        let masks = recording.kept(format!("rectify.{place}.masks"), &[rectify.heads, architecture.patches()]);
+        recording.read_back(format!("out.masks.{place}"), masks);
+    }
+    Ok(recording)
 }
 
 impl Recorder<'_> {
