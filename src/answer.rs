@@ -9,11 +9,13 @@ pub struct Answer {
     pub logits_sa: Vec<f32>,
     /// Logits of the global-local cross-attention branch, `[classes]`; empty without GLCA.
     pub logits_glca: Vec<f32>,
+    /// The votes of Attend and Rectify mixed: weighted log-probabilities, `[classes]`; empty without it.
+    pub logits_mixed: Vec<f32>,
     /// Softmax of `logits_sa`, `[classes]`.
     pub sa: Vec<f32>,
     /// Softmax of `logits_glca`, `[classes]`; empty without GLCA.
     pub glca: Vec<f32>,
-    /// The answer: mean of `sa` and `glca`, or `sa` alone without GLCA, `[classes]`.
+    /// The answer: mean of `sa` and `glca`, softmax of `logits_mixed`, or `sa` alone where there are neither, `[classes]`.
     pub probability: Vec<f32>,
     /// Attention rollout, the class token's row, `[N + 1]`, class token first; sums to 1.
     pub rollout: Vec<f32>,
@@ -23,11 +25,15 @@ pub struct Answer {
 
 impl Answer {
     /// The answer at a temperature: the mean of `softmax(logits_sa / temperature)` and `softmax(logits_glca /
-    /// temperature)`, or SA's alone without GLCA, `[classes]`; 1 gives [`Answer::probability`].
+    /// temperature)`, `softmax(logits_mixed / temperature)` with Attend and Rectify, or SA's alone, `[classes]`; 1 gives
+    /// [`Answer::probability`].
     ///
     /// Where both branches disagree another class may come first than without a temperature. Temperature scaling is
     /// that of Guo et al. 2017, applied to each branch before the mean. `temperature` is above 0.
     pub fn calibrated(&self, temperature: f32) -> Vec<f32> {
+        if !self.logits_mixed.is_empty() {
+            return softmax(&self.logits_mixed, f64::from(temperature)).into_iter().map(|p| p as f32).collect();
+        }
         let [sa, glca] = self.calibrated_branches(temperature);
         if glca.len() != sa.len() {
             return sa;
@@ -85,7 +91,17 @@ mod tests {
     fn answer(logits_sa: Vec<f32>, logits_glca: Vec<f32>) -> Answer {
         let empty = Vec::new;
         let (sa, glca, probability, rollout) = (empty(), empty(), empty(), empty());
-        Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected: Vec::new() }
+        Answer { logits_sa, logits_glca, logits_mixed: empty(), sa, glca, probability, rollout, selected: Vec::new() }
+    }
+
+    #[test]
+    fn mixed_votes_are_the_answer_at_any_temperature() {
+        // Log-probabilities that do not sum to 1: [ln 0.9, ln 0.1] - 1, at temperature 2 [3, 1] / 4.
+        let mut answer = answer(vec![0.0, 9.0], Vec::new());
+        answer.logits_mixed = vec![0.9f32.ln() - 1.0, 0.1f32.ln() - 1.0];
+        for (temperature, expected) in [(1.0, 0.9), (2.0, 0.75)] {
+            assert!((answer.calibrated(temperature)[0] - expected).abs() < 1e-6);
+        }
     }
 
     #[test]

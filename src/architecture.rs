@@ -5,7 +5,7 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use mechanisms::{RelationWidths, Rga, RgaBlocks, Tasn};
+pub use mechanisms::{Mixing, RectifyBlocks, RelationWidths, Rga, RgaBlocks, Tasn};
 pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.
@@ -54,6 +54,8 @@ pub enum Mechanism {
     Dcal(Dcal),
     /// Relation-aware global attention between blocks (Zhang et al., CVPR 2020).
     Rga(RgaBlocks),
+    /// Attend and Rectify: modules behind blocks vote beside the classifier (Rodriguez et al., ECCV 2018, TMM 2019).
+    Rectify(RectifyBlocks),
 }
 
 /// Settings of DCAL (shared by training and inference).
@@ -120,11 +122,19 @@ impl Architecture {
         }
     }
 
+    /// The settings of Attend and Rectify where this network has its modules.
+    pub fn rectify(&self) -> Option<&RectifyBlocks> {
+        match &self.mechanism {
+            Mechanism::Rectify(rectify) => Some(rectify),
+            _ => None,
+        }
+    }
+
     /// Checks what every builder of a network relies on.
     ///
     /// # Errors
     /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1],
-    /// gates behind no block.
+    /// gates or modules behind no block.
     pub fn check(&self) -> Result<(), ArchitectureError> {
         let fail = |text: String| Err(ArchitectureError(text));
         let [height, width] = self.image_size;
@@ -156,6 +166,7 @@ impl Architecture {
                 fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio))
             }
             Mechanism::Rga(rga) => rga.check(self.depth).or_else(fail),
+            Mechanism::Rectify(rectify) => rectify.check(self.depth).or_else(fail),
             Mechanism::None | Mechanism::Dcal(_) => Ok(()),
         }
     }
@@ -197,6 +208,10 @@ mod tests {
         Mechanism::Rga(RgaBlocks { ratio: 8, spatial: true, channel: true, after: after.to_vec() })
     }
 
+    fn rectify(heads: usize, after: &[usize]) -> Mechanism {
+        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
+    }
+
     #[test]
     fn impossible_architectures_are_named() {
         for (broken, word) in [
@@ -206,6 +221,11 @@ mod tests {
             (Architecture { mechanism: rga(&[]), ..tiny() }, "no block"),
             (Architecture { mechanism: rga(&[6, 12]), ..tiny() }, "after [6, 12]"),
             (Architecture { mechanism: rga(&[6, 6]), ..tiny() }, "after [6, 6]"),
+            (Architecture { mechanism: rectify(4, &[]), ..tiny() }, "no block"),
+            (Architecture { mechanism: rectify(4, &[6, 13]), ..tiny() }, "after [6, 13]"),
+            (Architecture { mechanism: rectify(4, &[0, 6]), ..tiny() }, "from 1 to 12"),
+            (Architecture { mechanism: rectify(0, &[6]), ..tiny() }, "0 heads"),
+            (Architecture { mechanism: rectify(65, &[6]), ..tiny() }, "from 1 to 64"),
             (
                 Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
                 "ratio",
@@ -215,5 +235,6 @@ mod tests {
         }
         tiny().check().unwrap();
         Architecture { mechanism: rga(&[4, 8, 11]), ..tiny() }.check().unwrap();
+        Architecture { mechanism: rectify(4, &[6, 9, 12]), ..tiny() }.check().unwrap();
     }
 }

@@ -53,11 +53,19 @@ pub fn fold_gates(
     Ok(())
 }
 
-/// The weights of a network with every batch norm folded away: what engine and CPU path compute with.
+/// The weights of a network with every batch norm folded away: what engine and CPU path compute with. The global gates of Attend
+/// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there.
 ///
 /// # Errors
 /// As [`fold`].
 pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+    if architecture.rectify().is_some() {
+        let mut folded = weights.clone();
+        let (weight, bias) = fold(weights, "rectify.gates.weight", "rectify.gates.bn")?;
+        folded.insert("rectify.mix.weight", weight);
+        folded.insert("rectify.mix.bias", bias);
+        return Ok(Cow::Owned(folded));
+    }
     let Some(rga) = architecture.rga() else { return Ok(Cow::Borrowed(weights)) };
     let mut folded = weights.clone();
     for place in 0..rga.after.len() {

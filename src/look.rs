@@ -3,7 +3,7 @@
 //! Layers count from 0, the first block. Tokens count as everywhere: 0 is the class token, `1 + p` is patch `p`.
 
 use crate::answer::Answer;
-use crate::architecture::{Architecture, Mechanism};
+use crate::architecture::{Architecture, Mechanism, RectifyBlocks};
 
 /// A question that has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -41,6 +41,9 @@ pub enum LookError {
     /// A network without RGA-S.
     #[error("this network has no spatial gates: ask for its attention")]
     NoGates,
+    /// A network without the modules of Attend and Rectify.
+    #[error("this network has no masks: ask for its attention")]
+    NoMasks,
     /// A class that the network does not have.
     #[error("there is no class {class}: this network has classes 0 to {last}")]
     Class {
@@ -103,7 +106,9 @@ impl Architecture {
         let mut other = self.clone();
         match &mut other.mechanism {
             Mechanism::Dcal(dcal) if dcal.glca => dcal.ratio = ratio,
-            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) => return Err(LookError::NoGlca),
+            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) => {
+                return Err(LookError::NoGlca);
+            }
         }
         if ratio > 0.0 && ratio <= 1.0 { Ok(other) } else { Err(LookError::Ratio(ratio)) }
     }
@@ -113,6 +118,11 @@ impl Architecture {
 pub(crate) fn gate_places(architecture: &Architecture) -> Result<usize, LookError> {
     let rga = architecture.rga().filter(|rga| rga.spatial);
     rga.map(|rga| rga.after.len()).ok_or(LookError::NoGates)
+}
+
+/// The modules whose masks can be looked at.
+pub(crate) fn masked(architecture: &Architecture) -> Result<&RectifyBlocks, LookError> {
+    architecture.rectify().ok_or(LookError::NoMasks)
 }
 
 /// `layer` is one of the blocks.

@@ -135,6 +135,7 @@ mod tests {
         Answer {
             logits_sa: vec![1.0, 2.0],
             logits_glca: vec![2.0, 1.0],
+            logits_mixed: Vec::new(),
             sa: vec![0.3, 0.7],
             glca: vec![0.7, 0.3],
             probability: vec![0.5, 0.5],

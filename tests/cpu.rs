@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::compare::{compare, reals};
-use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
+use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, Sure, common_values};
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::{Tensor, TensorMap, Values};
 
@@ -113,6 +113,8 @@ fn architectures() -> Vec<Architecture> {
     let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| {
         Mechanism::Rga(RgaBlocks { ratio, spatial, channel, after: after.to_vec() })
     };
+    let rectify =
+        |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         image_size,
         patch_size,
@@ -134,6 +136,11 @@ fn architectures() -> Vec<Architecture> {
         shape([28, 28], 4, 33, 3, 3, 4, 11, rga(8, [true, true], &[1, 2])),
         shape([24, 40], 8, 24, 3, 2, 4, 9, rga(4, [true, false], &[1])),
         shape([56, 56], 4, 20, 5, 2, 2, 6, rga(3, [false, true], &[1])),
+        shape([28, 28], 4, 33, 3, 4, 4, 11, rectify(4, &[1, 3, 4], Mixing::Softmax)),
+        shape([24, 40], 8, 24, 3, 2, 4, 9, rectify(3, &[1], Mixing::Sigmoid)),
+        shape([56, 56], 4, 20, 5, 2, 2, 196, rectify(1, &[1, 2], Mixing::Softmax)),
+        shape([112, 112], 4, 18, 2, 1, 4, 3, rectify(7, &[1], Mixing::Sigmoid)),
+        shape([5, 5], 5, 7, 1, 2, 3, 2, rectify(5, &[1, 2], Mixing::Softmax)),
     ]
 }
 
@@ -155,6 +162,57 @@ fn networks_of_many_shapes_agree_with_burn() {
         let what = format!("{architecture:?}");
         assert_close(&what, &found, &truth, 1e-5);
     }
+}
+
+/// Any threshold below the smallest probability ends at the first place where two modules agree; none above 1 ends anywhere.
+#[test]
+fn an_early_answer_is_what_the_modules_so_far_say() {
+    let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax };
+    let architecture = Architecture {
+        image_size: [28, 28],
+        patch_size: 4,
+        dim: 33,
+        depth: 5,
+        heads: 3,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 2,
+        mechanism: Mechanism::Rectify(mechanism),
+    };
+    let (_, weights, _) = case(&architecture);
+    let cpu = Cpu::load(&architecture, &weights).unwrap();
+    let top = |values: &[f32]| usize::from(values[1] > values[0]);
+    let log_softmax = |z: &[f32]| {
+        let sum = z.iter().map(|z| f64::from(*z).exp()).sum::<f64>().ln();
+        z.iter().map(|z| f64::from(*z) - sum).collect::<Vec<_>>()
+    };
+    let mut seen = [0; 3];
+    for photo in 0..24 {
+        let image: Vec<f32> =
+            (0..3 * 28 * 28).map(|i| ((i + 7 * photo) as f32 * (0.05 + 0.03 * photo as f32)).sin()).collect();
+        let full = cpu.classify(&image).unwrap();
+        let trace = cpu.trace(&image).unwrap();
+        let votes: Vec<&[f32]> = (0..3).map(|place| trace.reals(&format!("out.votes.{place}")).unwrap()).collect();
+        let never = cpu.classify_early(&image, Sure { probability: 1.1, temperature: 1.0 }).unwrap();
+        assert_eq!((never.blocks, &never.probability), (5, &full.calibrated(1.0)));
+        let early = cpu.classify_early(&image, Sure { probability: 0.0, temperature: 2.0 }).unwrap();
+        let agree = |count: usize| votes[..count].iter().all(|vote| top(vote) == top(votes[0]));
+        // Once two of them differ, no later module brings them together.
+        assert_eq!(early.blocks, if agree(2) { 2 } else { 5 });
+        if early.blocks == 2 {
+            let mean: Vec<f64> =
+                (0..2).map(|c| votes[..2].iter().map(|vote| log_softmax(vote)[c]).sum::<f64>() / 4.0).collect();
+            let expected = mean[0].exp() / (mean[0].exp() + mean[1].exp());
+            assert!((f64::from(early.probability[0]) - expected).abs() < 1e-5);
+            // A threshold between what two and what three of them say lets the third decide.
+            let probability = early.probability[top(votes[0])] + 1e-4;
+            let later = cpu.classify_early(&image, Sure { probability, temperature: 2.0 }).unwrap();
+            assert!(later.blocks == 3 || later.blocks == 5);
+            seen[1] += usize::from(later.blocks == 3);
+        }
+        seen[usize::from(early.blocks == 5) * 2] += 1;
+    }
+    assert!(seen.iter().all(|count| *count > 0), "each end is tested: {seen:?}");
 }
 
 /// What threads have in common here; in the browser it is a `SharedArrayBuffer`.
@@ -251,6 +309,7 @@ fn several_threads_see_what_one_sees() {
             let (found, truth) = (several.answer(), one.answer());
             same("SA", &found.logits_sa, &truth.logits_sa);
             same("GLCA", &found.logits_glca, &truth.logits_glca);
+            same("mixed votes", &found.logits_mixed, &truth.logits_mixed);
             same("rollout", &found.rollout, &truth.rollout);
             // Looks go into the tokens of all rows, whichever thread computed them.
             let look = |seen: &Seen| seen.attention(&cpu, last, tokens - 1).unwrap();

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::architecture::Architecture;
-use finegrain::cpu::Cpu;
+use finegrain::cpu::{Cpu, Early, Sure};
 use finegrain::engine::{Engine, Gpu, LoadOptions};
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, TensorMap};
@@ -120,6 +120,19 @@ impl Backend {
     /// The device, for people.
     pub fn adapter(&self) -> &str {
         &self.adapter
+    }
+
+    /// Classifies one image `[3, H, W]` and stops where the modules of Attend and Rectify are `sure`.
+    ///
+    /// # Errors
+    /// Another back end than the CPU path, and as [`Backend::classify`].
+    pub fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early> {
+        match &self.runner {
+            Runner::Cpu(cpu) => Ok(cpu.classify_early(image, sure)?),
+            Runner::Engine(_) | Runner::Burn { .. } => {
+                bail!("only the CPU path answers before the last block: add --backend cpu")
+            }
+        }
     }
 
     /// Classifies one image `[3, H, W]`, resized and normalised.

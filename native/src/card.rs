@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use finegrain::architecture::Mechanism;
+use finegrain::architecture::{Mechanism, Mixing};
 use finegrain::bundle::Manifest;
 use finegrain::tensors::Precision;
 
@@ -60,6 +60,15 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
             let (ratio, places) = (rga.ratio, places.join(", "));
             format!("relation-aware global attention (RGA, CVPR 2020): {gates} after blocks {places}, ratio {ratio}")
+        }
+        Mechanism::Rectify(rectify) => {
+            let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
+            let (heads, places) = (rectify.heads, places.join(", "));
+            let mixing = match rectify.mixing {
+                Mixing::Softmax => "softmax",
+                Mixing::Sigmoid => "sigmoid",
+            };
+            format!("Attend and Rectify (ECCV 2018): modules of {heads} heads after blocks {places}, mixed by {mixing}")
         }
     };
     let _ = writeln!(

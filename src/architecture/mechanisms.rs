@@ -44,6 +44,84 @@ pub struct RgaBlocks {
     pub after: Vec<usize>,
 }
 
+/// Attend and Rectify on a vision transformer: a module behind each of some blocks sees the patch tokens as a map, through a
+/// layer norm of its own (our decision: the authors' maps come from a batch norm and ReLU, the tokens between two blocks from
+/// no norm), and votes; global gates, from the class token after the last norm, weigh the votes and the classifier's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RectifyBlocks {
+    /// K: how many heads each module has, each with a mask and an opinion. The paper: 4.
+    pub heads: usize,
+    /// Behind how many blocks the modules stand, rising.
+    pub after: Vec<usize>,
+    /// How the global gates become weights.
+    pub mixing: Mixing,
+}
+
+/// How the global gates of Attend and Rectify become weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mixing {
+    /// Their softmax: the votes compete.
+    Softmax,
+    /// Their sigmoids over 1e-6 plus the sum of them.
+    Sigmoid,
+}
+
+/// The most heads that a module of Attend and Rectify has.
+const MOST_HEADS: usize = 64;
+
+impl RectifyBlocks {
+    /// Which module stands behind block `index` (from 0).
+    pub fn behind(&self, index: usize) -> Option<usize> {
+        self.after.iter().position(|&blocks| blocks == index + 1)
+    }
+
+    /// Behind how many blocks a network of `depth` may answer early: where at least two modules have voted and a block is left.
+    pub fn exits(&self, depth: usize) -> &[usize] {
+        let last = self.after.iter().take_while(|&&blocks| blocks < depth).count();
+        self.after.get(1..last).unwrap_or_default()
+    }
+
+    /// How many votes there are: the modules' and, last, the classifier's.
+    pub fn votes(&self) -> usize {
+        self.after.len() + 1
+    }
+
+    /// The weights of one module that looks at `channels` and knows `classes`, each of shape `[out, channels, 3, 3]`: what the
+    /// masks are softmaxes of, how far each head is to be trusted, and the heads' opinions, head by head.
+    pub fn layers(&self, channels: usize, classes: usize) -> [(&'static str, [usize; 4]); 3] {
+        let shape = |outputs| [outputs, channels, 3, 3];
+        [
+            ("attention", shape(self.heads)),
+            ("gate", shape(self.heads)),
+            ("output", shape(self.heads.saturating_mul(classes))),
+        ]
+    }
+
+    /// What is wrong in a network of `depth` blocks.
+    pub(super) fn check(&self, depth: usize) -> Result<(), String> {
+        let rising = self.after.is_sorted_by(|a, b| a < b);
+        let (first, last) = (self.after.first().copied(), self.after.last().copied());
+        if first.is_none() {
+            return Err(
+                "Attend and Rectify has its modules after no block: name some, such as after = [6, 9, 11]".into()
+            );
+        }
+        if !rising || first < Some(1) || last > Some(depth) {
+            return Err(format!(
+                "Attend and Rectify has its modules after {:?}, these must be rising numbers from 1 to {depth}",
+                self.after
+            ));
+        }
+        if self.heads == 0 || self.heads > MOST_HEADS {
+            let heads = self.heads;
+            return Err(format!("Attend and Rectify has {heads} heads, there may be from 1 to {MOST_HEADS}"));
+        }
+        Ok(())
+    }
+}
+
 impl RgaBlocks {
     /// The gates of one place.
     pub fn gates(&self) -> Rga {
@@ -139,6 +217,16 @@ impl Rga {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_early_answer_wants_two_modules_and_a_block_to_spare() {
+        let exits = |after: &[usize]| {
+            RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax }.exits(12).to_vec()
+        };
+        assert_eq!(exits(&[6, 9, 11]), [9, 11]);
+        assert_eq!(exits(&[6, 9, 12]), [9]);
+        assert_eq!((exits(&[6]), exits(&[12]), exits(&[6, 12])), (vec![], vec![], vec![]));
+    }
 
     #[test]
     fn widths_follow_the_ratio_and_are_never_zero() {

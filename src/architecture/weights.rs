@@ -40,6 +40,16 @@ impl Architecture {
                 }
             }
         }
+        if let Some(rectify) = self.rectify() {
+            for place in 0..rectify.after.len() {
+                list.norm(&format!("rectify.{place}.norm"), d);
+                for (layer, shape) in rectify.layers(d, self.classes) {
+                    list.add(&format!("rectify.{place}.{layer}"), shape);
+                }
+            }
+            list.add("rectify.gates.weight", [rectify.votes(), d]);
+            list.batch_norm("rectify.gates", rectify.votes());
+        }
         list.0
     }
 
@@ -65,6 +75,13 @@ impl Architecture {
                 layers.map(|(_, inputs, outputs)| product(&[inputs.checked_add(4)?, outputs])).collect();
             sum(&sizes)?.checked_mul(u64::try_from(rga.after.len()).ok()?)
         });
+        let modules = self.rectify().map_or(Some(0), |rectify| {
+            let layers = rectify.layers(d, self.classes).map(|(_, shape)| product(&shape));
+            // Beside them a norm; for each vote a row of the gates' weight and four numbers of their norm.
+            let module = sum(&[sum(&layers), product(&[2, d])])?;
+            let places = u64::try_from(rectify.after.len()).ok()?;
+            sum(&[module.checked_mul(places), product(&[rectify.votes(), d.checked_add(4)?])])
+        });
         sum(&[
             // Class token, position embedding, patch embedding and its bias.
             product(&[3, d]),
@@ -73,6 +90,7 @@ impl Architecture {
             block.checked_mul(blocks),
             end.checked_mul(branches),
             gates,
+            modules,
         ])
     }
 }
@@ -97,6 +115,10 @@ impl List {
     /// A layer without bias and its batch norm, as the model has them.
     fn embedding(&mut self, name: &str, inputs: usize, outputs: usize) {
         self.add(&format!("{name}.conv"), [outputs, inputs]);
+        self.batch_norm(name, outputs);
+    }
+
+    fn batch_norm(&mut self, name: &str, outputs: usize) {
         for part in ["weight", "bias", "running_mean", "running_var"] {
             self.add(&format!("{name}.bn.{part}"), [outputs]);
         }

@@ -43,6 +43,10 @@ pub(super) struct Pass<'a> {
     inputs: Vec<Vec<f32>>,
     /// RGA's spatial gates, `[places, N]`.
     gates: Vec<f32>,
+    /// Masks of the modules of Attend and Rectify, `[modules, K, N]`, on the first thread.
+    masks: Vec<f32>,
+    /// Their logits, `[classes]` each, on the first thread.
+    votes: Vec<Vec<f32>>,
 }
 
 impl<'a> Pass<'a> {
@@ -74,13 +78,15 @@ impl<'a> Pass<'a> {
             keep,
             inputs: Vec::new(),
             gates: Vec::new(),
+            masks: Vec::new(),
+            votes: Vec::new(),
         }
     }
 
     /// Tokens before each block, `[T, D]`, and those after the last one, nothing unless they were kept; RGA's spatial gates,
-    /// `[places, N]`.
-    pub(super) fn into_seen(self) -> (Vec<Vec<f32>>, Vec<f32>) {
-        (self.inputs, self.gates)
+    /// `[places, N]`; the masks of Attend and Rectify, `[modules, K, N]`.
+    pub(super) fn into_seen(self) -> (Vec<Vec<f32>>, Vec<f32>, Vec<f32>) {
+        (self.inputs, self.gates, self.masks)
     }
 
     /// The class token and those of `local`, which are own ones: `[1 + local, D]`.
@@ -92,21 +98,43 @@ impl<'a> Pass<'a> {
 
     /// Patch embedding and every block: `image` `[3, H, W]` to the tokens and the maps.
     pub(super) fn backbone(&mut self, image: &[f32], observe: Observe<'_>) -> Result<(), CpuError> {
+        self.blocks(image, observe, &mut |_, _| false).map(drop)
+    }
+
+    /// The same, until `enough` says so of the number of blocks and the votes that have come so far: how many blocks were
+    /// computed.
+    pub(super) fn blocks(
+        &mut self,
+        image: &[f32],
+        observe: Observe<'_>,
+        enough: &mut dyn FnMut(usize, &[Vec<f32>]) -> bool,
+    ) -> Result<usize, CpuError> {
         let (tokens, dim, weights) = (self.architecture.tokens(), self.architecture.dim, self.weights);
         self.embed(image);
         observe("out.embed", &[tokens, dim], &self.x);
         for (i, block) in weights.blocks.iter().enumerate() {
-            self.norm(&block.norm1);
-            block.q.apply(&self.normed, &mut self.q);
-            self.keys_and_values(Some(&block.kv))?;
-            self.self_attention();
-            block.proj.add(&self.mixed, &mut self.x);
-            self.norm(&block.norm2);
-            feed_forward(&self.normed, block, &mut self.hidden, &mut self.x);
-            self.rga(i, observe)?;
-            observe(&format!("out.block.{i}"), &[tokens, dim], &self.x);
-            observe(&format!("out.attn_mean.{i}"), &[tokens, tokens], &self.maps[i]);
+            self.block(i, block, observe)?;
+            if enough(i + 1, &self.votes) {
+                return Ok(i + 1);
+            }
         }
+        Ok(weights.blocks.len())
+    }
+
+    /// Block `i` and what the mechanism has behind it.
+    fn block(&mut self, i: usize, block: &Block, observe: Observe<'_>) -> Result<(), CpuError> {
+        let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
+        self.norm(&block.norm1);
+        block.q.apply(&self.normed, &mut self.q);
+        self.keys_and_values(Some(&block.kv))?;
+        self.self_attention();
+        block.proj.add(&self.mixed, &mut self.x);
+        self.norm(&block.norm2);
+        feed_forward(&self.normed, block, &mut self.hidden, &mut self.x);
+        self.rga(i, observe)?;
+        self.rectify(i, observe)?;
+        observe(&format!("out.block.{i}"), &[tokens, dim], &self.x);
+        observe(&format!("out.attn_mean.{i}"), &[tokens, tokens], &self.maps[i]);
         Ok(())
     }
 
@@ -121,12 +149,16 @@ impl<'a> Pass<'a> {
         Ok(Some(std::mem::take(&mut self.kv)))
     }
 
-    /// Logits `[classes]` of the SA branch, on the thread that has the class token.
-    pub(super) fn classify(&self, observe: Observe<'_>) -> Vec<f32> {
+    /// Logits `[classes]` of the SA branch and the votes of Attend and Rectify mixed, `[classes]` (empty without it), on the
+    /// thread that has the class token.
+    pub(super) fn classify(&mut self, observe: Observe<'_>) -> [Vec<f32>; 2] {
         let class = &self.x[..self.architecture.dim];
         let feature = normed(class, &self.weights.norm, self.architecture.layer_norm_eps);
         observe("out.feature.sa", &[feature.len()], &feature);
-        self.weights.head.of(&feature, 1)
+        let logits = self.weights.head.of(&feature, 1);
+        let Some(rectify) = &self.weights.rectify else { return [logits, Vec::new()] };
+        self.votes.push(logits.clone());
+        [logits, rectify.mix(&self.votes, &feature)]
     }
 
     /// The class token's row of the rollout, `[T]`: `r = e_0; for l = L..1: r = 0.5 r + 0.5 r S_l` (equations 2, 3). Each
@@ -215,14 +247,9 @@ impl<'a> Pass<'a> {
     fn rga(&mut self, index: usize, observe: Observe<'_>) -> Result<(), CpuError> {
         let Some(place) = self.architecture.rga().and_then(|rga| rga.behind(index)) else { return Ok(()) };
         let Some(gates) = self.weights.rga.get(place) else { return Ok(()) };
-        let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
+        let dim = self.architecture.dim;
         let own = self.rows.start * dim..self.rows.end * dim;
-        let slot = self.together.next_slot();
-        self.together.give(slot + own.start, &self.x);
-        self.together.meet()?;
-        let mut all = vec![0.0; tokens * dim];
-        all[own.clone()].copy_from_slice(&self.x);
-        self.together.take_others(slot, &mut all, own.clone());
+        let mut all = self.all_tokens(true)?;
         gates.apply(&mut all[dim..], dim, &mut self.gates);
         self.x.copy_from_slice(&all[own]);
         let patches = self.architecture.patches();
@@ -230,6 +257,42 @@ impl<'a> Pass<'a> {
             observe(&format!("out.gates.{place}"), &[patches], gates);
         }
         Ok(())
+    }
+
+    /// The module of Attend and Rectify behind block `index`, if there is one, on the first thread.
+    fn rectify(&mut self, index: usize, observe: Observe<'_>) -> Result<(), CpuError> {
+        let Some(rectify) = self.architecture.rectify() else { return Ok(()) };
+        let Some(place) = rectify.behind(index) else { return Ok(()) };
+        let Some(module) = self.weights.rectify.as_ref().and_then(|rectify| rectify.modules.get(place)) else {
+            return Ok(());
+        };
+        let first = self.together.is_first();
+        let all = self.all_tokens(first)?;
+        if first {
+            let (dim, epsilon) = (self.architecture.dim, self.architecture.layer_norm_eps);
+            let found = module.hypothesis(&all[dim..], self.architecture.grid(), epsilon);
+            observe(&format!("out.masks.{place}"), &[rectify.heads, self.architecture.patches()], &found.masks);
+            observe(&format!("out.votes.{place}"), &[found.logits.len()], &found.logits);
+            self.masks.extend(found.masks);
+            self.votes.push(found.logits);
+        }
+        Ok(())
+    }
+
+    /// All tokens, `[T, D]`, of which the others' are filled in where they are `wanted`.
+    fn all_tokens(&mut self, wanted: bool) -> Result<Vec<f32>, CpuError> {
+        let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
+        let own = self.rows.start * dim..self.rows.end * dim;
+        let slot = self.together.next_slot();
+        self.together.give(slot + own.start, &self.x);
+        self.together.meet()?;
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let mut all = vec![0.0; tokens * dim];
+        all[own.clone()].copy_from_slice(&self.x);
+        self.together.take_others(slot, &mut all, own);
+        Ok(all)
     }
 
     fn self_attention(&mut self) {

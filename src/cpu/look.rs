@@ -10,7 +10,7 @@ use super::weights::{Block, Glca, Linear, Norm};
 use super::{Cpu, CpuError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_classes, check_layer, check_token, gate_places, glca_row};
+use crate::look::{Difference, LookError, check_classes, check_layer, check_token, gate_places, glca_row, masked};
 use crate::select::select;
 
 /// A photo that was classified ([`Cpu::see`]). Its methods take the network that classified it.
@@ -22,6 +22,8 @@ pub struct Seen {
     inputs: Vec<Vec<f32>>,
     /// RGA's spatial gates, `[places, N]`.
     gates: Vec<f32>,
+    /// The masks of Attend and Rectify, `[modules, K, N]`.
+    masks: Vec<f32>,
     glca: Option<GlcaSeen>,
 }
 
@@ -38,10 +40,10 @@ impl Seen {
         architecture: Architecture,
         answer: Answer,
         inputs: Vec<Vec<f32>>,
-        gates: Vec<f32>,
+        [gates, masks]: [Vec<f32>; 2],
         glca: Option<GlcaSeen>,
     ) -> Self {
-        Self { architecture, answer, inputs, gates, glca }
+        Self { architecture, answer, inputs, gates, masks, glca }
     }
 
     /// What the network says of it.
@@ -80,6 +82,15 @@ impl Seen {
     pub fn gates(&self) -> Result<&[f32], CpuError> {
         gate_places(&self.architecture)?;
         Ok(&self.gates)
+    }
+
+    /// Where each head of each module of Attend and Rectify looks, `[modules, K, N]`; each head's mask sums to 1.
+    ///
+    /// # Errors
+    /// [`CpuError::Look`] for a network without them.
+    pub fn masks(&self) -> Result<&[f32], CpuError> {
+        masked(&self.architecture)?;
+        Ok(&self.masks)
     }
 
     /// GLCA's attention of token `query`, the class token (0) or a local query, over all tokens: `[heads, N + 1]`.

@@ -4,9 +4,11 @@
 //! thread or on several ([`Exchange`]). It speaks the engine's language: the same weights in, the same [`Answer`] out, the
 //! same names in a trace.
 
+mod early;
 mod forward;
 pub(crate) mod kernels;
 mod look;
+mod rectify;
 mod rga;
 mod together;
 mod weights;
@@ -17,6 +19,7 @@ use crate::fold::folded;
 use crate::look::LookError;
 use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
+pub use early::{Early, Sure};
 use forward::{Pass, SecondLook, second_look, softmax};
 use look::GlcaSeen;
 pub use look::Seen;
@@ -149,6 +152,7 @@ impl Cpu {
         add("out.rollout", answer.rollout);
         add("out.logits.sa", answer.logits_sa);
         add("out.logits.glca", answer.logits_glca);
+        add("out.logits.mixed", answer.logits_mixed);
         add("out.probability", answer.probability);
         Ok(trace)
     }
@@ -160,8 +164,8 @@ impl Cpu {
     }
 
     fn seen(&self, image: &[f32], together: Together<'_>) -> Result<Seen, CpuError> {
-        let Run { answer, inputs, gates, glca } = self.run(image, together, Wanted::Looks, &mut |_, _, _| {})?;
-        Ok(Seen::new(self.architecture.clone(), answer, inputs, gates, glca))
+        let Run { answer, inputs, gates, masks, glca } = self.run(image, together, Wanted::Looks, &mut |_, _, _| {})?;
+        Ok(Seen::new(self.architecture.clone(), answer, inputs, [gates, masks], glca))
     }
 
     fn run(
@@ -171,22 +175,27 @@ impl Cpu {
         wanted: Wanted,
         observe: forward::Observe<'_>,
     ) -> Result<Run, CpuError> {
-        let (architecture, weights) = (&self.architecture, &self.weights);
-        let mut pass = Pass::new(architecture, weights, together, wanted == Wanted::Looks);
+        let mut pass = Pass::new(&self.architecture, &self.weights, together, wanted == Wanted::Looks);
         pass.backbone(image, observe)?;
+        self.answer(pass, wanted, observe)
+    }
+
+    /// What follows the last block.
+    fn answer(&self, mut pass: Pass<'_>, wanted: Wanted, observe: forward::Observe<'_>) -> Result<Run, CpuError> {
+        let (architecture, weights) = (&self.architecture, &self.weights);
         let kv = pass.finish()?;
         let rollout = pass.rollout()?;
-        let logits_sa = pass.classify(observe);
+        let [logits_sa, logits_mixed] = pass.classify(observe);
         let selected = if kv.is_some() { select(&rollout, architecture.selected()) } else { Vec::new() };
         let looked = weights.glca.as_ref().zip(kv).map(|(glca, kv)| {
             let local: &[u32] = if wanted == Wanted::Trace { &selected } else { &[] };
             (second_look(architecture, glca, &kv, pass.tokens(local), observe), kv)
         });
         let logits_glca = looked.as_ref().map(|(SecondLook { logits, .. }, _)| logits.clone()).unwrap_or_default();
-        let answer = answer(logits_sa, logits_glca, rollout, selected)?;
+        let answer = answer([logits_sa, logits_glca, logits_mixed], rollout, selected)?;
         let glca = looked.map(|(SecondLook { class, .. }, kv)| GlcaSeen { kv, class });
-        let (inputs, gates) = pass.into_seen();
-        Ok(Run { answer, inputs, gates, glca })
+        let (inputs, gates, masks) = pass.into_seen();
+        Ok(Run { answer, inputs, gates, masks, glca })
     }
 }
 
@@ -207,24 +216,28 @@ struct Run {
     inputs: Vec<Vec<f32>>,
     /// RGA's spatial gates, `[places, N]`.
     gates: Vec<f32>,
+    /// The masks of Attend and Rectify, `[modules, K, N]`.
+    masks: Vec<f32>,
     glca: Option<GlcaSeen>,
 }
 
-/// The answer from each branch's logits `[classes]` (GLCA's are empty where there is none), the rollout `[T]` and the local
-/// queries.
+/// The answer from the logits `[classes]` of SA, of GLCA and of the mixed votes (empty where there is none), the rollout `[T]` and
+/// the local queries.
 fn answer(
-    logits_sa: Vec<f32>,
-    logits_glca: Vec<f32>,
+    [logits_sa, logits_glca, logits_mixed]: [Vec<f32>; 3],
     rollout: Vec<f32>,
     selected: Vec<u32>,
 ) -> Result<Answer, CpuError> {
     let (sa, glca) = (softmax(&logits_sa), softmax(&logits_glca));
-    let probability =
-        if glca.is_empty() { sa.clone() } else { sa.iter().zip(&glca).map(|(a, b)| 0.5 * (a + b)).collect() };
+    let probability = match (glca.is_empty(), logits_mixed.is_empty()) {
+        (true, true) => sa.clone(),
+        (true, false) => softmax(&logits_mixed),
+        (false, _) => sa.iter().zip(&glca).map(|(a, b)| 0.5 * (a + b)).collect(),
+    };
     for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
         if !values.iter().all(|v| v.is_finite()) {
             return Err(CpuError::NotFinite(name));
         }
     }
-    Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
+    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected })
 }

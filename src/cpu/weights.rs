@@ -1,8 +1,9 @@
 //! A network's weights, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
 use super::kernels::matmul::{Matrix, Store, Weight};
+use super::rectify::{Module, Rectify, by_tap};
 use super::rga::{Gates, Part};
-use crate::architecture::{Architecture, RelationWidths, Rga};
+use crate::architecture::{Architecture, RectifyBlocks, RelationWidths, Rga};
 use crate::tensors::{TensorError, TensorMap};
 
 /// A linear layer.
@@ -74,6 +75,8 @@ pub(super) struct Weights {
     pub glca: Option<Glca>,
     /// RGA's gates, place by place; none without RGA.
     pub rga: Vec<Gates>,
+    /// Attend and Rectify, where that is the mechanism.
+    pub rectify: Option<Rectify>,
 }
 
 impl Weights {
@@ -101,6 +104,7 @@ impl Weights {
             let sizes = [architecture.patches(), dim];
             (0..rga.after.len()).map(|place| reader.gates(&format!("rga.{place}"), &rga.gates(), sizes)).collect()
         });
+        let rectify = architecture.rectify().map(|rectify| reader.rectify(rectify, classes));
         Ok(Self {
             class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
             positions: rest.to_vec(),
@@ -110,6 +114,7 @@ impl Weights {
             head: reader.linear("head", dim, classes)?,
             glca: glca.transpose()?,
             rga: rga.transpose()?.unwrap_or_default(),
+            rectify: rectify.transpose()?,
         })
     }
 }
@@ -143,6 +148,31 @@ impl Reader<'_> {
             Ok(Part { channels: part == "channel", theta, phi, unary, relation, w1, w2 })
         };
         rga.parts(positions, channels).map(part).collect::<Result<_, _>>().map(Gates)
+    }
+
+    /// Modules for `classes` classes and folded gates.
+    fn rectify(&self, rectify: &RectifyBlocks, classes: usize) -> Result<Rectify, TensorError> {
+        let (dim, heads) = (self.dim, rectify.heads);
+        let module = |place: usize| {
+            let mut layers = Vec::new();
+            for (layer, shape) in rectify.layers(dim, classes) {
+                layers.push(by_tap(self.map.weight(&format!("rectify.{place}.{layer}"), &shape)?, dim));
+            }
+            let missing = || TensorError::Missing(format!("rectify.{place}"));
+            let [attention, gate, output] = layers.try_into().map_err(|_| missing())?;
+            let opinion = |own: &[f32]| Linear { weight: turned(own, classes), bias: vec![0.0; classes] };
+            Ok(Module {
+                norm: self.norm(&format!("rectify.{place}.norm"))?,
+                attention: Linear { weight: turned(&attention, 9 * heads), bias: vec![0.0; 9 * heads] },
+                gate,
+                output: output.chunks_exact(classes * 9 * dim).map(opinion).collect(),
+            })
+        };
+        Ok(Rectify {
+            modules: (0..rectify.after.len()).map(module).collect::<Result<_, TensorError>>()?,
+            gates: self.linear("rectify.mix", dim, rectify.votes())?,
+            mixing: rectify.mixing,
+        })
     }
 
     /// Queries apart, keys and values together.

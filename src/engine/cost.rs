@@ -12,8 +12,8 @@ use super::kernels::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
     GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms,
-    RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
+    NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -257,10 +257,17 @@ pub(super) fn convolution(u: &ConvolutionUniforms) -> Cost {
     )
 }
 
-/// Trust (a product with each mask), `tanh` and its softmax, opinions so weighted.
+/// A multiply-add for each position, channel, head and tap; those that see nothing at the edges count, too.
+pub(super) fn neighbours(u: &NeighboursUniforms) -> Cost {
+    let [height, width, channels, heads] = wide([u.height, u.width, u.channels, u.heads]);
+    let positions = height * width;
+    cost(18 * positions * channels * heads, positions * (channels + heads) + 9 * channels * heads)
+}
+
+/// `tanh` and its softmax, opinions so weighted.
 pub(super) fn hypothesis(u: &HypothesisUniforms) -> Cost {
-    let [positions, heads, classes] = wide([u.positions, u.heads, u.classes]);
-    cost(heads * (2 * positions + 4 + 2 * classes), heads * (2 * positions + classes + 1) + classes)
+    let [heads, classes] = wide([u.heads, u.classes]);
+    cost(heads * (4 + 2 * classes), heads * (classes + 2) + classes)
 }
 
 /// `tanh`, `exp`, sum and division of each gate; log-softmax (5) and blend (2) of each vote.

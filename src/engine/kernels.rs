@@ -15,8 +15,8 @@ pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
     GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms,
-    RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
+    NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
@@ -142,6 +142,7 @@ kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1])
 kernel!(CONVOLUTION: ConvolutionUniforms, convolution, |u| {
     tiles_of(&generated::CONVOLUTION, u.rows * u.columns, u.outputs)
 });
+kernel!(NEIGHBOURS: NeighboursUniforms, neighbours, |u| [u.channels.div_ceil(64), u.heads, 9]);
 kernel!(HYPOTHESIS: HypothesisUniforms, hypothesis, |u| {
     let _ = u;
     [1, 1, 1]
@@ -251,7 +252,7 @@ pub const MAX_HYPOTHESIS_HEADS: usize = 64;
 
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
-pub static ALL: [&Kernel; 49] = [
+pub static ALL: [&Kernel; 50] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,
     &LAYER_NORM,
@@ -296,6 +297,7 @@ pub static ALL: [&Kernel; 49] = [
     &GRID_SAMPLE,
     &GATE,
     &CONVOLUTION,
+    &NEIGHBOURS,
     &HYPOTHESIS,
     &GLOBAL_GATES,
     &GLOBAL_GATES_SIGMOID,

@@ -10,7 +10,7 @@ use super::recording::Recording;
 use super::{Engine, EngineError, record};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_layer, check_token, gate_places, glca_row};
+use crate::look::{Difference, LookError, check_layer, check_token, gate_places, glca_row, masked};
 use crate::tensors::{Tensor, TensorMap, Values};
 
 /// What is known of the photo that was classified last.
@@ -92,6 +92,16 @@ impl Engine {
         let places = gate_places(&self.architecture)?;
         let results = self.look(record::gates_seen(&self.architecture)?).await?;
         reals(results, &(0..places).map(|place| format!("out.gates.{place}")).collect::<Vec<_>>())
+    }
+
+    /// Where each head of each module of Attend and Rectify looks, `[modules, K, N]`; each head's mask sums to 1.
+    ///
+    /// # Errors
+    /// [`EngineError::Look`] for a network without them, or before the first photo.
+    pub async fn masks(&self) -> Result<Vec<f32>, EngineError> {
+        let places = masked(&self.architecture)?.after.len();
+        let results = self.look(record::masks_seen(&self.architecture)?).await?;
+        reals(results, &(0..places).map(|place| format!("out.masks.{place}")).collect::<Vec<_>>())
     }
 
     /// The answer to the same photo with another share `ratio` of local queries, in (0, 1]: only what depends on it runs

@@ -247,7 +247,9 @@ fn answer(mut results: TensorMap) -> Result<Answer, EngineError> {
     };
     let (logits_sa, logits_glca) = (reals("out.logits.sa"), reals("out.logits.glca"));
     let (sa, glca) = (reals("out.probability.sa"), reals("out.probability.glca"));
-    let probability = if glca.is_empty() { sa.clone() } else { reals("out.probability") };
+    let logits_mixed = reals("out.logits.mixed");
+    let alone = glca.is_empty() && logits_mixed.is_empty();
+    let probability = if alone { sa.clone() } else { reals("out.probability") };
     let rollout = reals("out.rollout");
     for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
         if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
@@ -258,5 +260,5 @@ fn answer(mut results: TensorMap) -> Result<Answer, EngineError> {
         Some(Values::I32(values)) => values.into_iter().map(i32::cast_unsigned).collect(),
         _ => Vec::new(),
     };
-    Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
+    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected })
 }

@@ -8,7 +8,8 @@ use super::{BatchStatistics, DropPath, Forward, Network, Statistics};
 /// The loss and what it is made of.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// `1/2 sum_k (exp(-w_k) L_k + w_k)`, `[1]`; plain cross-entropy without DCAL.
+    /// `1/2 sum_k (exp(-w_k) L_k + w_k)`, `[1]`; with Attend and Rectify the cross-entropy of the mixed votes and their
+    /// regulariser; plain cross-entropy without either.
     pub total: Tensor<1>,
     /// Cross-entropy of SA, GLCA and PWCA, each `[1]`; a branch that did not run is absent.
     pub parts: [Option<Tensor<1>>; 3],
@@ -49,6 +50,11 @@ impl Network {
         let sa = ce(&forward.logits_sa);
         let Some(dcal) = &self.dcal else {
             let parts = [Some(sa.clone()), None, None];
+            if let Some(rectified) = &forward.rectified {
+                // The votes are log-probabilities already, and so weighted their cross-entropies: not normalised again.
+                let total = target.of_log_probabilities(rectified.logits.clone()) + rectified.regulariser();
+                return Losses { total, parts, forward, logits_pwca: None, statistics };
+            }
             return Losses { total: sa, parts, forward, logits_pwca: None, statistics };
         };
         let logits_pwca = partners
@@ -88,7 +94,11 @@ pub enum Target {
 impl Target {
     /// Mean cross-entropy `[1]` of logits `[B, classes]`.
     pub(super) fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
-        let log_probability = log_softmax(logits, 1);
+        self.of_log_probabilities(log_softmax(logits, 1))
+    }
+
+    /// Mean over the photos of the target's shares of `-log_probability`, which is `[B, classes]`: `[1]`.
+    fn of_log_probabilities(&self, log_probability: Tensor<2>) -> Tensor<1> {
         match self {
             Self::Shares(shares) => -(log_probability * shares.clone()).sum_dim(1).mean(),
             Self::Classes { labels, label_smoothing } => {

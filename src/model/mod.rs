@@ -58,6 +58,8 @@ pub struct Network {
     pub dcal: Option<Dcal>,
     /// Relation-aware global attention between the blocks, where that is the mechanism.
     pub rga: Option<rga::RgaBlocks>,
+    /// The modules and gates of Attend and Rectify, where that is the mechanism.
+    pub rectify: Option<rectify::RectifyBlocks>,
     #[module(skip)]
     architecture: Architecture,
 }
@@ -77,6 +79,8 @@ pub struct Forward {
     pub glca: Option<glca::GlcaOutput>,
     /// RGA's spatial gates, `[B, N]` for each place, where the network has them.
     pub gates: Vec<Tensor<2>>,
+    /// What Attend and Rectify made of it, where that is the mechanism.
+    pub rectified: Option<rectify::Rectified>,
 }
 
 impl Network {
@@ -84,13 +88,17 @@ impl Network {
     ///
     /// The caller has checked the architecture ([`Architecture::check`]).
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
-        let (mut dcal, mut rga) = (None, None);
+        let (mut dcal, mut rga, mut rectify) = (None, None, None);
         match &architecture.mechanism {
             Mechanism::None => {}
             Mechanism::Dcal(settings) => dcal = Some(Dcal::new(architecture, settings, device)),
             Mechanism::Rga(settings) => rga = Some(rga::RgaBlocks::new(architecture, settings, device)),
+            Mechanism::Rectify(settings) => {
+                rectify = Some(rectify::RectifyBlocks::new(architecture, settings, device));
+            }
         }
-        Self { vit: VisionTransformer::new(architecture, device), dcal, rga, architecture: architecture.clone() }
+        let vit = VisionTransformer::new(architecture, device);
+        Self { vit, dcal, rga, rectify, architecture: architecture.clone() }
     }
 
     /// What this network looks like.
@@ -112,20 +120,33 @@ impl Network {
         drop_path: Option<&DropPath>,
         statistics: &mut Statistics<'_>,
     ) -> Forward {
-        let mut gates = Vec::new();
-        let tokens = self.vit.tokens_after(images, drop_path, &mut |block, tokens| match &self.rga {
-            Some(rga) => rga.forward(block, tokens, statistics, &mut gates),
-            None => tokens,
+        let (mut gates, mut hypotheses) = (Vec::new(), Vec::new());
+        let tokens = self.vit.tokens_after(images, drop_path, &mut |block, tokens| {
+            if let Some(rectify) = &self.rectify {
+                hypotheses.extend(rectify.hypothesis(block, &tokens));
+            }
+            match &self.rga {
+                Some(rga) => rga.forward(block, tokens, statistics, &mut gates),
+                None => tokens,
+            }
         });
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
+        let rectified = self
+            .rectify
+            .as_ref()
+            .map(|rectify| rectify.rectify(hypotheses, feature_sa.clone(), logits_sa.clone(), statistics));
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
-        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates }
+        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates, rectified }
     }
 
     /// Moves the running statistics of the mechanism's batch norms towards those of a training step
     /// ([`Losses::statistics`]).
     pub fn observe_norms(mut self, batches: Vec<BatchStatistics>) -> Self {
+        if let Some(rectify) = self.rectify {
+            self.rectify = Some(rectify.observe(batches));
+            return self;
+        }
         self.rga = self.rga.map(|rga| rga.observe(batches));
         self
     }
@@ -148,11 +169,13 @@ impl Network {
             }
             None => (absent(), absent(), vec![Vec::new(); batch]),
         };
+        let mixed = forward.rectified.as_ref().map_or_else(absent, |found| rows(found.logits.clone()));
         let probability = rows(forward.probability());
         (0..batch)
             .map(|b| Answer {
                 logits_sa: logits_sa[b].clone(),
                 logits_glca: logits_glca[b].clone(),
+                logits_mixed: mixed[b].clone(),
                 sa: sa[b].clone(),
                 glca: glca[b].clone(),
                 probability: probability[b].clone(),
@@ -171,8 +194,11 @@ impl Network {
 }
 
 impl Forward {
-    /// The answer `[B, classes]`: the mean of both branches' softmax, or SA's alone without GLCA.
+    /// The answer `[B, classes]`: the mean of both branches' softmax, that of the votes of Attend and Rectify, or SA's alone.
     pub fn probability(&self) -> Tensor<2> {
+        if let Some(rectified) = &self.rectified {
+            return softmax(rectified.logits.clone(), 1);
+        }
         let sa = softmax(self.logits_sa.clone(), 1);
         match &self.glca {
             Some(branch) => (sa + softmax(branch.logits.clone(), 1)) * 0.5,

@@ -66,7 +66,9 @@ impl Path {
                 .replacen("dcal.glca.norm.", "glca_norm.", 1)
                 .replacen("dcal.glca.bottleneck.", "glca_bottleneck.", 1)
                 .replacen("dcal.glca.head.", "glca_head.", 1)
-                .replacen("rga.gates.", "rga.", 1),
+                .replacen("rga.gates.", "rga.", 1)
+                .replacen("rectify.modules.", "rectify.", 1)
+                .replacen(".attend.", ".", 1),
         };
         let (last, holder) = self.0.last().map_or(("", ""), |(name, holder)| (name, holder));
         let stem = name.strip_suffix(last).unwrap_or(&name);

@@ -4,17 +4,22 @@
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::activation::{log_softmax, sigmoid, softmax};
-use burn::tensor::module::{avg_pool2d, conv2d};
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions};
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Int, Tensor};
 
 use super::batch_norm::{BatchNorm, BatchStatistics, Statistics};
+use super::layer_norm::LayerNorm;
 use super::trace::real;
 use super::{inward, load};
+use crate::architecture::{self, Architecture, Mixing};
 use crate::tensors::{TensorError, TensorMap};
 
 /// What keeps the sum of sigmoid gates from being zero (authors' code).
 const GATE_EPSILON: f64 = 1e-6;
+
+/// The regulariser's share of the loss (authors' code).
+const REGULARISER: f64 = 0.001;
 
 /// The module on the activations `Z` `[B, C, H, W]` of one depth: K heads, each with a mask and an opinion.
 #[derive(Module, Debug)]
@@ -49,27 +54,75 @@ impl Attend {
     }
 
     /// The hypothesis for activations `z` `[B, C, H, W]`.
+    ///
+    /// A convolution is linear, and so are the sums over positions: `sum_p H(p) (W * z)(p) = W sum_p H(p) z(p + tap)`. So each
+    /// mask sums up what it sees under the nine taps, `[9, C]`, and the weights are applied once, not at every position.
     pub fn forward(&self, z: Tensor<4>) -> Hypothesis {
-        let [batch, _, height, width] = z.dims();
-        let heads = self.attention.val().dims()[0];
+        let [batch, channels, height, width] = z.dims();
+        let [heads, ..] = self.attention.val().dims();
         let positions = height * width;
-        // conv3x3 to [B, K, rest, H W].
-        let by_head = |weight: &Param<Tensor<4>>| -> Tensor<4> {
-            let weight = weight.val();
-            let rest = weight.dims()[0] / heads;
-            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-            conv2d(z.clone(), weight, None, options).reshape([batch, heads, rest, positions])
+        let z: Tensor<3> = z.flatten(2, 3).swap_dims(1, 2);
+        // Under each tap by itself, then shifted and added up: [B, K, 9, H, W] to [B, K, H W].
+        let taps =
+            self.attention.val().reshape([heads, channels, 9]).permute([1, 0, 2]).reshape([1, channels, heads * 9]);
+        let under: Tensor<5> = z.clone().matmul(taps).swap_dims(1, 2).reshape([batch, heads, 9, height, width]);
+        let padded = under.pad((1, 1, 1, 1), 0.0);
+        let shifted = |tap: usize| -> Tensor<5> {
+            padded.clone().narrow(2, tap, 1).narrow(3, tap / 3, height).narrow(4, tap % 3, width)
         };
-        let masks = softmax(by_head(&self.attention), 3);
-        let opinions: Tensor<3> = (by_head(&self.output) * masks.clone()).sum_dim(3).squeeze_dim(3);
-        let trust: Tensor<3> = (by_head(&self.gate) * masks.clone()).sum_dim(3).squeeze_dim(3);
+        let scores = (1..9).map(shifted).fold(shifted(0), |sum, next| sum + next);
+        let masks = softmax(scores.reshape([batch, heads, positions]), 2);
+        // What the masks sum up: [B, K, 9, H W] times [B, H W, C], as the weights have it [B, K, C 9].
+        let padded = masks.clone().reshape([batch, heads, 1, height, width]).pad((1, 1, 1, 1), 0.0);
+        let seen = |tap: usize| padded.clone().narrow(3, 2 - tap / 3, height).narrow(4, 2 - tap % 3, width);
+        let seen: Tensor<5> = Tensor::cat((0..9).map(seen).collect(), 2);
+        let pooled: Tensor<3> = seen.reshape([batch, heads * 9, positions]).matmul(z);
+        let pooled: Tensor<3> =
+            pooled.reshape([batch, heads, 9, channels]).swap_dims(2, 3).reshape([batch, heads, 9 * channels]);
+        let trust: Tensor<3> = (pooled.clone() * self.gate.val().reshape([1, heads, 9 * channels])).sum_dim(2);
         let head_gates = softmax(trust.tanh(), 1);
+        // Each head by its own weights: [K, B, C 9] times [K, C 9, classes].
+        let output = self.output.val();
+        let classes = output.dims()[0] / heads;
+        let output: Tensor<3> = output.reshape([heads, classes, 9 * channels]).swap_dims(1, 2);
+        let opinions = pooled.swap_dims(0, 1).matmul(output).swap_dims(0, 1);
         Hypothesis {
             masks: masks.reshape([batch, heads, height, width]),
             head_gates: head_gates.clone().squeeze_dim(2),
             logits: (opinions * head_gates).sum_dim(1).squeeze_dim(1),
         }
     }
+}
+
+/// A module behind a block of a vision transformer. Tokens between blocks come from no norm, so it has one of its own.
+#[derive(Module, Debug)]
+pub struct AttendTokens {
+    /// Of the patch tokens.
+    pub norm: LayerNorm,
+    /// The module on their map.
+    pub attend: Attend,
+}
+
+/// Attend and Rectify on a vision transformer: modules behind some of its blocks, and the gates that weigh their votes.
+#[derive(Module, Debug)]
+pub struct RectifyBlocks {
+    /// First to last.
+    pub modules: Vec<AttendTokens>,
+    /// Over the modules' votes and the classifier's.
+    pub gates: GlobalGates,
+    #[module(skip)]
+    settings: architecture::RectifyBlocks,
+    #[module(skip)]
+    grid: [usize; 2],
+}
+
+/// What Attend and Rectify makes of a photo.
+#[derive(Debug, Clone)]
+pub struct Rectified {
+    /// The modules', first to last.
+    pub hypotheses: Vec<Hypothesis>,
+    /// The votes mixed, `[B, classes]`: weighted log-probabilities.
+    pub logits: Tensor<2>,
 }
 
 /// How much each of the modules and, last, the network's classifier counts.
@@ -81,15 +134,6 @@ pub struct GlobalGates {
     pub bn: BatchNorm,
 }
 
-/// How gates become weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mixing {
-    /// Their softmax: the votes compete.
-    Softmax,
-    /// Their sigmoids over 1e-6 plus the sum of them.
-    Sigmoid,
-}
-
 impl GlobalGates {
     /// Random weights for features of width `dim` and `outputs` votes.
     pub fn new(dim: usize, outputs: usize, device: &Device) -> Self {
@@ -97,8 +141,11 @@ impl GlobalGates {
         Self { weight: small.init([outputs, dim], device), bn: BatchNorm::new(outputs, device) }
     }
 
-    /// `BN(W v)` `[B, modules + 1]` of the pooled last feature `v` `[B, D]`, before the tanh.
+    /// `BN(W v)` `[B, modules + 1]` of the pooled last feature `v` `[B, D]`, before the tanh. One photo by itself has no variance:
+    /// it is normalised by the running statistics in training, too, and leaves none.
     pub fn forward(&self, pooled: Tensor<2>, statistics: &mut Statistics<'_>) -> Tensor<2> {
+        let alone = pooled.dims()[0] == 1;
+        let statistics = if alone { &mut Statistics::Running } else { statistics };
         let logits = pooled.matmul(self.weight.val().transpose());
         self.bn.forward(logits.unsqueeze_dim(2), statistics).squeeze_dim(2)
     }
@@ -123,6 +170,61 @@ pub fn mix(votes: &[Tensor<2>], gates: Tensor<2>, mixing: Mixing) -> Tensor<2> {
     };
     let votes: Vec<Tensor<3>> = votes.iter().map(|vote| log_softmax(vote.clone(), 1).unsqueeze_dim(1)).collect();
     (Tensor::cat(votes, 1) * weights.unsqueeze_dim::<3>(2)).sum_dim(1).squeeze_dim(1)
+}
+
+impl RectifyBlocks {
+    /// Random weights; opinions start at zero like the classifier, so that the first steps do not disturb pretrained blocks.
+    pub fn new(architecture: &Architecture, settings: &architecture::RectifyBlocks, device: &Device) -> Self {
+        let Architecture { dim, classes, .. } = *architecture;
+        let module = |_: &usize| {
+            let mut attend = Attend::new(dim, settings.heads, classes, device);
+            attend.output = Initializer::Zeros.init([settings.heads * classes, dim, 3, 3], device);
+            AttendTokens { norm: LayerNorm::new(architecture, device), attend }
+        };
+        Self {
+            modules: settings.after.iter().map(module).collect(),
+            gates: GlobalGates::new(dim, settings.votes(), device),
+            settings: settings.clone(),
+            grid: architecture.grid(),
+        }
+    }
+
+    /// What the module behind block `index` thinks of the tokens `[B, N + 1, D]` there, if one stands there.
+    pub(super) fn hypothesis(&self, index: usize, tokens: &Tensor<3>) -> Option<Hypothesis> {
+        let module = self.modules.get(self.settings.behind(index)?)?;
+        let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
+        let patches = module.norm.forward(tokens.clone().narrow(1, 1, count - 1));
+        Some(module.attend.forward(patches.swap_dims(1, 2).reshape([batch, dim, height, width])))
+    }
+
+    /// The modules' votes and the classifier's, `logits` `[B, classes]`, mixed by the gates of its `feature` `[B, D]`.
+    pub(super) fn rectify(
+        &self,
+        hypotheses: Vec<Hypothesis>,
+        feature: Tensor<2>,
+        logits: Tensor<2>,
+        statistics: &mut Statistics<'_>,
+    ) -> Rectified {
+        let votes: Vec<Tensor<2>> =
+            hypotheses.iter().map(|found| found.logits.clone()).chain(std::iter::once(logits)).collect();
+        let gates = self.gates.forward(feature, statistics);
+        Rectified { hypotheses, logits: mix(&votes, gates, self.settings.mixing) }
+    }
+
+    /// Moves the gates' running statistics towards those of a training step.
+    pub(super) fn observe(mut self, batches: Vec<BatchStatistics>) -> Self {
+        self.gates = batches.iter().fold(self.gates, GlobalGates::observe);
+        self
+    }
+}
+
+impl Rectified {
+    /// A thousandth of how much the heads of each module look at the same places, added up: `[1]`.
+    pub(super) fn regulariser(&self) -> Tensor<1> {
+        let terms = self.hypotheses.iter().map(|found| regulariser(found.masks.clone()));
+        let sum = terms.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &self.logits.device()));
+        sum * REGULARISER
+    }
 }
 
 /// How much the heads of a module look at the same places, `[1]`: masks `[B, K, H, W]` averaged over 2x2, and of their

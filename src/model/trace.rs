@@ -15,8 +15,8 @@ impl Network {
 impl Forward {
     /// What a trace file holds of inference: `out.embed`, `out.block.<i>` `[B, N + 1, D]`, `out.attn_mean.<i>`
     /// `[B, N + 1, N + 1]`, `out.gates.<place>` `[B, N]`, `out.rollout` `[B, N + 1]`, `out.selected` `[B, k]`, `out.glca.attn`
-    /// `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.feature.*` `[B, D]`, `out.logits.*` and
-    /// `out.probability` `[B, classes]`.
+    /// `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.masks.<module>` `[B, K, N]`, `out.votes.<module>`
+    /// `[B, classes]`, `out.feature.*` `[B, D]`, `out.logits.*` and `out.probability` `[B, classes]`.
     pub fn trace(&self) -> TensorMap {
         let mut trace = TensorMap::default();
         trace.insert("out.embed", real(&self.tokens.embed));
@@ -38,6 +38,13 @@ impl Forward {
             trace.insert("out.glca.tokens", real(&glca.tokens));
             trace.insert("out.feature.glca", real(&glca.feature));
             trace.insert("out.logits.glca", real(&glca.logits));
+        }
+        if let Some(rectified) = &self.rectified {
+            for (place, found) in rectified.hypotheses.iter().enumerate() {
+                trace.insert(format!("out.masks.{place}"), real(&found.masks.clone().flatten::<3>(2, 3)));
+                trace.insert(format!("out.votes.{place}"), real(&found.logits));
+            }
+            trace.insert("out.logits.mixed", real(&rectified.logits));
         }
         trace.insert("out.probability", real(&self.probability()));
         trace

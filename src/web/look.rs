@@ -62,6 +62,15 @@ impl Network {
         Ok(Float32Array::from(self.executor.gates().await?.as_slice()))
     }
 
+    /// Where the heads of each module of Attend and Rectify look, `[modules, heads, patches]`.
+    ///
+    /// # Errors
+    /// A network without them, no photo yet; as `classify`.
+    pub async fn masks(&self) -> Result<Float32Array, JsValue> {
+        self.crop()?;
+        Ok(Float32Array::from(self.executor.masks().await?.as_slice()))
+    }
+
     /// What set class `first` apart from class `second`: `{sa, glca, both}`, `[patches]` each; `glca` is empty without GLCA.
     ///
     /// # Errors
@@ -99,6 +108,12 @@ impl Network {
     pub fn gates_after(&self) -> Vec<usize> {
         let rga = self.manifest.architecture.rga().filter(|rga| rga.spatial);
         rga.map(|rga| rga.after.clone()).unwrap_or_default()
+    }
+
+    /// Behind how many blocks each module of Attend and Rectify stands; empty for a network without them.
+    #[wasm_bindgen(getter)]
+    pub fn masks_after(&self) -> Vec<usize> {
+        self.manifest.architecture.rectify().map(|rectify| rectify.after.clone()).unwrap_or_default()
     }
 
     /// What the network saw of the last photo, `[3, H, W]`: enough to run it again when a device is lost.

@@ -2,7 +2,8 @@
 
 use finegrain::engine::kernels::{
     self, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms,
-    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, ProductUniforms, SoftmaxUniforms, SumUniforms,
+    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, SoftmaxUniforms,
+    SumUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
@@ -289,18 +290,40 @@ fn convolution() {
     }
 }
 
-fn hypothesis_case(gpu: &Gpu, positions: usize, heads: usize, classes: usize, seed: u64) {
+fn hypothesis_case(gpu: &Gpu, heads: usize, classes: usize, seed: u64) {
     let mut case = Case::new(seed);
-    let masks = case.random("masks", &[heads, positions], 1.0 / (positions as f32).sqrt());
-    let trust = case.random("trust", &[positions, heads], 2.0);
-    let opinions = case.random("opinions", &[heads, classes], 3.0);
+    // As the products of all heads by all weights leave them: a head's own lie on the diagonal.
+    let trust = case.random("trust", &[heads, heads], 2.0);
+    let opinions = case.random("opinions", &[heads, heads * classes], 3.0);
     let head_gates = case.output("head_gates", &[heads]);
     let logits = case.output("logits", &[2, classes]);
-    let [n, k, c] = [positions, heads, classes].map(|n| n as u32);
-    let uniforms = HypothesisUniforms { positions: n, heads: k, classes: c, y_offset: c };
-    case.run(&kernels::HYPOTHESIS, uniforms, &[masks, trust, opinions, head_gates, logits]);
-    let what = format!("{positions} positions, {heads} heads, {classes} classes");
+    let [k, c] = [heads, classes].map(|n| n as u32);
+    let uniforms =
+        HypothesisUniforms { heads: k, classes: c, trust_head: k + 1, opinion_head: (k + 1) * c, y_offset: c };
+    case.run(&kernels::HYPOTHESIS, uniforms, &[trust, opinions, head_gates, logits]);
+    let what = format!("{heads} heads, {classes} classes");
     case.compare(gpu, &what, &[("head_gates", head_gates), ("logits", logits)]);
+}
+
+fn neighbours_case(gpu: &Gpu, [height, width]: [usize; 2], channels: usize, heads: usize, seed: u64) {
+    let mut case = Case::new(seed);
+    let masks = case.random("masks", &[heads, height * width], 1.0);
+    let x = case.random("x", &[(height * width + 1) * channels], 1.0);
+    let y = case.output("y", &[heads, channels * 9]);
+    let [h, w, c, k] = [height, width, channels, heads].map(|n| n as u32);
+    let uniforms = NeighboursUniforms { height: h, width: w, channels: c, heads: k, x_offset: c };
+    case.run(&kernels::NEIGHBOURS, uniforms, &[masks, x, y]);
+    case.compare(gpu, &format!("{height} x {width}, {channels} channels, {heads} heads"), &[("y", y)]);
+}
+
+#[test]
+fn neighbours() {
+    let gpu = gpu();
+    for (size, channels, heads) in
+        [([14, 14], 192, 4), ([1, 1], 3, 1), ([28, 28], 33, 3), ([7, 7], 65, 64), ([1, 9], 64, 2), ([5, 2], 7, 5)]
+    {
+        neighbours_case(&gpu, size, channels, heads, 11);
+    }
 }
 
 fn global_gates_case(gpu: &Gpu, votes: usize, classes: usize, seed: u64) {
@@ -318,9 +341,8 @@ fn global_gates_case(gpu: &Gpu, votes: usize, classes: usize, seed: u64) {
 #[test]
 fn hypothesis_and_global_gates() {
     let gpu = gpu();
-    for (positions, heads, classes) in [(64, 4, 6), (197, 1, 100), (1, 3, 1), (49, 64, 7), (785, 5, 196), (65, 2, 257)]
-    {
-        hypothesis_case(&gpu, positions, heads, classes, 9);
+    for (heads, classes) in [(4, 6), (1, 100), (3, 1), (64, 7), (5, 196), (2, 257)] {
+        hypothesis_case(&gpu, heads, classes, 9);
     }
     for (votes, classes) in [(3, 6), (4, 196), (2, 1000), (1, 65), (5, 2)] {
         global_gates_case(&gpu, votes, classes, 10);
@@ -346,7 +368,8 @@ proptest! {
         gate_case(&gpu, rows, columns, seed);
         let kernel = [kernel.0, kernel.1, kernel.2, kernel.3];
         convolution_case(&gpu, [map.0, map.1], [1 + inner % 9, columns], kernel, seed);
-        hypothesis_case(&gpu, rows, 1 + inner % 9, columns, seed);
+        neighbours_case(&gpu, [map.0, map.1], columns, 1 + inner % 9, seed);
+        hypothesis_case(&gpu, 1 + inner % 9, columns, seed);
         global_gates_case(&gpu, 1 + inner % 9, 1 + columns, seed);
     }
 }

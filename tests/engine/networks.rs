@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
+use burn::tensor::Device;
+use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::bundle::round;
 use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
 use finegrain::fold::folded;
+use finegrain::model::Network;
 use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
 use pollster::block_on;
@@ -200,7 +202,18 @@ fn other_architectures_agree_with_the_twins() {
         ..odd()
     };
     let gated = [rga(8, [true, true], &[1, 2]), rga(3, [true, false], &[2]), rga(2, [false, true], &[1])];
-    for architecture in [odd(), one_patch, plain, wide].into_iter().chain(gated) {
+    let rectify = |heads, after: &[usize], mixing| Architecture {
+        mechanism: Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing }),
+        depth: 3,
+        ..odd()
+    };
+    let voting = [
+        rectify(4, &[1, 2, 3], Mixing::Softmax),
+        rectify(3, &[2], Mixing::Sigmoid),
+        Architecture { image_size: [98, 98], classes: 196, ..rectify(5, &[1, 3], Mixing::Softmax) },
+        Architecture { image_size: [7, 7], dim: 130, heads: 2, classes: 65, ..rectify(1, &[1, 2], Mixing::Sigmoid) },
+    ];
+    for architecture in [odd(), one_patch, plain, wide].into_iter().chain(gated).chain(voting) {
         let weights = random_weights(&architecture, &mut random);
         let [height, width] = architecture.image_size;
         let input = reals(&random.tensor(&[3, height, width], 2.0)).to_vec();
@@ -214,7 +227,25 @@ fn other_architectures_agree_with_the_twins() {
         // The CPU path, which has the gates in code of its own.
         let path = Cpu::load(&architecture, &weights).unwrap().classify(&input).unwrap();
         assert!(relative_norm(&answer.logits_sa, &path.logits_sa) < 1e-5);
-        if architecture.glca().is_some() {
+        if architecture.rectify().is_some() {
+            let burn = Network::new(&architecture, &Device::flex()).load(&weights).unwrap();
+            let truth = burn.classify(burn.images(&input, &Device::flex())).remove(0);
+            for (what, [found, expected]) in [
+                ("mixed, twins", [&answer.logits_mixed[..], twin.reals("out.logits.mixed").unwrap()]),
+                ("mixed, CPU path", [&answer.logits_mixed, &path.logits_mixed]),
+                ("mixed, burn", [&answer.logits_mixed, &truth.logits_mixed]),
+                ("probability", [&answer.probability, &truth.probability]),
+            ] {
+                let error = relative_norm(found, expected);
+                assert!(error < 1e-5, "{what}: {error:.2e}, {architecture:?}");
+            }
+            let trace = block_on(engine.trace(&input)).unwrap();
+            let expected = burn.trace(burn.images(&input, &Device::flex()));
+            for place in 0..architecture.rectify().unwrap().after.len() {
+                let name = format!("out.masks.{place}");
+                assert!(relative_norm(trace.reals(&name).unwrap(), expected.reals(&name).unwrap()) < 1e-5);
+            }
+        } else if architecture.glca().is_some() {
             assert!(relative_norm(&answer.probability, twin.reals("out.probability").unwrap()) < 1e-5);
         } else {
             assert_eq!(answer.probability, answer.sa);

@@ -69,9 +69,11 @@ pub(crate) fn random_weights(architecture: &Architecture, random: &mut Random) -
         weights.insert(layout.name.clone(), tensor);
     }
     // The recording reads them folded.
-    for spec in architecture.weights().into_iter().filter(|spec| spec.name.starts_with("rga.")) {
+    let folded = |name: &str| name.starts_with("rga.") || name.starts_with("rectify.");
+    for spec in architecture.weights().into_iter().filter(|spec| folded(&spec.name)) {
         let mut tensor = random.tensor(&spec.shape, 0.5);
-        if spec.name.ends_with("running_var") || spec.name.ends_with("bn.weight") {
+        if spec.name.ends_with("running_var") || spec.name.ends_with("bn.weight") || spec.name.ends_with("norm.weight")
+        {
             let Values::F32(values) = &mut tensor.values else { unreachable!() };
             values.iter_mut().for_each(|v| *v += 1.0);
         }

@@ -1,7 +1,7 @@
 //! Networks of many shapes with the burn model as reference, and the parts of a network written out in f64.
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::compare::reals;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::{Forward, Network};
@@ -11,11 +11,15 @@ use pollster::block_on;
 /// Relative norm of what f32 may differ.
 pub(crate) const TOLERANCE: f64 = 2e-5;
 
-/// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates.
+/// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates, the
+/// modules of Attend and Rectify.
 pub(crate) fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
     let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
         Mechanism::Rga(RgaBlocks { ratio: 4, spatial, channel, after: after.to_vec() })
+    };
+    let rectify = |heads, after: &[usize]| {
+        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
     };
     let shape = |image_size, patch_size, dim, heads, depth, classes, mechanism| Architecture {
         image_size,
@@ -36,6 +40,8 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         shape([24, 40], 8, 24, 3, 2, 9, Mechanism::None),
         shape([24, 40], 8, 24, 3, 4, 9, rga([true, true], &[1, 3])),
         shape([28, 28], 4, 33, 3, 2, 5, rga([false, true], &[1])),
+        shape([24, 40], 8, 24, 3, 4, 9, rectify(4, &[1, 3, 4])),
+        shape([56, 56], 4, 20, 5, 2, 6, rectify(3, &[2])),
     ]
 }
 

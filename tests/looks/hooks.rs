@@ -80,6 +80,19 @@ fn attention_of_any_token_and_rollout_to_any_layer() {
             close("gates", &block_on(engine.gates()).unwrap(), &truth);
             close("gates, CPU", seen.gates().unwrap(), &truth);
         }
+        if let Some(rectified) = &forward.rectified {
+            let masks: Vec<Vec<f32>> = rectified.hypotheses.iter().map(|found| host(found.masks.clone())).collect();
+            let truth = masks.concat();
+            let rectify = case.architecture.rectify().unwrap();
+            assert_eq!(truth.len(), rectify.after.len() * rectify.heads * (tokens - 1));
+            let even = 1.0 / (tokens - 1) as f32;
+            assert!(truth.iter().any(|mask| *mask > 1.5 * even), "masks that are even everywhere tell little");
+            close("masks", &block_on(engine.masks()).unwrap(), &truth);
+            close("masks, CPU", seen.masks().unwrap(), &truth);
+        } else {
+            assert!(matches!(block_on(engine.masks()), Err(EngineError::Look(LookError::NoMasks))));
+            assert!(matches!(seen.masks(), Err(CpuError::Look(LookError::NoMasks))));
+        }
         let Some(glca) = &forward.glca else {
             assert!(matches!(block_on(engine.glca_attention(0)), Err(EngineError::Look(LookError::NoGlca))));
             assert!(matches!(seen.glca_attention(&processor, 0), Err(CpuError::Look(LookError::NoGlca))));

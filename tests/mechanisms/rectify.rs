@@ -1,9 +1,13 @@
 //! Attend and Rectify: the module, the global gates, the regulariser.
 
 use burn::module::Param;
+use burn::tensor::activation::softmax;
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Tensor};
+use finegrain::architecture::Mixing;
 use finegrain::model::Statistics;
-use finegrain::model::rectify::{Attend, GlobalGates, Mixing, mix, regulariser, trace};
+use finegrain::model::rectify::{Attend, GlobalGates, mix, regulariser, trace};
 
 use crate::support::{Random, assert_close, check_gradients, config, fixture, seeded, values, weighted};
 
@@ -47,6 +51,41 @@ fn gradients_are_those_of_finite_differences() {
             });
             assert_eq!(found, (7, 7));
         }
+    }
+}
+
+/// The weights applied once, to what each mask sums up, against three convolutions of the whole map.
+#[test]
+fn summing_up_first_is_convolving_everywhere() {
+    let device = Device::flex();
+    for (heads, classes, [channels, height, width]) in
+        [(4, 6, [12, 5, 7]), (1, 2, [3, 1, 1]), (3, 11, [33, 14, 14]), (5, 4, [7, 1, 6]), (2, 3, [9, 2, 2])]
+    {
+        let random = Random(6);
+        let module = crate::support::seeded(Attend::new(channels, heads, classes, &device), 7);
+        let z: Tensor<4> = Random(random.0).tensor([2, channels, height, width], 2.0, &device).cast(FloatDType::F32);
+        let found = module.forward(z.clone());
+        let by_head = |weight: &Param<Tensor<4>>| -> Tensor<4> {
+            let weight = weight.val().cast(FloatDType::F32);
+            let rest = weight.dims()[0] / heads;
+            let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+            conv2d(z.clone(), weight, None, options).reshape([2, heads, rest, height * width])
+        };
+        let masks = softmax(by_head(&module.attention), 3);
+        let opinions: Tensor<3> = (by_head(&module.output) * masks.clone()).sum_dim(3).squeeze_dim(3);
+        let trust: Tensor<3> = (by_head(&module.gate) * masks.clone()).sum_dim(3).squeeze_dim(3);
+        let head_gates = softmax(trust.tanh(), 1);
+        let logits: Tensor<2> = (opinions * head_gates).sum_dim(1).squeeze_dim(1);
+        let close = |what: &str, a: Vec<f64>, b: Vec<f64>| {
+            let size = b.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let off = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+            assert!(
+                a.len() == b.len() && off <= 1e-5 * size,
+                "{what} {channels} x {height} x {width}: {off} of {size}"
+            );
+        };
+        close("masks", values(&found.masks), values(&masks));
+        close("logits", values(&found.logits), values(&logits));
     }
 }
 

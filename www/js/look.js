@@ -53,7 +53,7 @@ export class Look {
       this.#showAnswer();
       this.#draw();
     });
-    for (const slider of ["#depth", "#gate"]) this.#on(slider, () => this.#draw());
+    for (const slider of ["#depth", "#gate", "#mask", "#mask-head"]) this.#on(slider, () => this.#draw());
     const opacity = () => {
       this.#map.opacity = this.#pair.opacity = find("look-opacity").value / 100;
       if (this.#seen) this.#drawPair();
@@ -97,15 +97,20 @@ export class Look {
     depth.max = String(classifier.layers);
     depth.value = depth.max;
     this.#layers.build(classifier);
-    const places = classifier.gatesAfter.length;
-    find("gates-mode").hidden = places === 0;
-    if (places === 0 && chosen("mode") === "gates") choose("mode", "rollout");
-    const gate = find("gate");
-    if (gate.max !== String(places)) Object.assign(gate, { max: String(places), value: String(places) });
+    this.#offer("gates", "gate", classifier.gatesAfter.length);
+    this.#offer("masks", "mask", classifier.masksAfter.length);
     Object.assign(find("look-inside"), { hidden: false, inert: false });
     find("look-empty").hidden = true;
     this.#showAnswer(false);
     this.#draw();
+  }
+
+  /** Offers a way to look where the network has `places` for it; the slider starts at the last one. */
+  #offer(mode, slider, places) {
+    find(`${mode}-mode`).hidden = places === 0;
+    if (places === 0 && chosen("mode") === mode) choose("mode", "rollout");
+    const max = String(places);
+    if (find(slider).max !== max) Object.assign(find(slider), { max, value: max });
   }
 
   /**
@@ -182,13 +187,19 @@ export class Look {
   async #draw() {
     const mine = (this.#turn += 1);
     const mode = chosen("mode");
-    for (const name of ["rollout", "layers", "apart", "gates"]) find(`look-${name}`).hidden = name !== mode;
+    for (const name of ["rollout", "layers", "apart", "gates", "masks"]) find(`look-${name}`).hidden = name !== mode;
     this.#map.pickable = mode === "layers";
     const seen = this.#seen;
     if (!seen || !find("look").open) return;
     this.#drawPair();
     try {
-      const views = { rollout: () => this.#rollout(), layers: () => this.#attention(), apart: () => this.#apart(), gates: () => this.#gates() };
+      const views = {
+        rollout: () => this.#rollout(),
+        layers: () => this.#attention(),
+        apart: () => this.#apart(),
+        gates: () => this.#gates(),
+        masks: () => this.#masks(),
+      };
       const view = await views[mode]();
       if (mine !== this.#turn) return;
       const { crop, grid } = seen.result;
@@ -261,6 +272,24 @@ export class Look {
     const patches = result.rollout.length;
     const values = all.slice(place * patches, (place + 1) * patches);
     return { image: heatImage(values, result.grid), label: `What the gates after layer ${said} let through` };
+  }
+
+  async #masks() {
+    const { classifier, result } = this.#seen;
+    const place = Number(find("mask").value) - 1;
+    const said = String(classifier.masksAfter[place]);
+    const all = await this.#once("masks", (network, of) => network.masks({ of }));
+    const patches = result.rollout.length;
+    const heads = all.length / classifier.masksAfter.length / patches;
+    // 0 is all of them: the mean.
+    const slider = find("mask-head");
+    slider.max = String(heads);
+    const head = Number(slider.value);
+    find("mask-said").textContent = `${said} of ${classifier.layers}`;
+    find("mask-head-said").textContent = head === 0 ? "all" : `${head} of ${heads}`;
+    const values = mapOf(all, place, head === 0 ? "mean" : head - 1, heads, patches);
+    const who = head === 0 ? "the heads" : `head ${head}`;
+    return { image: heatImage(values, result.grid), label: `Where ${who} of the module after layer ${said} looked` };
   }
 
   /** The networks that the photo can be shown to as well. */

@@ -1,5 +1,7 @@
 // What a network's own attention mechanism has to show of a photo, beside rollout, which every network has.
 
+import { mapOf } from "./layers.js";
+
 /**
  * @typedef {{ values: Float32Array, grid: number[], label: string }} Own a value for each patch, and what they are
  *
@@ -8,9 +10,16 @@
  * @returns {Promise<Own | null>} null where the network has nothing but rollout
  */
 export async function ownLook(classifier, of) {
-  const last = classifier.gatesAfter.at(-1);
-  if (last === undefined) return null;
-  const gates = await classifier.gates({ of });
-  const values = gates.slice(gates.length - of.rollout.length);
-  return { values, grid: of.grid, label: `RGA’s gates after layer ${last}` };
+  const patches = of.rollout.length;
+  if (classifier.gatesAfter.length > 0) {
+    const values = (await classifier.gates({ of })).slice(-patches);
+    return { values, grid: of.grid, label: `RGA’s gates after layer ${classifier.gatesAfter.at(-1)}` };
+  }
+  if (classifier.masksAfter.length > 0) {
+    const masks = await classifier.masks({ of });
+    const heads = masks.length / classifier.masksAfter.length / patches;
+    const values = mapOf(masks, classifier.masksAfter.length - 1, "mean", heads, patches);
+    return { values, grid: of.grid, label: `Rectify’s masks after layer ${classifier.masksAfter.at(-1)}` };
+  }
+  return null;
 }

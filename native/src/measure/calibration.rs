@@ -30,6 +30,7 @@ pub fn log_likelihood<'a>(answers: impl IntoIterator<Item = (&'a Answer, usize)>
         let of = |logits: &[f32]| softmax(logits, temperature).get(class).copied();
         let sa = of(&answer.logits_sa).unwrap_or(0.0);
         let p = of(&answer.logits_glca).map_or(sa, |glca| 0.5 * (sa + glca));
+        let p = of(&answer.logits_mixed).unwrap_or(p);
         sum -= p.max(f64::MIN_POSITIVE).ln();
         photos += 1;
     }
@@ -111,6 +112,7 @@ pub(super) mod tests {
         let mut answer = Answer {
             logits_sa: sa.to_vec(),
             logits_glca: glca.to_vec(),
+            logits_mixed: Vec::new(),
             sa: plain(sa),
             glca: plain(glca),
             probability: Vec::new(),

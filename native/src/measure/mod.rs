@@ -6,6 +6,7 @@
 mod calibration;
 mod coarser;
 mod confusion;
+mod exit;
 mod measured;
 mod pass;
 mod paste;
@@ -20,6 +21,7 @@ mod zoom;
 pub use calibration::{KEPT, calibrate, log_likelihood, temperature, threshold};
 pub use coarser::{CoarserScore, CoarserTally};
 pub use confusion::{Confused, Confusion};
+pub use exit::{Exited, Exits};
 pub use measured::{Calibrated, Measured, Skipped, Tally};
 pub use pass::{Named, Pass};
 pub use paste::paste;

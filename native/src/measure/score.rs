@@ -85,6 +85,7 @@ mod tests {
         Answer {
             logits_sa: Vec::new(),
             logits_glca: Vec::new(),
+            logits_mixed: Vec::new(),
             sa: probability.to_vec(),
             glca,
             probability: probability.to_vec(),

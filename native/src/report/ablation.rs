@@ -103,6 +103,10 @@ fn mechanism(recipe: &Value) -> (usize, String) {
             let which = if rga.spatial { "S" } else { "" }.to_owned() + if rga.channel { "C" } else { "" };
             (4, format!("RGA-{which} after {}", places.join(", ")))
         }
+        Ok(Mechanism::Rectify(rectify)) => {
+            let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
+            (5, format!("Attend and Rectify after {}", places.join(", ")))
+        }
         Ok(Mechanism::None) | Err(_) => (0, "baseline".to_owned()),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
         let count: usize = tensor.shape.iter().product();
         let deviation = match (name, tensor.shape.first()) {
             ("cls_token" | "pos_embed", _) => Some(0.02),
-            (_, Some(&out)) if tensor.shape.len() > 1 && !name.starts_with("head.") => {
+            (_, Some(&out)) if tensor.shape.len() > 1 && !is_classifier(name) => {
                 Some((2.0 / (out + count / out) as f64).sqrt())
             }
             _ => None,
@@ -32,6 +32,11 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
         result.insert(name, tensor);
     }
     result
+}
+
+/// What starts at zero: the head, and what the modules of Attend and Rectify think of each class.
+fn is_classifier(name: &str) -> bool {
+    name.starts_with("head.") || name.starts_with("rectify.") && name.ends_with(".output")
 }
 
 /// A standard normal number (Box and Muller).

@@ -6,12 +6,13 @@ use super::optimizer::Rates;
 /// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
 /// blocks.
 ///
-/// Classifiers and RGA's gates, which no pretrained weights have, have a factor of their own; blocks farther from the classifier get less with `layer_decay`, the embedding
-/// least. Biases, norms, embeddings and `w_k` do not decay.
+/// Classifiers, RGA's gates and the modules of Attend and Rectify, which no pretrained weights have, have a factor of their own;
+/// blocks farther from the classifier get less with `layer_decay`, the embedding least. Biases, norms, embeddings and `w_k` do not decay.
 pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
     // Batch norms call their factors "weight", too.
     let decayed = path.ends_with(".weight") && !path.ends_with(".bn.weight") || path.ends_with(".conv");
-    let anew = ["vit.head.", "dcal.glca.head.", "rga."];
+    let decayed = decayed || [".attention", ".gate", ".output"].iter().any(|end| path.ends_with(end));
+    let anew = ["vit.head.", "dcal.glca.head.", "rga.", "rectify."];
     let head = anew.iter().any(|part| path.starts_with(part));
     let above = match path.strip_prefix("vit.blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok()) {
         Some(block) => depth - 1 - block,
@@ -30,7 +31,7 @@ mod tests {
     fn each_parameter_gets_its_rate_and_decay() {
         let train = "epochs = 1\nbatch = 1\nlr = 1e-4\nhead_lr_factor = 10\nlayer_decay = 0.5\nweight_decay = 0.05";
         let train: Train = toml::from_str(train).unwrap();
-        let of = |path| rates(path, 1e-4, &train, 12);
+        let of = |path: &str| rates(path, 1e-4, &train, 12);
         assert_eq!(of("vit.head.weight"), Rates { lr: 1e-3, decay: 0.05 });
         assert_eq!(of("dcal.glca.head.bias"), Rates { lr: 1e-3, decay: 0.0 });
         assert_eq!(of("vit.blocks.11.attn.qkv.weight"), Rates { lr: 1e-4, decay: 0.05 });
@@ -39,6 +40,12 @@ mod tests {
         assert_eq!(of("dcal.loss_log_var"), Rates { lr: 1e-4, decay: 0.0 });
         assert_eq!(of("rga.gates.0.spatial.theta.conv"), Rates { lr: 1e-3, decay: 0.05 });
         assert_eq!(of("rga.gates.0.spatial.theta.bn.weight"), Rates { lr: 1e-3, decay: 0.0 });
+        for part in ["modules.2.attend.attention", "modules.0.attend.output", "modules.1.attend.gate", "gates.weight"] {
+            assert_eq!(of(&format!("rectify.{part}")), Rates { lr: 1e-3, decay: 0.05 });
+        }
+        for part in ["modules.2.norm.gamma", "gates.bn.weight", "gates.bn.bias"] {
+            assert_eq!(of(&format!("rectify.{part}")), Rates { lr: 1e-3, decay: 0.0 });
+        }
         assert_eq!(of("dcal.glca.block.mlp.fc1.weight"), Rates { lr: 1e-4, decay: 0.05 });
     }
 }

@@ -79,8 +79,8 @@ pub(super) fn start(
         Some(_) => Network::new(architecture, device).for_identities(),
         None => Network::new(architecture, device),
     };
-    if architecture.rga().is_some() {
-        // No pretrained weights have gates.
+    if architecture.rga().is_some() || architecture.rectify().is_some() {
+        // No pretrained weights have gates or modules.
         let fresh = noise::reseed(&network.weights(), config.train.seed);
         network = network.load(&fresh)?;
     }

@@ -18,7 +18,7 @@ pub struct Import {
     /// Tensors that were fitted: a position embedding of another grid.
     pub interpolated: Vec<String>,
     /// Tensors that the file does not have, or not for as many classes: classifiers start at zero, GLCA as a copy of the
-    /// last block, the loss's `w_k` at 0, RGA's gates at random.
+    /// last block, the loss's `w_k` at 0, RGA's gates and the modules of Attend and Rectify at random.
     pub missing: Vec<String>,
     /// Tensors of the file that the network does not have.
     pub left_over: Vec<String>,
@@ -33,10 +33,12 @@ pub fn import(file: &TensorMap, network: Network) -> Result<(Network, Import)> {
     let architecture = network.architecture().clone();
     check(&renamed.weights, &architecture)?;
     let mut adapted = adapt(&renamed.weights, &architecture)?;
-    // Bottlenecks of re-identification and RGA's gates start anew, unless the file is of such a run itself.
-    let anew = |name: &str| name.contains("bottleneck.") || name.starts_with("rga.");
+    // Bottlenecks of re-identification, RGA's gates and the modules of Attend and Rectify start anew, unless the file is of such a run itself.
+    let anew = |name: &str| name.contains("bottleneck.") || name.starts_with("rga.") || name.starts_with("rectify.");
     for (name, tensor) in network.weights().iter().filter(|(name, _)| anew(name)) {
-        if adapted.get(name).is_none() {
+        // Opinions of other classes are none of ours.
+        let other = name.ends_with(".output") && adapted.get(name).is_some_and(|own| own.shape != tensor.shape);
+        if other || adapted.get(name).is_none() {
             adapted.insert(name, tensor.clone());
         }
     }

@@ -4,10 +4,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use finegrain::architecture::{Architecture, Mechanism, Mixing, RectifyBlocks};
 use finegrain::bundle::Calibration;
+use finegrain_native::random;
 use serde_json::Value;
 
-use crate::program::{finegrain, has_adapter, json, labels, photo, refusal, write_bundle, write_bundle_with};
+use crate::program::{
+    finegrain, has_adapter, json, labels, photo, refusal, write_bundle, write_bundle_of, write_bundle_with,
+};
 
 /// A data set in CUB's layout whose test photos are the fixtures; one of them is broken.
 fn write_data(dir: &Path, names: &[&str]) {
@@ -92,6 +96,44 @@ fn everything_is_measured() {
     assert_eq!((&measured["tta"]["views"], &measured["tta"]["top5"]), (&2.into(), &1.0.into()));
     assert_eq!(eval(&bundle, &data, &["--backend", "cpu", "--tta", "crops"])["tta"]["views"], 12);
     assert!(eval(&bundle, &data, &["--backend", "cpu"])["tta"].is_null());
+}
+
+#[test]
+fn early_answers_are_measured_beside_full_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
+    let architecture = Architecture {
+        image_size: [32, 32],
+        patch_size: 8,
+        dim: 32,
+        depth: 4,
+        heads: 2,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 5,
+        mechanism: Mechanism::Rectify(RectifyBlocks { heads: 3, after: vec![1, 2], mixing: Mixing::Softmax }),
+    };
+    write_bundle_of(&bundle, architecture.clone(), &random::weights(&architecture), None);
+    write_data(&data, &PHOTOS);
+    let measured = eval(&bundle, &data, &["--backend", "cpu", "--exit", "0"]);
+    let exit = &measured["exit"];
+    let number = |name: &str| exit[name].as_f64().unwrap();
+    // Two of four blocks are left where the modules agree, whatever they think of it.
+    assert!(number("early") > 0.0 && (number("blocks_saved") - 0.5 * number("early")).abs() < 1e-12, "{exit}");
+    assert!(number("operations_saved") > 0.3 * number("early") && number("operations_saved") < 0.55, "{exit}");
+    assert!(number("changed") <= number("early") && number("ms_per_image") > 0.0, "{exit}");
+    let never = &eval(&bundle, &data, &["--backend", "cpu", "--exit", "1"])["exit"];
+    assert_eq!((&never["early"], &never["blocks_saved"], &never["changed"]), (&0.0.into(), &0.0.into(), &0.0.into()));
+    assert_eq!((&never["top1"], &never["top5"]), (&measured["top1"], &measured["top5"]));
+    assert!(eval(&bundle, &data, &["--backend", "cpu"])["exit"].is_null());
+    let refused = |bundle: &Path, more: &[&str]| {
+        let mut command = finegrain(["eval", "--dataset", "cub", "--exit", "0.9"]);
+        refusal(command.args(more).arg("--bundle").arg(bundle).arg("--data").arg(&data))
+    };
+    assert!(refused(&bundle, &[]).contains("add --backend cpu"));
+    let plain = dir.path().join("plain");
+    write_bundle(&plain);
+    assert!(refused(&plain, &["--backend", "cpu"]).contains("Attend and Rectify with modules after two blocks"));
 }
 
 #[test]

@@ -85,7 +85,17 @@ pub(crate) fn write_bundle(dir: &Path) {
 pub(crate) fn write_bundle_with(dir: &Path, calibration: Option<Calibration>) {
     let (architecture, mut weights) = small();
     weights.remove("loss_log_var");
-    let weights = round(&weights, Precision::F16).unwrap();
+    write_bundle_of(dir, architecture, &weights, calibration);
+}
+
+/// Writes a bundle of a network for the five birds.
+pub(crate) fn write_bundle_of(
+    dir: &Path,
+    architecture: Architecture,
+    weights: &TensorMap,
+    calibration: Option<Calibration>,
+) {
+    let weights = round(weights, Precision::F16).unwrap();
     let trace = golden::trace(&architecture, &weights).unwrap();
     let manifest = Manifest {
         format: FORMAT,

@@ -7,6 +7,7 @@
 mod faults;
 mod place;
 mod recipes;
+mod rectify;
 mod reid;
 mod resume;
 mod rga;

@@ -1,4 +1,4 @@
-//! From the class tokens to the answer: each branch's norm and head, both softmaxes and their mean.
+//! From the class tokens to the answer: each branch's norm and head, both softmaxes and their mean; the votes of Attend and Rectify.
 
 use super::Recorder;
 use crate::engine::kernels;
@@ -7,8 +7,11 @@ use crate::engine::recording::BufferId;
 impl Recorder<'_> {
     /// `tokens` `[N + 1, D]` and GLCA's output `[1 + k, D]`; the class token is row 0 of both.
     pub(super) fn classifier(&mut self, tokens: BufferId, glca: Option<BufferId>) {
-        let logits_sa = self.branch("sa", "norm", "head", tokens);
+        let (feature, logits_sa) = self.branch("sa", "norm", "head", tokens);
         self.answer(logits_sa, glca);
+        if let Some(votes) = self.votes {
+            self.rectified(votes, feature, logits_sa);
+        }
     }
 
     /// From SA's logits `[classes]` and GLCA's output `[1 + k, D]`.
@@ -17,7 +20,7 @@ impl Recorder<'_> {
         let uniforms = kernels::ProbabilityUniforms { classes: classes as u32 };
         let sa = self.recording.scratch("probability.sa", &[classes]);
         if let Some(glca) = glca {
-            let logits_glca = self.branch("glca", "glca_norm", "glca_head", glca);
+            let (_, logits_glca) = self.branch("glca", "glca_norm", "glca_head", glca);
             let glca = self.recording.scratch("probability.glca", &[classes]);
             let mean = self.recording.scratch("probability", &[classes]);
             let bindings = [logits_sa, sa, logits_glca, glca, mean];
@@ -30,8 +33,8 @@ impl Recorder<'_> {
         self.recording.read_back("out.probability.sa", sa);
     }
 
-    /// The logits of one branch, `[classes]`.
-    fn branch(&mut self, branch: &str, norm: &str, head: &str, tokens: BufferId) -> BufferId {
+    /// The feature `[D]` and the logits `[classes]` of one branch.
+    fn branch(&mut self, branch: &str, norm: &str, head: &str, tokens: BufferId) -> (BufferId, BufferId) {
         let (dim, classes) = (self.architecture.dim, self.architecture.classes);
         let feature = self.recording.scratch(format!("feature.{branch}"), &[dim]);
         // The norm of one row is all that the head sees.
@@ -45,6 +48,6 @@ impl Recorder<'_> {
         recording.dispatch(head, self.kernels.classifier, uniforms, &bindings);
         recording.read_back(format!("out.logits.{branch}"), logits);
         self.trace(format!("out.feature.{branch}"), feature);
-        logits
+        (feature, logits)
     }
 }

@@ -13,7 +13,7 @@ mod tasn;
 mod vit;
 
 pub use look::{attention, difference, glca_attention, rollout, tail};
-pub use rectify::rectify;
+pub use rectify::{masks_seen, rectify};
 pub use rga::{gates_seen, rga};
 pub use tasn::tasn;
 
@@ -42,6 +42,8 @@ struct Recorder<'a> {
     precision: Precision,
     kernels: Linear,
     detail: Detail,
+    /// Where the modules of Attend and Rectify vote, `[votes, classes]`.
+    votes: Option<matrix::Matrix>,
 }
 
 /// The weight of a linear layer.
@@ -53,7 +55,7 @@ struct Weight {
 }
 
 /// The recording of one photo's classification, reading back what [`crate::answer::Answer`] holds: `out.logits.sa`,
-/// `out.logits.glca`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`. The
+/// `out.logits.glca`, `out.logits.mixed`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`. The
 /// weights of linear layers lie on the device in `precision`.
 ///
 /// # Errors
@@ -88,7 +90,7 @@ fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> 
     let glca = match &architecture.mechanism {
         // PWCA is a regulariser of training: with GLCA off, DCAL at inference is the plain backbone.
         Mechanism::Dcal(dcal) if dcal.glca => Some(recorder.glca(backbone.tokens, rollout)?),
-        Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) => None,
+        Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) => None,
     };
     recorder.classifier(backbone.tokens, glca);
     Ok(recorder.recording)
@@ -106,7 +108,7 @@ impl<'a> Recorder<'a> {
             )));
         }
         let kernels = kernels::linear(precision);
-        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail })
+        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail, votes: None })
     }
 }
 

@@ -1,33 +1,13 @@
-//! Attend and Rectify at inference (`src/model/rectify.rs`): a module on a map, and votes mixed by global gates.
+//! Attend and Rectify at inference (`src/model/rectify.rs`): modules on maps, and votes mixed by global gates.
 
+use super::Recorder;
 use super::matrix::{Finish, Map, Matrix};
+use crate::architecture::{Architecture, Mixing};
 use crate::engine::EngineError;
 use crate::engine::kernels;
-use crate::engine::recording::{BufferId, Recording};
+use crate::engine::recording::{BufferId, Kernel, Recording};
+use crate::look::masked;
 use crate::tensors::Precision;
-
-/// A 3x3 convolution of a map without bias, one position of padding: `[positions, outputs]`. The weight is
-/// `[outputs, C, 3, 3]`.
-fn convolution(recording: &mut Recording, name: &str, map: &Map, outputs: usize) -> Matrix {
-    let weight = recording.linear(name, &[outputs, map.channels, 3, 3], 0..outputs, Precision::F32);
-    let y = recording.matrix(format!("{name}.map"), map.positions(), outputs);
-    let [height, width] = [map.height, map.width].map(|n| n as u32);
-    let uniforms = kernels::ConvolutionUniforms {
-        height,
-        width,
-        channels: map.channels as u32,
-        outputs: outputs as u32,
-        side: 3,
-        stride: 1,
-        dilation: 1,
-        padding: 1,
-        rows: height,
-        columns: width,
-        x_offset: map.offset as u32,
-    };
-    recording.dispatch(name, &kernels::CONVOLUTION, uniforms, &[map.buffer, weight, y.buffer]);
-    y
-}
 
 /// What a module leaves in buffers.
 struct Hypothesis {
@@ -37,30 +17,125 @@ struct Hypothesis {
     head_gates: BufferId,
 }
 
-/// The module with the weights `attention` and `gate` `[K, C, 3, 3]` and `output` `[K classes, C, 3, 3]`; its logits become
-/// row `vote` of `votes` `[votes, classes]`.
-fn module(recording: &mut Recording, map: &Map, heads: usize, votes: Matrix, vote: usize) -> Hypothesis {
-    let (positions, classes) = (map.positions(), votes.columns);
-    let scores = convolution(recording, "attention", map, heads);
-    let masks = recording.softmax("masks", scores.transposed(), 1.0);
-    let outputs = convolution(recording, "output", map, heads * classes);
-    let opinions = recording.matrix("opinions", heads, classes);
-    for head in 0..heads {
-        let own = outputs.columns(head * classes..(head + 1) * classes);
-        let [mask, opinion] = [masks, opinions].map(|matrix| matrix.rows(head..head + 1));
-        recording.product(format!("opinions.{head}"), mask, own, opinion, Finish::Plain);
-    }
-    let trust = convolution(recording, "gate", map, heads);
-    let head_gates = recording.scratch("head_gates", &[heads]);
+/// The module with the weights `<prefix>attention` and `<prefix>gate` `[K, C, 3, 3]` and `<prefix>output`
+/// `[K classes, C, 3, 3]`; its logits become row `vote` of `votes` `[votes, classes]`.
+///
+/// Only the scores are a convolution of the whole map. What follows is summed over positions, so the masks sum up what they
+/// see under each tap, `[K, C 9]`, and the weights are applied to that.
+fn module(recording: &mut Recording, prefix: &str, map: &Map, heads: usize, votes: Matrix, vote: usize) -> Hypothesis {
+    let (positions, classes, taps) = (map.positions(), votes.columns, 9 * map.channels);
+    let [height, width, channels] = [map.height, map.width, map.channels].map(|n| n as u32);
+    let label = |part: &str| format!("{prefix}{part}");
+    let weight = |recording: &mut Recording, layer: &str, outputs: usize| {
+        recording.linear(label(layer), &[outputs, map.channels, 3, 3], 0..outputs, Precision::F32)
+    };
+    let attention = weight(recording, "attention", heads);
+    let scores = recording.matrix(label("scores"), positions, heads);
+    let uniforms = kernels::ConvolutionUniforms {
+        height,
+        width,
+        channels,
+        outputs: heads as u32,
+        side: 3,
+        stride: 1,
+        dilation: 1,
+        padding: 1,
+        rows: height,
+        columns: width,
+        x_offset: map.offset as u32,
+    };
+    recording.dispatch(label("attention"), &kernels::CONVOLUTION, uniforms, &[map.buffer, attention, scores.buffer]);
+    let masks = recording.softmax(&label("masks"), scores.transposed(), 1.0);
+    let seen = recording.matrix(label("seen"), heads, taps);
+    let uniforms =
+        kernels::NeighboursUniforms { height, width, channels, heads: heads as u32, x_offset: map.offset as u32 };
+    recording.dispatch(label("seen"), &kernels::NEIGHBOURS, uniforms, &[masks.buffer, map.buffer, seen.buffer]);
+    // All heads by all heads' weights: fewer, larger steps. A head's own lie on the diagonal.
+    let [trust, opinions] = [("gate", heads), ("output", heads * classes)].map(|(layer, outputs)| {
+        let values = weight(recording, layer, outputs);
+        let weight = Matrix { row: outputs.next_multiple_of(4), ..Matrix::new(values, taps, outputs) };
+        let y = recording.matrix(label(&format!("{layer}.heads")), heads, outputs);
+        recording.product(label(layer), seen, weight, y, Finish::Plain);
+        y
+    });
+    let head_gates = recording.scratch(label("head_gates"), &[heads]);
     let uniforms = kernels::HypothesisUniforms {
-        positions: positions as u32,
         heads: heads as u32,
         classes: classes as u32,
+        trust_head: (heads + 1) as u32,
+        opinion_head: ((heads + 1) * classes) as u32,
         y_offset: votes.rows(vote..vote + 1).offset as u32,
     };
-    let bindings = [masks.buffer, trust.buffer, opinions.buffer, head_gates, votes.buffer];
-    recording.dispatch("hypothesis", &kernels::HYPOTHESIS, uniforms, &bindings);
+    let bindings = [trust.buffer, opinions.buffer, head_gates, votes.buffer];
+    recording.dispatch(label("hypothesis"), &kernels::HYPOTHESIS, uniforms, &bindings);
     Hypothesis { masks: masks.buffer, head_gates }
+}
+
+/// Mixes the rows of `votes` by `gates` `[votes]` into a new buffer of that label, `[classes]`.
+fn mix(recording: &mut Recording, label: &str, votes: Matrix, gates: BufferId, mixing: Mixing) -> BufferId {
+    let kernel: &'static Kernel = match mixing {
+        Mixing::Softmax => &kernels::GLOBAL_GATES,
+        Mixing::Sigmoid => &kernels::GLOBAL_GATES_SIGMOID,
+    };
+    let result = recording.scratch(label, &[votes.columns]);
+    let uniforms = kernels::GlobalGatesUniforms { votes: votes.rows as u32, classes: votes.columns as u32 };
+    recording.dispatch(label, kernel, uniforms, &[votes.buffer, gates, result]);
+    result
+}
+
+/// The masks that classifying left behind: `out.masks.<module>` `[K, N]`.
+///
+/// # Errors
+/// [`EngineError::Look`] for a network without them.
+pub fn masks_seen(architecture: &Architecture) -> Result<Recording, EngineError> {
+    let rectify = masked(architecture)?;
+    let mut recording = Recording::default();
+    for place in 0..rectify.after.len() {
+        let masks = recording.kept(format!("rectify.{place}.masks"), &[rectify.heads, architecture.patches()]);
+        recording.read_back(format!("out.masks.{place}"), masks);
+    }
+    Ok(recording)
+}
+
+impl Recorder<'_> {
+    /// The module behind block `index`, if there is one, on the patch tokens of `tokens` `[N + 1, D]`.
+    pub(super) fn rectify(&mut self, index: usize, tokens: BufferId) {
+        let Architecture { dim, classes, .. } = *self.architecture;
+        let Some((rectify, place)) =
+            self.architecture.rectify().and_then(|rectify| Some((rectify, rectify.behind(index)?)))
+        else {
+            return;
+        };
+        let (count, [height, width]) = (self.architecture.tokens(), self.architecture.grid());
+        let votes = *self.votes.get_or_insert_with(|| self.recording.matrix("votes", rectify.votes(), classes));
+        let normed = self.recording.scratch(format!("rectify.{place}.normed"), &[count, dim]);
+        self.layer_norm(&format!("rectify.{place}.norm"), count, tokens, normed);
+        // Behind the class token, which passes by.
+        let map = Map { buffer: normed, offset: dim, height, width, channels: dim };
+        let found = module(&mut self.recording, &format!("rectify.{place}."), &map, rectify.heads, votes, place);
+        self.trace(format!("out.masks.{place}"), found.masks);
+    }
+
+    /// The modules' votes and the classifier's `logits` `[classes]`, mixed by the gates of its `feature` `[D]`: the answer.
+    pub(super) fn rectified(&mut self, votes: Matrix, feature: BufferId, logits: BufferId) {
+        let Some(rectify) = self.architecture.rectify() else { return };
+        let Architecture { dim, classes, .. } = *self.architecture;
+        let count = votes.rows;
+        let recording = &mut self.recording;
+        recording.copy("votes.classifier", logits, classes, votes.buffer, (count - 1) * classes);
+        let weight = recording.linear("rectify.mix.weight", &[count, dim], 0..count, Precision::F32);
+        let bias = recording.vector("rectify.mix.bias", &[count]);
+        let gates = recording.scratch("rectify.gates", &[count]);
+        let uniforms = kernels::ClassifierUniforms { dim: dim as u32, classes: count as u32 };
+        recording.dispatch("rectify.gates", &kernels::CLASSIFIER, uniforms, &[feature, weight, bias, gates]);
+        let mixed = mix(recording, "rectify.mix", votes, gates, rectify.mixing);
+        let probability = recording.scratch("probability", &[classes]);
+        let uniforms = kernels::ProbabilityUniforms { classes: classes as u32 };
+        recording.dispatch("rectify.probability", &kernels::PROBABILITY, uniforms, &[mixed, probability]);
+        recording.read_back("out.logits.mixed", mixed);
+        recording.read_back("out.probability", probability);
+        self.trace("out.votes", votes.buffer);
+    }
 }
 
 /// One module by itself, on the map `features` `[h w, C]` (a weight) of size `[h, w, C]`, and its logits mixed with
@@ -81,7 +156,7 @@ pub fn rectify(heads: usize, classes: usize, [height, width, channels]: [usize; 
     let buffer = recording.vector("features", &[height * width, channels]);
     let map = Map { buffer, offset: 0, height, width, channels };
     let votes = recording.matrix("votes", 3, classes);
-    let hypothesis = module(&mut recording, &map, heads, votes, 0);
+    let hypothesis = module(&mut recording, "", &map, heads, votes, 0);
     recording.read_back("out.masks", hypothesis.masks);
     recording.read_back("out.head_gates", hypothesis.head_gates);
     for (vote, name) in [(1, "hypothesis2"), (2, "classifier")] {
@@ -90,10 +165,8 @@ pub fn rectify(heads: usize, classes: usize, [height, width, channels]: [usize; 
     }
     recording.read_back("out.votes", votes.buffer);
     let gates = recording.vector("global_gate_logits", &[3]);
-    for (name, kernel) in [("softmax", &kernels::GLOBAL_GATES), ("sigmoid", &kernels::GLOBAL_GATES_SIGMOID)] {
-        let result = recording.scratch(name, &[classes]);
-        let uniforms = kernels::GlobalGatesUniforms { votes: 3, classes: classes as u32 };
-        recording.dispatch(name, kernel, uniforms, &[votes.buffer, gates, result]);
+    for (name, mixing) in [("softmax", Mixing::Softmax), ("sigmoid", Mixing::Sigmoid)] {
+        let result = mix(&mut recording, name, votes, gates, mixing);
         recording.read_back(format!("out.{name}"), result);
     }
     Ok(recording)

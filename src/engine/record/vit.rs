@@ -56,6 +56,7 @@ impl Recorder<'_> {
             self.attend(&block, &shape, &scratch, x)?;
             self.mlp(&block, tokens, &scratch, x);
             self.rga(index, x);
+            self.rectify(index, x);
             if self.detail == super::Detail::Trace {
                 let map = self.recording.scratch(format!("{block}.attn_mean"), &[tokens, tokens]);
                 self.attention_map(&block, &kernels::ATTENTION_MEAN, &shape, map);

@@ -83,6 +83,11 @@ impl Executor {
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
+    pub(in crate::web) async fn masks(&self) -> Result<Vec<f32>, Failed> {
+        self.look(|seen, _| seen.masks().map(<[f32]>::to_vec))
+    }
+
+    #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
     pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
         self.look(|seen, network| seen.difference(network, classes))
     }

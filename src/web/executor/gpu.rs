@@ -77,6 +77,10 @@ impl Executor {
         Ok(self.engine.gates().await?)
     }
 
+    pub(in crate::web) async fn masks(&self) -> Result<Vec<f32>, Failed> {
+        Ok(self.engine.masks().await?)
+    }
+
     pub(in crate::web) async fn difference(&self, classes: [usize; 2]) -> Result<Difference, Failed> {
         Ok(self.engine.difference(classes).await?)
     }

@@ -218,6 +218,8 @@ export class Classifier implements Choice {
   readonly ratio: number | null;
   /** Behind how many blocks each of RGA's spatial gates stands; empty for a network without them. */
   readonly gatesAfter: readonly number[];
+  /** Behind how many blocks each module of Attend and Rectify stands; empty for a network without them. */
+  readonly masksAfter: readonly number[];
   /** Classifies one photo; calls made meanwhile wait for their turn. */
   classify(source: Source, options?: ClassifyOptions): Promise<Result>;
   /**
@@ -239,6 +241,11 @@ export class Classifier implements Choice {
    * place of `gatesAfter` after the other.
    */
   gates(options?: Look): Promise<Float32Array>;
+  /**
+   * Where each head of each module of Attend and Rectify looked in the photo classified last: shares of all patches in reading
+   * order, a head's sum to 1. The heads of a module lie one after the other, one module of `masksAfter` after the other.
+   */
+  masks(options?: Look): Promise<Float32Array>;
   /**
    * What set two classes, named by their labels, apart in the photo classified last: for each patch, what the attention
    * that read it added to the difference of the two classes' logits, above 0 for `first`. The direct part of the logits,

@@ -143,6 +143,11 @@ export class Classifier {
     return this.#facts.gatesAfter;
   }
 
+  /** Behind how many blocks each module of Attend and Rectify stands. */
+  get masksAfter() {
+    return this.#facts.masksAfter;
+  }
+
   /** One photo after the other: calls made meanwhile wait for their turn. */
   classify(source, { topK = 5, region = null, ratio } = {}) {
     return this.#queue(() => {
@@ -197,6 +202,11 @@ export class Classifier {
   /** RGA's spatial gates, place after place. */
   gates({ of } = {}) {
     return this.#queue(() => () => this.#look(of, "gates", []));
+  }
+
+  /** Where the heads of each module of Attend and Rectify look, module after module. */
+  masks({ of } = {}) {
+    return this.#queue(() => () => this.#look(of, "masks", []));
   }
 
   /** What set two classes, named by their labels, apart. */

@@ -82,8 +82,9 @@ export class Session {
     const { id, title, labels } = this.#bundle.manifest;
     const { layers, heads, ratio = null } = this.#network;
     const gatesAfter = [...this.#network.gates_after];
+    const masksAfter = [...this.#network.masks_after];
     const canvas = typeof OffscreenCanvas === "function";
-    return { id, title, labels, layers, heads, ratio, gatesAfter, kept: this.#bundle.kept ?? null, ...this.#choice, canvas };
+    return { id, title, labels, layers, heads, ratio, gatesAfter, masksAfter, kept: this.#bundle.kept ?? null, ...this.#choice, canvas };
   }
 
   /**
@@ -125,7 +126,7 @@ export class Session {
 
   /**
    * Looks into the photo that was classified last. A device that is lost meanwhile is replaced, and the photo run again.
-   * @param {"attention" | "glca" | "rollout" | "gates" | "difference"} kind
+   * @param {"attention" | "glca" | "rollout" | "gates" | "masks" | "difference"} kind
    * @param {(number | undefined)[]} about what the module's function of that kind takes
    */
   look(kind, about) {

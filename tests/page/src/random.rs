@@ -1,7 +1,7 @@
 //! Bundles of networks of known shape with random weights, to be timed.
 
 use anyhow::Result;
-use finegrain::architecture::{Architecture, Mechanism, RgaBlocks};
+use finegrain::architecture::{Architecture, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
@@ -23,6 +23,19 @@ pub fn bundle(name: &str, size: usize) -> Result<Bundle> {
 /// None that a test could cause.
 pub fn gated() -> Result<Bundle> {
     let gates = RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 2] };
+    with("Gates: 5 classes", Mechanism::Rga(gates))
+}
+
+/// The same with the modules of Attend and Rectify.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn rectified() -> Result<Bundle> {
+    let modules = RectifyBlocks { heads: 3, after: vec![1, 3], mixing: Mixing::Softmax };
+    with("Masks: 5 classes", Mechanism::Rectify(modules))
+}
+
+fn with(title: &str, mechanism: Mechanism) -> Result<Bundle> {
     let architecture = Architecture {
         image_size: [64, 64],
         patch_size: 8,
@@ -32,10 +45,10 @@ pub fn gated() -> Result<Bundle> {
         mlp_ratio: 2,
         layer_norm_eps: 1e-6,
         classes: 5,
-        mechanism: Mechanism::Rga(gates),
+        mechanism,
     };
     let weights = random::weights(&architecture);
-    of("Gates: 5 classes", architecture, &weights)
+    of(title, architecture, &weights)
 }
 
 fn of(title: &str, architecture: Architecture, weights: &TensorMap) -> Result<Bundle> {

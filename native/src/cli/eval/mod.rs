@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use finegrain::architecture::Architecture;
 use finegrain::bundle::Calibration;
+use finegrain::cpu::Sure;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice, WeightChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
-use crate::measure::{CoarserScore, CoarserTally, Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
+use crate::measure::{CoarserScore, CoarserTally, Exited, Exits, Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
 use crate::store;
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,16 @@ pub(super) struct Args {
     /// Paste each photo into a larger background of generated noise first; its sides are this share of the background's
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pasted: Option<f64>,
+    /// Also measure answers that come early: where the modules of Attend and Rectify name one class with this probability
+    #[arg(long, value_name = "PROBABILITY", value_parser = probability)]
+    exit: Option<f32>,
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(probability) if (0.0..=1.0).contains(&probability) => Ok(probability),
+        _ => Err("a probability from 0 to 1 is expected, such as 0.9".into()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -111,6 +123,8 @@ struct Evaluated {
     pasted: Option<f64>,
     /// The second pass, where it was asked for.
     zoom: Option<Zoomed>,
+    /// Early answers, where they were asked for.
+    exit: Option<Exited>,
 }
 
 /// Accuracy of the mean over several views.
@@ -145,6 +159,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         bail!("the data set \"{}\" has no photos in this split", args.data.display());
     }
     let precision = args.precision.resolve(args.backend, bundle.manifest.precision)?;
+    let mut exits = exits(args, &bundle.manifest.architecture)?;
     let backend = Backend::open(args.backend, &bundle.manifest.architecture, &bundle.weights, precision)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -159,7 +174,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let calibration = bundle.manifest.calibration;
     let mut tally = Tally::new(bundle.manifest.architecture.classes, calibration);
     let mut coarser = CoarserTally::new(&bundle.manifest.hierarchy);
-    let (mut augmented, mut skipped, mut times) = (Scores::default(), Vec::new(), Vec::new());
+    let (mut augmented, mut skipped, mut times, mut early) = (Scores::default(), Vec::new(), Vec::new(), Vec::new());
     for (place, (sample, input)) in inputs.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -175,7 +190,16 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
                 }
                 tally.add(place, &answers[0], sample.class);
                 let shown = calibration.map(|calibration| answers[0].calibrated(calibration.temperature));
-                coarser.add(shown.as_ref().unwrap_or(&answers[0].probability), sample.class);
+                let shown = shown.as_ref().unwrap_or(&answers[0].probability);
+                coarser.add(shown, sample.class);
+                if let (Some(exits), Some(probability)) = (&mut exits, args.exit) {
+                    let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
+                    let begun = Instant::now();
+                    let found = backend
+                        .classify_early(&images[..images.len() / views.count()], Sure { probability, temperature })?;
+                    early.push(begun.elapsed());
+                    exits.add(&found, shown, sample.class);
+                }
                 if let Some(mean) = Views::mean(&answers) {
                     augmented.add(&mean, sample.class);
                 }
@@ -227,9 +251,24 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         }),
         pasted: args.pasted,
         zoom: zoom.map(|zoom| zoom.zoomed()),
+        exit: exits.zip(args.exit).map(|(exits, threshold)| exits.exited(threshold, mean_ms(&early))),
     };
     output.print(&measured, text)?;
     Ok(Outcome::Good)
+}
+
+/// What counts early answers, where they are asked for.
+fn exits(args: &Args, architecture: &Architecture) -> Result<Option<Exits>> {
+    if args.exit.is_none() {
+        return Ok(None);
+    }
+    if args.backend != BackendChoice::Cpu {
+        bail!("only the CPU path answers before the last block: add --backend cpu");
+    }
+    let exits = Exits::of(architecture)?;
+    exits.map(Some).with_context(|| {
+        "no early answers from this network: they want Attend and Rectify with modules after two blocks before the last"
+    })
 }
 
 /// The network's classes must be the data set's, in the same order.
@@ -289,6 +328,20 @@ fn text(evaluated: &Evaluated) -> String {
             100.0 * zoom.found,
             apart(&zoom.alone),
             apart(&zoom.both),
+        );
+    }
+    if let Some(exit) = &evaluated.exit {
+        let score = Score { top1: exit.top1, top5: exit.top5 };
+        text += &format!(
+            "\nanswered early where the modules are sure by {:.1} %: {}, {:.1} % of the photos before the last block, {:.1} % \
+             named otherwise; {:.1} % of the blocks and {:.1} % of the operations saved, {:.2} ms a photo",
+            100.0 * exit.threshold,
+            apart(&score),
+            100.0 * exit.early,
+            100.0 * exit.changed,
+            100.0 * exit.blocks_saved,
+            100.0 * exit.operations_saved,
+            exit.ms_per_image,
         );
     }
     text += &format!("\ncalibration error {:.2} %", 100.0 * evaluated.measures.ece);

@@ -54,6 +54,8 @@ impl Config {
         need((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "at least 0 and below 1")?;
         let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rga(_));
         need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rga\"")?;
+        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rectify(_));
+        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rectify\"")?;
         need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
         let must = "0 without held-out photos (data.held_out)";
         need(t.early_stopping == 0 || held_out, "train.early_stopping", &t.early_stopping, must)?;
@@ -110,6 +112,8 @@ impl Config {
         need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
         let rga = matches!(self.model.mechanism, Mechanism::Rga(_));
         need(!rga, "model.mechanism", &"rga", "\"none\" or \"dcal\" for re-identification")?;
+        let rectify = matches!(self.model.mechanism, Mechanism::Rectify(_));
+        need(!rectify, "model.mechanism", &"rectify", "\"none\" or \"dcal\" for re-identification")?;
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
     }

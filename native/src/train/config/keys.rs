@@ -62,6 +62,8 @@ table! {
         /// R of local queries, global-local cross-attention, pair-wise cross-attention (in training only). Or { name = "rga",
         /// ratio = 8, spatial = true, channel = true, after = [4, 8] }: gates for patches and channels after these blocks,
         /// whose embeddings are so many times narrower.
+        /// Or { name = "rectify", heads = 4, after = [6, 9, 11], mixing = "softmax" }: modules of so many heads that vote after
+        /// these blocks, weighed by the "softmax" or the "sigmoid" of gates.
         mechanism: Mechanism,
     }
 }

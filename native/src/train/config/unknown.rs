@@ -16,7 +16,7 @@ pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// Keys of `model.mechanism`.
-const MECHANISM: [&str; 7] = ["name", "ratio", "glca", "pwca", "spatial", "channel", "after"];
+const MECHANISM: [&str; 9] = ["name", "ratio", "glca", "pwca", "spatial", "channel", "after", "heads", "mixing"];
 
 /// Looks for a key that no recipe has.
 ///

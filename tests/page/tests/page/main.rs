@@ -17,6 +17,7 @@ mod keyboard;
 mod layout;
 mod loading;
 mod looking;
+mod masks;
 mod memory;
 mod offline;
 mod own_bundle;

@@ -1,0 +1,78 @@
+//! An answer before the last block, where the modules of Attend and Rectify agree.
+
+use super::forward::{Pass, softmax};
+use super::rectify::weighted;
+use super::together::Together;
+use super::{Cpu, CpuError, Wanted};
+
+/// When the modules may answer by themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sure {
+    /// The least probability of the class that all of them name.
+    pub probability: f32,
+    /// What log-probabilities are divided by before that, as in [`crate::answer::Answer::calibrated`].
+    pub temperature: f32,
+}
+
+/// An answer that may have come early.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Early {
+    /// `[classes]`, at the temperature.
+    pub probability: Vec<f32>,
+    /// How many blocks were computed.
+    pub blocks: usize,
+}
+
+impl Cpu {
+    /// Classifies one photo `[3, H, W]`, on this thread, and stops where the modules of Attend and Rectify so far, at least two
+    /// ([`crate::architecture::RectifyBlocks::exits`]), name the same class and are `sure` of it. They count alike then: the
+    /// gates that would weigh them look at the last block. Where they are never sure, and in every other network, the answer
+    /// is that of [`Cpu::classify`].
+    ///
+    /// # Errors
+    /// As [`Cpu::classify`].
+    pub fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early, CpuError> {
+        self.check(image)?;
+        let (architecture, together) = (&self.architecture, Together::new(&self.architecture, None));
+        let mut pass = Pass::new(architecture, &self.weights, together, false);
+        let exits = architecture.rectify().map_or(&[][..], |rectify| rectify.exits(architecture.depth));
+        let mut found = None;
+        let blocks = pass.blocks(image, &mut |_, _, _| {}, &mut |blocks, votes| {
+            found = exits.contains(&blocks).then(|| agreed(votes, sure)).flatten();
+            found.is_some()
+        })?;
+        if let Some(probability) = found {
+            return Ok(Early { probability, blocks });
+        }
+        let run = self.answer(pass, Wanted::Answer, &mut |_, _, _| {})?;
+        Ok(Early { probability: run.answer.calibrated(sure.temperature), blocks })
+    }
+}
+
+/// The probabilities `[classes]` of votes, each `[classes]`, that are `sure` of the same class.
+fn agreed(votes: &[Vec<f32>], sure: Sure) -> Option<Vec<f32>> {
+    let top = |values: &[f32]| values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+    let class = top(votes.first()?)?;
+    if votes.iter().any(|vote| top(vote) != Some(class)) {
+        return None;
+    }
+    let mixed = weighted(votes, &vec![1.0 / votes.len() as f32; votes.len()]);
+    let probability = softmax(&mixed.iter().map(|z| z / sure.temperature).collect::<Vec<_>>());
+    (probability[class] >= sure.probability).then_some(probability)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_must_agree_and_be_sure() {
+        let (nine, even) = (vec![9f32.ln(), 0.0], vec![0.1, 0.0]);
+        let sure = |probability, temperature| Sure { probability, temperature };
+        assert!(agreed(&[nine.clone(), nine.clone()], sure(0.89, 1.0)).is_some());
+        assert!(agreed(&[nine.clone(), nine.clone()], sure(0.91, 1.0)).is_none());
+        assert!(agreed(&[nine.clone(), nine.clone()], sure(0.8, 2.0)).is_none(), "three in four at temperature 2");
+        assert!(agreed(&[nine.clone(), even], sure(0.7, 1.0)).is_some(), "the mean counts");
+        assert!(agreed(&[nine, vec![0.0, 0.1]], sure(0.5, 1.0)).is_none(), "they name different classes");
+    }
+}
