@@ -88,7 +88,7 @@ export class Look {
    */
   open(classifier, photo, result) {
     this.#seen = { classifier, photo, result, ratio: classifier.ratio, kept: new Map(), own: null };
-    this.#offer();
+    this.#offerNetworks();
     this.#query = null;
     choose("branch", "both");
     const plain = classifier.ratio === null;
@@ -293,7 +293,7 @@ export class Look {
   }
 
   /** The networks that the photo can be shown to as well. */
-  #offer() {
+  #offerNetworks() {
     const others = this.#networks.others();
     find("second").replaceChildren(
       new Option("This photo by another network…", ""),
