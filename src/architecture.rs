@@ -5,7 +5,7 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use mechanisms::{RelationWidths, Rga, RgaBlocks, Tasn};
+pub use mechanisms::{RelationWidths, Rga, RgaBlocks, Tasn, TasnBlocks};
 pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.
@@ -14,7 +14,7 @@ pub use weights::WeightSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// Height and width of the input, in pixels.
+    /// Height and width of what the transformer sees, in pixels; the photo may be larger ([`Architecture::input_size`]).
     pub image_size: [usize; 2],
     /// Side of a square patch, in pixels; divides both sides of the image.
     pub patch_size: usize,
@@ -54,6 +54,8 @@ pub enum Mechanism {
     Dcal(Dcal),
     /// Relation-aware global attention between blocks (Zhang et al., CVPR 2020).
     Rga(RgaBlocks),
+    /// Trilinear attention sampling: a second look at the photo as attention resampled it (Zheng et al., CVPR 2019).
+    Tasn(TasnBlocks),
 }
 
 /// Settings of DCAL (shared by training and inference).
@@ -74,6 +76,12 @@ pub struct Dcal {
 pub struct ArchitectureError(String);
 
 impl Architecture {
+    /// Height and width of the photo that the network is given, in pixels: `image_size`, or with TASN so many times that.
+    pub fn input_size(&self) -> [usize; 2] {
+        let zoom = self.tasn().map_or(1, |tasn| tasn.zoom);
+        self.image_size.map(|side| zoom * side)
+    }
+
     /// Rows and columns of the patch grid.
     pub fn grid(&self) -> [usize; 2] {
         [self.image_size[0] / self.patch_size, self.image_size[1] / self.patch_size]
@@ -120,11 +128,19 @@ impl Architecture {
         }
     }
 
+    /// TASN's settings where this network resamples its photo.
+    pub fn tasn(&self) -> Option<&TasnBlocks> {
+        match &self.mechanism {
+            Mechanism::Tasn(tasn) => Some(tasn),
+            _ => None,
+        }
+    }
+
     /// Checks what every builder of a network relies on.
     ///
     /// # Errors
     /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1],
-    /// gates behind no block.
+    /// gates behind no block, a photo too large to be resampled.
     pub fn check(&self) -> Result<(), ArchitectureError> {
         let fail = |text: String| Err(ArchitectureError(text));
         let [height, width] = self.image_size;
@@ -156,6 +172,7 @@ impl Architecture {
                 fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio))
             }
             Mechanism::Rga(rga) => rga.check(self.depth).or_else(fail),
+            Mechanism::Tasn(tasn) => tasn.check(self.depth, self.image_size).or_else(fail),
             Mechanism::None | Mechanism::Dcal(_) => Ok(()),
         }
     }
@@ -197,6 +214,10 @@ mod tests {
         Mechanism::Rga(RgaBlocks { ratio: 8, spatial: true, channel: true, after: after.to_vec() })
     }
 
+    fn tasn(zoom: usize, after: usize) -> Mechanism {
+        Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() })
+    }
+
     #[test]
     fn impossible_architectures_are_named() {
         for (broken, word) in [
@@ -206,6 +227,10 @@ mod tests {
             (Architecture { mechanism: rga(&[]), ..tiny() }, "no block"),
             (Architecture { mechanism: rga(&[6, 12]), ..tiny() }, "after [6, 12]"),
             (Architecture { mechanism: rga(&[6, 6]), ..tiny() }, "after [6, 6]"),
+            (Architecture { mechanism: tasn(2, 0), ..tiny() }, "after block 0"),
+            (Architecture { mechanism: tasn(2, 13), ..tiny() }, "from 1 to 12"),
+            (Architecture { mechanism: tasn(1, 12), ..tiny() }, "zoom of TASN is 1"),
+            (Architecture { mechanism: tasn(8, 12), ..tiny() }, "3584 x 3584"),
             (
                 Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
                 "ratio",
@@ -215,5 +240,6 @@ mod tests {
         }
         tiny().check().unwrap();
         Architecture { mechanism: rga(&[4, 8, 11]), ..tiny() }.check().unwrap();
+        Architecture { mechanism: tasn(4, 12), ..tiny() }.check().unwrap();
     }
 }

@@ -103,7 +103,9 @@ impl Architecture {
         let mut other = self.clone();
         match &mut other.mechanism {
             Mechanism::Dcal(dcal) if dcal.glca => dcal.ratio = ratio,
-            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) => return Err(LookError::NoGlca),
+            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Tasn(_) => {
+                return Err(LookError::NoGlca);
+            }
         }
         if ratio > 0.0 && ratio <= 1.0 { Ok(other) } else { Err(LookError::Ratio(ratio)) }
     }

@@ -43,6 +43,9 @@ pub fn ablate(options: &TrainOptions, seeds: &[u64], say: &dyn Fn(&str)) -> Resu
         Mechanism::None => {
             bail!("the recipe's mechanism is \"none\": an ablation needs one with \"dcal\" and its ratio")
         }
+        Mechanism::Tasn(_) => {
+            bail!("the recipe's mechanism is \"tasn\": an ablation needs one with \"dcal\" and its ratio")
+        }
         Mechanism::Rga(_) => {
             bail!("the recipe's mechanism is \"rga\": an ablation needs one with \"dcal\" and its ratio")
         }

@@ -6,6 +6,7 @@ use super::CpuError;
 use super::kernels::attention::{Place, Scratch, apart};
 use super::kernels::matmul::{Matrix, Store, matmul};
 use super::kernels::{gelu, layer_norm};
+use super::tasn;
 use super::together::Together;
 use super::weights::{Block, Glca, Linear, Norm, Weights};
 use crate::architecture::Architecture;
@@ -43,6 +44,8 @@ pub(super) struct Pass<'a> {
     inputs: Vec<Vec<f32>>,
     /// RGA's spatial gates, `[places, N]`.
     gates: Vec<f32>,
+    /// Where the rows and columns of the photo come from that TASN resampled, `[H + W]`.
+    sampling: Vec<f32>,
 }
 
 impl<'a> Pass<'a> {
@@ -74,6 +77,7 @@ impl<'a> Pass<'a> {
             keep,
             inputs: Vec::new(),
             gates: Vec::new(),
+            sampling: Vec::new(),
         }
     }
 
@@ -90,12 +94,56 @@ impl<'a> Pass<'a> {
         rows.flat_map(|token| self.x[token * dim..][..dim].iter().copied()).collect()
     }
 
-    /// Patch embedding and every block: `image` `[3, H, W]` to the tokens and the maps.
+    /// Patch embedding and every block: `image` `[3, H, W]`, resampled first where there is TASN, to the tokens and the maps.
     pub(super) fn backbone(&mut self, image: &[f32], observe: Observe<'_>) -> Result<(), CpuError> {
+        let resampled = self.resampled(image)?;
+        self.blocks(resampled.as_deref().unwrap_or(image), self.architecture.depth, observe)
+    }
+
+    /// Where the rows and columns of the resampled photo come from, rows first, `[H + W]`; nothing without TASN.
+    pub(super) fn sampling(&self) -> Vec<f32> {
+        self.sampling.clone()
+    }
+
+    /// The photo `[3, zoom H, zoom W]` as TASN's attention net resamples it, `[3, H, W]`. Of that net each thread computes some
+    /// tokens' rows; what follows, a hundredth of the work, each does by itself.
+    fn resampled(&mut self, photo: &[f32]) -> Result<Option<Vec<f32>>, CpuError> {
+        let architecture = self.architecture;
+        let Some((settings, norm)) = architecture.tasn().zip(self.weights.tasn.as_ref()) else { return Ok(None) };
+        let size @ [rows, columns] = architecture.image_size;
+        // Looks are into the pass that answers.
+        let keep = std::mem::replace(&mut self.keep, false);
+        self.blocks(&tasn::shrink(photo, columns, settings.zoom), settings.after, &mut |_, _, _| {})?;
+        self.keep = keep;
+        self.maps.clear();
+        let tokens = self.all_tokens()?;
+        let (dim, input, sampler) = (architecture.dim, architecture.input_size(), settings.sampler(size));
+        let mut map = normed(&tokens[dim..], norm, architecture.layer_norm_eps);
+        map.iter_mut().for_each(|v| *v = v.max(0.0));
+        let attention = tasn::attention(&map, dim, sampler.scale);
+        self.sampling = tasn::coordinates(&attention, architecture.grid(), input, &sampler);
+        Ok(Some(tasn::grid_sample(photo, input, &self.sampling, rows)))
+    }
+
+    /// Every thread's tokens, `[T, D]`.
+    fn all_tokens(&mut self) -> Result<Vec<f32>, CpuError> {
+        let dim = self.architecture.dim;
+        let own = self.rows.start * dim..self.rows.end * dim;
+        let slot = self.together.next_slot();
+        self.together.give(slot + own.start, &self.x);
+        self.together.meet()?;
+        let mut all = vec![0.0; self.architecture.tokens() * dim];
+        all[own.clone()].copy_from_slice(&self.x);
+        self.together.take_others(slot, &mut all, own);
+        Ok(all)
+    }
+
+    /// `image` `[3, H, W]` through the first `count` blocks.
+    fn blocks(&mut self, image: &[f32], count: usize, observe: Observe<'_>) -> Result<(), CpuError> {
         let (tokens, dim, weights) = (self.architecture.tokens(), self.architecture.dim, self.weights);
         self.embed(image);
         observe("out.embed", &[tokens, dim], &self.x);
-        for (i, block) in weights.blocks.iter().enumerate() {
+        for (i, block) in weights.blocks.iter().enumerate().take(count) {
             self.norm(&block.norm1);
             block.q.apply(&self.normed, &mut self.q);
             self.keys_and_values(Some(&block.kv))?;
@@ -215,14 +263,9 @@ impl<'a> Pass<'a> {
     fn rga(&mut self, index: usize, observe: Observe<'_>) -> Result<(), CpuError> {
         let Some(place) = self.architecture.rga().and_then(|rga| rga.behind(index)) else { return Ok(()) };
         let Some(gates) = self.weights.rga.get(place) else { return Ok(()) };
-        let (tokens, dim) = (self.architecture.tokens(), self.architecture.dim);
+        let dim = self.architecture.dim;
         let own = self.rows.start * dim..self.rows.end * dim;
-        let slot = self.together.next_slot();
-        self.together.give(slot + own.start, &self.x);
-        self.together.meet()?;
-        let mut all = vec![0.0; tokens * dim];
-        all[own.clone()].copy_from_slice(&self.x);
-        self.together.take_others(slot, &mut all, own.clone());
+        let mut all = self.all_tokens()?;
         gates.apply(&mut all[dim..], dim, &mut self.gates);
         self.x.copy_from_slice(&all[own]);
         let patches = self.architecture.patches();

@@ -8,6 +8,7 @@ mod forward;
 pub(crate) mod kernels;
 mod look;
 mod rga;
+mod tasn;
 mod together;
 mod weights;
 
@@ -76,7 +77,7 @@ impl Cpu {
         &self.architecture
     }
 
-    /// Classifies one photo: `image` is `[3, H, W]`, resized and normalised.
+    /// Classifies one photo: `image` is `[3, H, W]` ([`Architecture::input_size`]), resized and normalised.
     ///
     /// # Errors
     /// [`CpuError::Image`] for a wrong length, [`CpuError::NotFinite`] if the result is no number.
@@ -112,7 +113,7 @@ impl Cpu {
     /// # Errors
     /// [`CpuError::Thread`] if another thread stopped.
     pub fn help(&self, exchange: &dyn Exchange) -> Result<(), CpuError> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let together = Together::new(&self.architecture, Some(exchange));
         let mut image = vec![0.0; 3 * height * width];
         together.take_image(&mut image)?;
@@ -146,6 +147,7 @@ impl Cpu {
                 trace.insert(name, Tensor::f32([1, values.len()], values));
             }
         };
+        add("out.sampling", answer.sampling);
         add("out.rollout", answer.rollout);
         add("out.logits.sa", answer.logits_sa);
         add("out.logits.glca", answer.logits_glca);
@@ -154,7 +156,7 @@ impl Cpu {
     }
 
     fn check(&self, image: &[f32]) -> Result<(), CpuError> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let expected = 3 * height * width;
         if image.len() == expected { Ok(()) } else { Err(CpuError::Image { found: image.len(), expected }) }
     }
@@ -183,7 +185,7 @@ impl Cpu {
             (second_look(architecture, glca, &kv, pass.tokens(local), observe), kv)
         });
         let logits_glca = looked.as_ref().map(|(SecondLook { logits, .. }, _)| logits.clone()).unwrap_or_default();
-        let answer = answer(logits_sa, logits_glca, rollout, selected)?;
+        let answer = Answer { sampling: pass.sampling(), ..answer(logits_sa, logits_glca, rollout, selected)? };
         let glca = looked.map(|(SecondLook { class, .. }, kv)| GlcaSeen { kv, class });
         let (inputs, gates) = pass.into_seen();
         Ok(Run { answer, inputs, gates, glca })
@@ -226,5 +228,5 @@ fn answer(
             return Err(CpuError::NotFinite(name));
         }
     }
-    Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected })
+    Ok(Answer { logits_sa, logits_glca, sa, glca, probability, rollout, selected, sampling: Vec::new() })
 }

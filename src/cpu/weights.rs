@@ -74,6 +74,8 @@ pub(super) struct Weights {
     pub glca: Option<Glca>,
     /// RGA's gates, place by place; none without RGA.
     pub rga: Vec<Gates>,
+    /// Norm of the map by which TASN resamples.
+    pub tasn: Option<Norm>,
 }
 
 impl Weights {
@@ -110,6 +112,7 @@ impl Weights {
             head: reader.linear("head", dim, classes)?,
             glca: glca.transpose()?,
             rga: rga.transpose()?.unwrap_or_default(),
+            tasn: architecture.tasn().map(|_| reader.norm("tasn.norm")).transpose()?,
         })
     }
 }

@@ -58,6 +58,8 @@ pub struct Network {
     pub dcal: Option<Dcal>,
     /// Relation-aware global attention between the blocks, where that is the mechanism.
     pub rga: Option<rga::RgaBlocks>,
+    /// Trilinear attention sampling of the photo, where that is the mechanism.
+    pub tasn: Option<tasn::TasnBlocks>,
     #[module(skip)]
     architecture: Architecture,
 }
@@ -77,6 +79,8 @@ pub struct Forward {
     pub glca: Option<glca::GlcaOutput>,
     /// RGA's spatial gates, `[B, N]` for each place, where the network has them.
     pub gates: Vec<Tensor<2>>,
+    /// Where the rows and columns of the resampled photo come from, in -1..1, rows first, `[B, H + W]`; with TASN only.
+    pub sampling: Option<Tensor<2>>,
 }
 
 impl Network {
@@ -85,12 +89,15 @@ impl Network {
     /// The caller has checked the architecture ([`Architecture::check`]).
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
         let (mut dcal, mut rga) = (None, None);
+        let mut tasn = None;
         match &architecture.mechanism {
             Mechanism::None => {}
             Mechanism::Dcal(settings) => dcal = Some(Dcal::new(architecture, settings, device)),
             Mechanism::Rga(settings) => rga = Some(rga::RgaBlocks::new(architecture, settings, device)),
+            Mechanism::Tasn(settings) => tasn = Some(tasn::TasnBlocks::new(architecture, settings, device)),
         }
-        Self { vit: VisionTransformer::new(architecture, device), dcal, rga, architecture: architecture.clone() }
+        let (vit, architecture) = (VisionTransformer::new(architecture, device), architecture.clone());
+        Self { vit, dcal, rga, tasn, architecture }
     }
 
     /// What this network looks like.
@@ -100,13 +107,36 @@ impl Network {
 
     /// The forward pass at inference: PWCA is dropped (paper, section 3.5).
     ///
-    /// `images` is `[B, 3, H, W]`, normalised.
+    /// `images` is `[B, 3, H, W]` ([`Architecture::input_size`]), normalised.
     pub fn forward(&self, images: Tensor<4>) -> Forward {
         self.forward_after(images, None, &mut Statistics::Running)
     }
 
     /// The forward pass in training, where photos may skip branches and batch norms look at the batch.
     fn forward_after(
+        &self,
+        images: Tensor<4>,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
+        let Some(tasn) = &self.tasn else { return self.forward_seen(images, drop_path, statistics) };
+        let attended = tasn.attend(&self.vit, images.clone(), drop_path);
+        self.forward_resampled(tasn.structure(attended.maps, images), drop_path, statistics)
+    }
+
+    /// The same over photos that attention has resampled.
+    fn forward_resampled(
+        &self,
+        resampled: tasn::Resampled,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
+        let forward = self.forward_seen(resampled.images, drop_path, statistics);
+        Forward { sampling: Some(resampled.sampling), ..forward }
+    }
+
+    /// The same over what the transformer sees.
+    fn forward_seen(
         &self,
         images: Tensor<4>,
         drop_path: Option<&DropPath>,
@@ -120,7 +150,7 @@ impl Network {
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
-        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates }
+        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates, sampling: None }
     }
 
     /// Moves the running statistics of the mechanism's batch norms towards those of a training step
@@ -149,6 +179,7 @@ impl Network {
             None => (absent(), absent(), vec![Vec::new(); batch]),
         };
         let probability = rows(forward.probability());
+        let sampling = forward.sampling.clone().map_or_else(absent, rows);
         (0..batch)
             .map(|b| Answer {
                 logits_sa: logits_sa[b].clone(),
@@ -158,13 +189,14 @@ impl Network {
                 probability: probability[b].clone(),
                 rollout: rollout[b].clone(),
                 selected: selected[b].clone(),
+                sampling: sampling[b].clone(),
             })
             .collect()
     }
 
     /// Makes a batch `[B, 3, H, W]` from host values; `images` holds `B * 3 * H * W` of them.
     pub fn images(&self, images: &[f32], device: &Device) -> Tensor<4> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let batch = images.len() / (3 * height * width);
         Tensor::from_data(TensorData::new(images.to_vec(), [batch, 3, height, width]), device)
     }

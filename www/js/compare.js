@@ -55,7 +55,7 @@ export class Pair {
   #figure({ shown, result, name }, range) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
-    const { crop, grid, selected, rollout, predictions } = result;
+    const { crop, grid, selected, rollout, predictions, sampling } = result;
     const scale = 640 / Math.max(crop.width, crop.height);
     [canvas.width, canvas.height] = [crop.width, crop.height].map((v) => Math.max(1, Math.round(v * scale)));
     canvas.setAttribute("role", "img");
@@ -64,7 +64,7 @@ export class Pair {
     const all = [0, 0, canvas.width, canvas.height];
     drawPhoto(context, shown, crop);
     context.globalAlpha = this.#opacity;
-    context.drawImage(heatImage(rollout, grid, range), ...all);
+    context.drawImage(heatImage(rollout, grid, range, sampling), ...all);
     context.globalAlpha = 1;
     if (selected.length > 0) outline(context, all, { selected, grid }, 2);
     const caption = document.createElement("figcaption");

@@ -8,6 +8,7 @@ import { GLCA, Layers, mapOf, nameOf } from "./layers.js";
 import { fillList } from "./lists.js";
 import { PhotoMap } from "./map.js";
 import { Ratio } from "./ratio.js";
+import { largest } from "./resampled.js";
 
 // Answers to the latest looks.
 const KEPT = 12;
@@ -85,6 +86,8 @@ export class Look {
     const places = classifier.gatesAfter.length;
     find("gates-mode").hidden = places === 0;
     if (places === 0 && chosen("mode") === "gates") choose("mode", "rollout");
+    find("resampled-mode").hidden = !result.sampling;
+    if (!result.sampling && chosen("mode") === "resampled") choose("mode", "rollout");
     const gate = find("gate");
     if (gate.max !== String(places)) Object.assign(gate, { max: String(places), value: String(places) });
     Object.assign(find("look-inside"), { hidden: false, inert: false });
@@ -173,11 +176,12 @@ export class Look {
     this.#drawPair();
     try {
       const views = { rollout: () => this.#rollout(), layers: () => this.#attention(), apart: () => this.#apart(), gates: () => this.#gates() };
+      views.resampled = () => this.#resampled();
       const view = await views[mode]();
       if (mine !== this.#turn) return;
-      const { crop, grid } = seen.result;
+      const { crop, grid, sampling } = seen.result;
       find("look-caption").textContent = view.label;
-      this.#map.show({ photo: this.#stage.photo, crop, grid, query: null, grey: false, cells: [], ...view });
+      this.#map.show({ photo: this.#stage.photo, crop, grid, sampling, query: null, grey: false, cells: [], ...view });
     } catch (error) {
       if (mine === this.#turn) this.#fail(error, seen);
     }
@@ -245,6 +249,11 @@ export class Look {
     const patches = result.rollout.length;
     const values = all.slice(place * patches, (place + 1) * patches);
     return { image: heatImage(values, result.grid), label: `What the gates after layer ${said} let through` };
+  }
+
+  #resampled() {
+    const times = largest(this.#seen.result.sampling).toFixed(1);
+    return { image: null, label: `The photo as the network saw it: up to ${times} times as large where its attention was` };
   }
 
   async #beside(file) {

@@ -90,6 +90,7 @@ mod tests {
             probability: probability.to_vec(),
             rollout: Vec::new(),
             selected: Vec::new(),
+            sampling: Vec::new(),
         }
     }
 

@@ -103,6 +103,7 @@ fn mechanism(recipe: &Value) -> (usize, String) {
             let which = if rga.spatial { "S" } else { "" }.to_owned() + if rga.channel { "C" } else { "" };
             (4, format!("RGA-{which} after {}", places.join(", ")))
         }
+        Ok(Mechanism::Tasn(tasn)) => (5, format!("TASN after {}, zoom {}", tasn.after, tasn.zoom)),
         Ok(Mechanism::None) | Err(_) => (0, "baseline".to_owned()),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
         let count: usize = tensor.shape.iter().product();
         let deviation = match (name, tensor.shape.first()) {
             ("cls_token" | "pos_embed", _) => Some(0.02),
-            (_, Some(&out)) if tensor.shape.len() > 1 && !name.starts_with("head.") => {
+            (_, Some(&out)) if tensor.shape.len() > 1 && !name.contains("head.") => {
                 Some((2.0 / (out + count / out) as f64).sqrt())
             }
             _ => None,

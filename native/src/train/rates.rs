@@ -6,12 +6,12 @@ use super::optimizer::Rates;
 /// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
 /// blocks.
 ///
-/// Classifiers and RGA's gates, which no pretrained weights have, have a factor of their own; blocks farther from the classifier get less with `layer_decay`, the embedding
-/// least. Biases, norms, embeddings and `w_k` do not decay.
+/// Classifiers and RGA's gates, which no pretrained weights have, have a factor of their own; blocks farther from the classifier
+/// get less with `layer_decay`, the embedding least. Biases, norms, embeddings and `w_k` do not decay.
 pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
     // Batch norms call their factors "weight", too.
     let decayed = path.ends_with(".weight") && !path.ends_with(".bn.weight") || path.ends_with(".conv");
-    let anew = ["vit.head.", "dcal.glca.head.", "rga."];
+    let anew = ["vit.head.", "dcal.glca.head.", "rga.", "tasn.attention_head.", "tasn.part_head."];
     let head = anew.iter().any(|part| path.starts_with(part));
     let above = match path.strip_prefix("vit.blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok()) {
         Some(block) => depth - 1 - block,
@@ -39,6 +39,8 @@ mod tests {
         assert_eq!(of("dcal.loss_log_var"), Rates { lr: 1e-4, decay: 0.0 });
         assert_eq!(of("rga.gates.0.spatial.theta.conv"), Rates { lr: 1e-3, decay: 0.05 });
         assert_eq!(of("rga.gates.0.spatial.theta.bn.weight"), Rates { lr: 1e-3, decay: 0.0 });
+        assert_eq!(of("tasn.part_head.weight"), Rates { lr: 1e-3, decay: 0.05 });
+        assert_eq!(of("tasn.norm.gamma"), Rates { lr: 1e-4, decay: 0.0 });
         assert_eq!(of("dcal.glca.block.mlp.fc1.weight"), Rates { lr: 1e-4, decay: 0.05 });
     }
 }

@@ -11,3 +11,4 @@ mod reid;
 mod resume;
 mod rga;
 mod runs;
+mod tasn;

@@ -109,8 +109,10 @@ fn cross_attention_agrees() {
     let mut random = Random(5);
     for [batch, tokens, heads, width] in SHAPES {
         let count = tokens.div_ceil(3);
-        let (q, kv) =
-            (draw(&mut random, [batch, count, heads * width], &device), draw(&mut random, [batch, tokens, 2 * heads * width], &device));
+        let (q, kv) = (
+            draw(&mut random, [batch, count, heads * width], &device),
+            draw(&mut random, [batch, tokens, 2 * heads * width], &device),
+        );
         let what = format!("cross-attention {batch} {count} of {tokens} {heads} {width}");
         let kernel = || super::cross_attention(q.clone(), kv.clone(), heads);
         let twin = || plain::cross_attention(q.clone(), kv.clone(), heads);

@@ -1,7 +1,7 @@
 //! Bundles of networks of known shape with random weights, to be timed.
 
 use anyhow::Result;
-use finegrain::architecture::{Architecture, Mechanism, RgaBlocks};
+use finegrain::architecture::{Architecture, Mechanism, RgaBlocks, TasnBlocks};
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
@@ -23,7 +23,23 @@ pub fn bundle(name: &str, size: usize) -> Result<Bundle> {
 /// None that a test could cause.
 pub fn gated() -> Result<Bundle> {
     let gates = RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 2] };
-    let architecture = Architecture {
+    let architecture = small(Mechanism::Rga(gates));
+    let weights = random::weights(&architecture);
+    of("Gates: 5 classes", architecture, &weights)
+}
+
+/// A bundle of a small network that sees photos of 128 pixels as TASN resamples them to 64.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn resampling() -> Result<Bundle> {
+    let architecture = small(Mechanism::Tasn(TasnBlocks { after: 2, ..TasnBlocks::default() }));
+    let weights = random::weights(&architecture);
+    of("Resampled: 5 classes", architecture, &weights)
+}
+
+fn small(mechanism: Mechanism) -> Architecture {
+    Architecture {
         image_size: [64, 64],
         patch_size: 8,
         dim: 32,
@@ -32,14 +48,12 @@ pub fn gated() -> Result<Bundle> {
         mlp_ratio: 2,
         layer_norm_eps: 1e-6,
         classes: 5,
-        mechanism: Mechanism::Rga(gates),
-    };
-    let weights = random::weights(&architecture);
-    of("Gates: 5 classes", architecture, &weights)
+        mechanism,
+    }
 }
 
 fn of(title: &str, architecture: Architecture, weights: &TensorMap) -> Result<Bundle> {
-    let [size, _] = architecture.image_size;
+    let [size, _] = architecture.input_size();
     let weights = round(weights, Precision::F16)?;
     let trace = golden::trace(&architecture, &weights)?;
     let manifest = Manifest {

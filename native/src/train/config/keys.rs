@@ -45,7 +45,7 @@ table! {
         /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backbone: Option<Backbone>,
-        /// Height and width of the network's input in pixels, multiples of patch_size.
+        /// Height and width of what the transformer sees in pixels, multiples of patch_size; with TASN photos are larger.
         image_size: [usize; 2],
         /// Side of a patch in pixels.
         patch_size: usize,
@@ -61,7 +61,9 @@ table! {
         /// The attention mechanism: { name = "none" } or { name = "dcal", ratio = 0.1, glca = true, pwca = true }: ratio
         /// R of local queries, global-local cross-attention, pair-wise cross-attention (in training only). Or { name = "rga",
         /// ratio = 8, spatial = true, channel = true, after = [4, 8] }: gates for patches and channels after these blocks,
-        /// whose embeddings are so many times narrower.
+        /// whose embeddings are so many times narrower. Or { name = "tasn", zoom = 2, after = 12 }: photos of zoom times the
+        /// size, resampled by the attention of the tokens after this block; further keys are scale, dense, rounds and
+        /// temperature.
         mechanism: Mechanism,
     }
 }

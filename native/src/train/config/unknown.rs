@@ -16,7 +16,8 @@ pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// Keys of `model.mechanism`.
-const MECHANISM: [&str; 7] = ["name", "ratio", "glca", "pwca", "spatial", "channel", "after"];
+const MECHANISM: [&str; 12] =
+    ["name", "ratio", "glca", "pwca", "spatial", "channel", "after", "zoom", "scale", "dense", "rounds", "temperature"];
 
 /// Looks for a key that no recipe has.
 ///
