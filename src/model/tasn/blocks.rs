@@ -109,3 +109,66 @@ pub fn shrink(photos: Tensor<4>, zoom: usize) -> Tensor<4> {
     let boxes: Tensor<6> = photos.reshape([batch, channels, rows, zoom, columns, zoom]);
     boxes.mean_dim(5).mean_dim(3).reshape([batch, channels, rows, columns])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::architecture::Mechanism;
+    use crate::model::random::{Random, weights};
+    use crate::model::{Network, Target, host, indices};
+
+    fn softmax(logits: &[f32], temperature: f64) -> Vec<f64> {
+        let powers: Vec<f64> = logits.iter().map(|&z| (f64::from(z) / temperature).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.iter().map(|power| power / sum).collect()
+    }
+
+    /// `CE_attention + 1/2 (CE_part + CE_master)` and the distillation loss, from the logits of each net.
+    #[test]
+    fn the_loss_is_made_of_three_nets() {
+        let settings = architecture::TasnBlocks { after: 1, ..architecture::TasnBlocks::default() };
+        let architecture = Architecture {
+            image_size: [8, 12],
+            patch_size: 4,
+            dim: 6,
+            depth: 2,
+            heads: 2,
+            mlp_ratio: 2,
+            layer_norm_eps: 1e-6,
+            classes: 3,
+            mechanism: Mechanism::Tasn(settings),
+        };
+        let (device, mut random) = (Device::flex(), Random(6));
+        let mut weights = weights(&architecture, 1.0, 5);
+        for head in ["attention_head", "part_head"] {
+            weights.insert(format!("tasn.{head}.weight"), random.tensor(&[3, 6], 2.0));
+            weights.insert(format!("tasn.{head}.bias"), random.tensor(&[3], 1.0));
+        }
+        let network = Network::new(&architecture, &device).load(&weights).unwrap();
+        let pixels: Vec<f32> = (0..2 * 3 * 16 * 24).map(|_| random.real(1.0)).collect();
+        let photos = network.images(&pixels, &device);
+        let (labels, channels) = ([2, 0], [4, 1]);
+        let target = Target::Classes { labels: indices(labels.to_vec(), [2], &device), label_smoothing: 0.0 };
+        let total = |channels: &[usize]| {
+            host(network.losses_with(photos.clone(), &target, None, None, Some(channels)).total)[0]
+        };
+
+        let tasn = network.tasn.as_ref().unwrap();
+        let Attended { logits, maps } = tasn.attend(&network.vit, photos.clone(), None);
+        let detail = tasn.detail(maps, Some(&channels), photos.clone()).images;
+        let (feature, _) = network.vit.classify(network.vit.tokens(detail).last());
+        let part = host(behind(None, &tasn.part_head, feature));
+        let (attention, master) = (host(logits), host(network.forward(photos.clone()).logits_sa));
+        let mut expected = 0.0;
+        for (photo, &label) in labels.iter().enumerate() {
+            let row = photo * 3..photo * 3 + 3;
+            let ce = |logits: &[f32]| -softmax(&logits[row.clone()], 1.0)[label as usize].ln();
+            let [teacher, student] = [&part, &master].map(|logits| softmax(&logits[row.clone()], 10.0));
+            let distilled: f64 = teacher.iter().zip(&student).map(|(t, s)| -t * s.ln()).sum();
+            expected += (ce(&attention) + 0.5 * (ce(&part) + ce(&master)) + distilled) / 2.0;
+        }
+        let found = f64::from(total(&channels));
+        assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+        assert!((total(&[0, 3]) - total(&channels)).abs() > 1e-4, "other channels, another photo for the part net");
+    }
+}

@@ -33,7 +33,7 @@ pub fn gated() -> Result<Bundle> {
 /// # Errors
 /// None that a test could cause.
 pub fn resampling() -> Result<Bundle> {
-    let architecture = small(Mechanism::Tasn(TasnBlocks { after: 2, ..TasnBlocks::default() }));
+    let architecture = small(Mechanism::Tasn(TasnBlocks { after: 2, rounds: 1, ..TasnBlocks::default() }));
     let weights = random::weights(&architecture);
     of("Resampled: 5 classes", architecture, &weights)
 }
