@@ -1,5 +1,5 @@
 // Scaled sums of rows: y[row] = scale (x[row, 0] + x[row, 1] + ...). Rows of x may be columns of what lies in its buffer, and
-// y a column of a wider matrix; a sum of one element is a copy. One thread a row.
+// y a column of a wider matrix; a sum of one element is a copy. RELU: nothing below 0. One thread a row.
 
 struct SumUniforms {
     rows: u32,      // M
@@ -26,5 +26,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < u.length; i++) {
         sum += x[start + i * u.x_inner];
     }
+#ifdef RELU
+    sum = max(sum, 0.0);
+#endif
     y[u.y_offset + id.x * u.y_row] = u.scale * sum;
 }

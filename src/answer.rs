@@ -21,9 +21,49 @@ pub struct Answer {
     pub rollout: Vec<f32>,
     /// Token indices of the local queries, highest rollout first, class token not listed, `[k]`; empty without GLCA.
     pub selected: Vec<u32>,
+    /// Where the rows and columns of the photo that TASN resampled come from, rows first, `[H + W]`: -1 and 1 are the centres of
+    /// the first and the last pixel of the photo as it was given; empty without TASN.
+    pub sampling: Vec<f32>,
 }
 
 impl Answer {
+    /// The rollout of the patches as it lies over the photo, `grid` being their rows and columns: without TASN that of the
+    /// patches themselves, with TASN each place has the value of the patch that it was resampled into. `[rows * columns]`.
+    pub fn rollout_over_photo(&self, grid: [usize; 2]) -> Vec<f32> {
+        let patches = self.rollout.get(1..).unwrap_or_default();
+        let [rows, columns] = grid;
+        // `H` and `W` are as many times `rows` and `columns`: the side of a patch.
+        let side = self.sampling.len() / (rows + columns).max(1);
+        if side == 0 || patches.len() != rows * columns {
+            return patches.to_vec();
+        }
+        let (down, along) = self.sampling.split_at(side * rows);
+        // The patches that the middles of `count` even parts lie in.
+        let places = |coordinates: &[f32], count: usize| -> Vec<usize> {
+            let middle = |part: usize| (2 * part + 1) as f32 / count as f32 - 1.0;
+            let before = |part| coordinates.partition_point(|&at| at <= middle(part)).max(1) - 1;
+            (0..count).map(|part| (before(part) / side).min(count - 1)).collect()
+        };
+        let along = places(along, columns);
+        places(down, rows)
+            .iter()
+            .flat_map(|row| along.iter().map(move |column| patches[row * columns + column]))
+            .collect()
+    }
+
+    /// [`Answer::sampling`] as shares of the photo's height and width, from 0 to 1: rows `[H]`, columns `[W]`; `size` is that of
+    /// the photo as the network is given it, `grid` the rows and columns of patches.
+    pub fn sampling_shares(&self, size: [usize; 2], grid: [usize; 2]) -> [Vec<f32>; 2] {
+        let rows = self.sampling.len() / (grid[0] + grid[1]).max(1) * grid[0];
+        let (down, along) = self.sampling.split_at(rows.min(self.sampling.len()));
+        let shares = |coordinates: &[f32], count: usize| -> Vec<f32> {
+            let pixels = count as f32;
+            // The centre of the first pixel is half a pixel from the edge.
+            coordinates.iter().map(|at| (0.5 + (at + 1.0) * 0.5 * (pixels - 1.0)) / pixels).collect()
+        };
+        [shares(down, size[0]), shares(along, size[1])]
+    }
+
     /// The answer at a temperature: the mean of `softmax(logits_sa / temperature)` and `softmax(logits_glca /
     /// temperature)`, `softmax(logits_mixed / temperature)` with Attend and Rectify, or SA's alone, `[classes]`; 1 gives
     /// [`Answer::probability`].
@@ -91,7 +131,8 @@ mod tests {
     fn answer(logits_sa: Vec<f32>, logits_glca: Vec<f32>) -> Answer {
         let empty = Vec::new;
         let (sa, glca, probability, rollout) = (empty(), empty(), empty(), empty());
-        Answer { logits_sa, logits_glca, logits_mixed: empty(), sa, glca, probability, rollout, selected: Vec::new() }
+        let (selected, sampling) = (Vec::new(), Vec::new());
+        Answer { logits_sa, logits_glca, logits_mixed: empty(), sa, glca, probability, rollout, selected, sampling }
     }
 
     #[test]
@@ -102,6 +143,22 @@ mod tests {
         for (temperature, expected) in [(1.0, 0.9), (2.0, 0.75)] {
             assert!((answer.calibrated(temperature)[0] - expected).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn rollout_lies_where_the_photo_was_resampled_from() {
+        let none = || answer(Vec::new(), Vec::new());
+        let plain = Answer { rollout: vec![0.1, 0.2, 0.3, 0.15, 0.25], ..none() };
+        assert_eq!(plain.rollout_over_photo([2, 2]), [0.2, 0.3, 0.15, 0.25]);
+        assert!(plain.sampling_shares([8, 8], [2, 2]).concat().is_empty());
+        // Patches of two pixels. Of the height the upper half is most of what was seen, of the width as much as there is.
+        let sampling = vec![-1.0, -0.75, -0.5, -0.25, 0.0, 0.5, -1.0, -0.5, 0.0, 0.5];
+        let rollout = vec![0.4, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06];
+        let resampled = Answer { rollout, sampling, ..none() };
+        // The middles of the three rows are at -0.67 (first patch), 0 and 0.67 (last one).
+        assert_eq!(resampled.rollout_over_photo([3, 2]), [0.01, 0.02, 0.05, 0.06, 0.05, 0.06]);
+        let [rows, columns] = resampled.sampling_shares([12, 8], [3, 2]);
+        assert_eq!((rows.len(), rows[0], columns.len(), columns[2]), (6, 0.5 / 12.0, 4, 0.5));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod weights;
 
 use serde::{Deserialize, Serialize};
 
-pub use mechanisms::{Mixing, RectifyBlocks, RelationWidths, Rga, RgaBlocks, Tasn};
+pub use mechanisms::{Mixing, RectifyBlocks, RelationWidths, Rga, RgaBlocks, Tasn, TasnBlocks};
 pub use weights::WeightSpec;
 
 /// A vision transformer and the attention mechanism that sits on it.
@@ -14,7 +14,7 @@ pub use weights::WeightSpec;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
-    /// Height and width of the input, in pixels.
+    /// Height and width of what the transformer sees, in pixels; the photo may be larger ([`Architecture::input_size`]).
     pub image_size: [usize; 2],
     /// Side of a square patch, in pixels; divides both sides of the image.
     pub patch_size: usize,
@@ -56,6 +56,8 @@ pub enum Mechanism {
     Rga(RgaBlocks),
     /// Attend and Rectify: modules behind blocks vote beside the classifier (Rodriguez et al., ECCV 2018, TMM 2019).
     Rectify(RectifyBlocks),
+    /// Trilinear attention sampling: a second look at the photo as attention resampled it (Zheng et al., CVPR 2019).
+    Tasn(TasnBlocks),
 }
 
 /// Settings of DCAL (shared by training and inference).
@@ -76,6 +78,12 @@ pub struct Dcal {
 pub struct ArchitectureError(String);
 
 impl Architecture {
+    /// Height and width of the photo that the network is given, in pixels: `image_size`, or with TASN so many times that.
+    pub fn input_size(&self) -> [usize; 2] {
+        let zoom = self.tasn().map_or(1, |tasn| tasn.zoom);
+        self.image_size.map(|side| zoom * side)
+    }
+
     /// Rows and columns of the patch grid.
     pub fn grid(&self) -> [usize; 2] {
         [self.image_size[0] / self.patch_size, self.image_size[1] / self.patch_size]
@@ -130,11 +138,19 @@ impl Architecture {
         }
     }
 
+    /// TASN's settings where this network resamples its photo.
+    pub fn tasn(&self) -> Option<&TasnBlocks> {
+        match &self.mechanism {
+            Mechanism::Tasn(tasn) => Some(tasn),
+            _ => None,
+        }
+    }
+
     /// Checks what every builder of a network relies on.
     ///
     /// # Errors
     /// Names the first number that cannot be: a zero, a head count that does not divide `dim`, a ratio outside (0, 1],
-    /// gates or modules behind no block.
+    /// gates or modules behind no block, a photo too large to be resampled.
     pub fn check(&self) -> Result<(), ArchitectureError> {
         let fail = |text: String| Err(ArchitectureError(text));
         let [height, width] = self.image_size;
@@ -167,6 +183,7 @@ impl Architecture {
             }
             Mechanism::Rga(rga) => rga.check(self.depth).or_else(fail),
             Mechanism::Rectify(rectify) => rectify.check(self.depth).or_else(fail),
+            Mechanism::Tasn(tasn) => tasn.check(self.depth, self.image_size).or_else(fail),
             Mechanism::None | Mechanism::Dcal(_) => Ok(()),
         }
     }
@@ -212,6 +229,10 @@ mod tests {
         Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
     }
 
+    fn tasn(zoom: usize, after: usize) -> Mechanism {
+        Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() })
+    }
+
     #[test]
     fn impossible_architectures_are_named() {
         for (broken, word) in [
@@ -226,6 +247,10 @@ mod tests {
             (Architecture { mechanism: rectify(4, &[0, 6]), ..tiny() }, "from 1 to 12"),
             (Architecture { mechanism: rectify(0, &[6]), ..tiny() }, "0 heads"),
             (Architecture { mechanism: rectify(65, &[6]), ..tiny() }, "from 1 to 64"),
+            (Architecture { mechanism: tasn(2, 0), ..tiny() }, "after block 0"),
+            (Architecture { mechanism: tasn(2, 13), ..tiny() }, "from 1 to 12"),
+            (Architecture { mechanism: tasn(1, 12), ..tiny() }, "zoom of TASN is 1"),
+            (Architecture { mechanism: tasn(8, 12), ..tiny() }, "3584 x 3584"),
             (
                 Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
                 "ratio",
@@ -236,5 +261,6 @@ mod tests {
         tiny().check().unwrap();
         Architecture { mechanism: rga(&[4, 8, 11]), ..tiny() }.check().unwrap();
         Architecture { mechanism: rectify(4, &[6, 9, 12]), ..tiny() }.check().unwrap();
+        Architecture { mechanism: tasn(4, 12), ..tiny() }.check().unwrap();
     }
 }

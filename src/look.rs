@@ -106,7 +106,7 @@ impl Architecture {
         let mut other = self.clone();
         match &mut other.mechanism {
             Mechanism::Dcal(dcal) if dcal.glca => dcal.ratio = ratio,
-            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) => {
+            Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) | Mechanism::Tasn(_) => {
                 return Err(LookError::NoGlca);
             }
         }

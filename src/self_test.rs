@@ -141,6 +141,7 @@ mod tests {
             probability: vec![0.5, 0.5],
             rollout: vec![0.4, 0.1, 0.2, 0.2, 0.1],
             selected: vec![2],
+            sampling: Vec::new(),
         }
     }
 

@@ -28,7 +28,7 @@ pub fn card(record: &RunRecord, manifest: &Manifest, measures: Option<&Measures>
 
 fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
     let architecture = &manifest.architecture;
-    let [height, width] = architecture.image_size;
+    let [height, width] = architecture.input_size();
     let (first, last) = (manifest.labels.first(), manifest.labels.last());
     let _ = writeln!(
         text,
@@ -50,6 +50,13 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
                 (false, false) => "neither GLCA nor PWCA",
             };
             format!("dual cross-attention (DCAL, CVPR 2022): {parts}, R = {} %", round(100.0 * dcal.ratio))
+        }
+        Mechanism::Tasn(tasn) => {
+            let (zoom, after) = (tasn.zoom, tasn.after);
+            format!(
+                "trilinear attention sampling (TASN, CVPR 2019): photos of {zoom} times the size, resampled by the attention after \
+                 block {after}"
+            )
         }
         Mechanism::Rga(rga) => {
             let gates = match (rga.spatial, rga.channel) {

@@ -20,8 +20,8 @@ const KEPT: [&str; 5] = ["out.logits.sa", "out.logits.glca", "out.probability", 
 pub fn trace(architecture: &Architecture, weights: &TensorMap) -> Result<TensorMap> {
     let device = Device::flex();
     let network = Network::new(architecture, &device).load(weights)?;
-    let [height, width] = architecture.image_size;
-    let image = seeded_image(SEED, architecture.image_size);
+    let [height, width] = architecture.input_size();
+    let image = seeded_image(SEED, architecture.input_size());
     let found = network.trace(network.images(&image, &device));
     let mut trace = TensorMap::default();
     trace.metadata.insert("seed".into(), SEED.to_string());

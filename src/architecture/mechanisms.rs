@@ -157,6 +157,93 @@ impl RgaBlocks {
     }
 }
 
+/// The most values that a graphics device binds at once (128 MiB, the default of WebGPU).
+const MOST_VALUES: usize = 32 << 20;
+
+/// TASN on a vision transformer. The attention net is its first blocks with a norm, a ReLU and a classifier of their own over
+/// the photo made small; part net and master net are the whole transformer over the photo resampled. All share one set of
+/// weights, so that a page fetches one network. (The paper has a ResNet-18 of its own as attention net, and one ResNet-50 that
+/// part and master net share.)
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TasnBlocks {
+    /// How many times as high and wide as the transformer's input the photo is that gets resampled. The paper: 512 pixels for
+    /// 224.
+    pub zoom: usize,
+    /// Behind how many blocks the map lies by whose attention the photo is resampled.
+    pub after: usize,
+    /// As [`Tasn::scale`].
+    #[serde(default = "scale")]
+    pub scale: f32,
+    /// As [`Tasn::dense`].
+    #[serde(default = "dense")]
+    pub dense: f32,
+    /// As [`Tasn::rounds`].
+    #[serde(default = "rounds")]
+    pub rounds: usize,
+    /// As [`Tasn::temperature`].
+    #[serde(default = "temperature")]
+    pub temperature: f32,
+}
+
+fn scale() -> f32 {
+    7.0
+}
+
+fn dense() -> f32 {
+    4.0
+}
+
+fn rounds() -> usize {
+    5
+}
+
+fn temperature() -> f32 {
+    10.0
+}
+
+impl Default for TasnBlocks {
+    /// The authors' settings, a photo twice as large, the map behind the last block of twelve.
+    fn default() -> Self {
+        let [scale, dense, temperature] = [scale(), dense(), temperature()];
+        Self { zoom: 2, after: 12, scale, dense, rounds: rounds(), temperature }
+    }
+}
+
+impl TasnBlocks {
+    /// The sampler's settings for a transformer that sees `size`.
+    pub fn sampler(&self, size: [usize; 2]) -> Tasn {
+        let Self { scale, dense, rounds, temperature, .. } = *self;
+        Tasn { scale, size, dense, rounds, temperature }
+    }
+
+    /// What is wrong in a network of `depth` blocks that sees `size`.
+    pub(super) fn check(&self, depth: usize, size: [usize; 2]) -> Result<(), String> {
+        if !(2..=64).contains(&self.zoom) {
+            return Err(format!("the zoom of TASN is {}, it must be from 2 to 64", self.zoom));
+        }
+        let [height, width] = size.map(|side| side * self.zoom);
+        if height * width > MOST_VALUES / 3 {
+            return Err(format!(
+                "TASN resamples a photo of {height} x {width} pixels, more than a graphics device takes at once (128 MiB): \
+                 choose a smaller zoom"
+            ));
+        }
+        if !(1..=depth).contains(&self.after) {
+            return Err(format!("TASN takes its map after block {}, it must be from 1 to {depth}", self.after));
+        }
+        for (name, value) in [("scale", self.scale), ("dense", self.dense), ("temperature", self.temperature)] {
+            if !(value > 0.0 && value <= 1e6) {
+                return Err(format!("the {name} of TASN is {value}, it must be above 0 and at most a million"));
+            }
+        }
+        if !(1..=100).contains(&self.rounds) {
+            return Err(format!("TASN clips in {} rounds, it must be 1 to 100", self.rounds));
+        }
+        Ok(())
+    }
+}
+
 impl Tasn {
     /// The authors' settings for photos resampled to `size`.
     pub fn of_size(size: [usize; 2]) -> Self {

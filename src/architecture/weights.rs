@@ -12,7 +12,8 @@ pub struct WeightSpec {
 }
 
 impl Architecture {
-    /// Every weight that inference needs, in the order of the forward pass. `loss_log_var` is training's alone.
+    /// Every weight that inference needs, in the order of the forward pass. `loss_log_var` and TASN's classifiers of attention
+    /// net and part net are training's alone ([`Architecture::training_only`]).
     ///
     /// The caller has checked the architecture ([`Architecture::check`], [`Architecture::parameters`]).
     pub fn weights(&self) -> Vec<WeightSpec> {
@@ -50,7 +51,15 @@ impl Architecture {
             list.add("rectify.gates.weight", [rectify.votes(), d]);
             list.batch_norm("rectify.gates", rectify.votes());
         }
+        if self.tasn().is_some() {
+            list.norm("tasn.norm", d);
+        }
         list.0
+    }
+
+    /// Whether the weight `name` is training's alone: a bundle has none.
+    pub fn training_only(name: &str) -> bool {
+        name == "loss_log_var" || name.starts_with("tasn.attention_head.") || name.starts_with("tasn.part_head.")
     }
 
     /// How many numbers [`Architecture::weights`] holds, or `None` where that exceeds 64 bits: to be asked before
@@ -91,6 +100,7 @@ impl Architecture {
             end.checked_mul(branches),
             gates,
             modules,
+            self.tasn().map_or(Some(0), |_| product(&[2, d])),
         ])
     }
 }

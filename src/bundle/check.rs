@@ -27,7 +27,7 @@ pub fn check_weights(architecture: &Architecture, weights: &TensorMap) -> Result
 /// # Errors
 /// [`BundleError::Tensors`] names the first tensor that is missing or wrong.
 pub fn check_trace(architecture: &Architecture, trace: &TensorMap) -> Result<(), BundleError> {
-    let [height, width] = architecture.image_size;
+    let [height, width] = architecture.input_size();
     let classes = architecture.classes;
     let failed = |source| BundleError::Tensors { file: TRACE.into(), source };
     let mut reals = vec![

@@ -148,7 +148,7 @@ impl Manifest {
             return fail("the network is larger than any bundle can be".into());
         }
         self.preprocessing.check()?;
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         if self.preprocessing.crop != [height, width] {
             let [h, w] = self.preprocessing.crop;
             return fail(format!("the crop is {h} x {w} pixels, the network takes {height} x {width}"));
@@ -182,7 +182,7 @@ impl Manifest {
         let words = |count: usize| u64::try_from(count).ok()?.checked_mul(4);
         let architecture = &self.architecture;
         let weights = architecture.parameters()?.checked_mul(8)?;
-        let [height, width] = architecture.image_size;
+        let [height, width] = architecture.input_size();
         let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
         let tokens = architecture.tokens();
         // The CPU path keeps the tokens before each block, for looks.

@@ -6,6 +6,7 @@ use super::CpuError;
 use super::kernels::attention::{Place, Scratch, apart};
 use super::kernels::matmul::{Matrix, Store, matmul};
 use super::kernels::{gelu, layer_norm};
+use super::tasn;
 use super::together::Together;
 use super::weights::{Block, Glca, Linear, Norm, Weights};
 use crate::architecture::Architecture;
@@ -47,6 +48,8 @@ pub(super) struct Pass<'a> {
     masks: Vec<f32>,
     /// Their logits, `[classes]` each, on the first thread.
     votes: Vec<Vec<f32>>,
+    /// Where the rows and columns of the photo come from that TASN resampled, `[H + W]`.
+    sampling: Vec<f32>,
 }
 
 impl<'a> Pass<'a> {
@@ -80,6 +83,7 @@ impl<'a> Pass<'a> {
             gates: Vec::new(),
             masks: Vec::new(),
             votes: Vec::new(),
+            sampling: Vec::new(),
         }
     }
 
@@ -96,12 +100,39 @@ impl<'a> Pass<'a> {
         rows.flat_map(|token| self.x[token * dim..][..dim].iter().copied()).collect()
     }
 
-    /// Patch embedding and every block: `image` `[3, H, W]` to the tokens and the maps.
+    /// Patch embedding and every block: `image` `[3, H, W]`, resampled first where there is TASN, to the tokens and the maps.
     pub(super) fn backbone(&mut self, image: &[f32], observe: Observe<'_>) -> Result<(), CpuError> {
-        self.blocks(image, observe, &mut |_, _| false).map(drop)
+        let resampled = self.resampled(image)?;
+        self.blocks(resampled.as_deref().unwrap_or(image), observe, &mut |_, _| false).map(drop)
     }
 
-    /// The same, until `enough` says so of the number of blocks and the votes that have come so far: how many blocks were
+    /// Where the rows and columns of the resampled photo come from, rows first, `[H + W]`; nothing without TASN.
+    pub(super) fn sampling(&self) -> Vec<f32> {
+        self.sampling.clone()
+    }
+
+    /// The photo `[3, zoom H, zoom W]` as TASN's attention net resamples it, `[3, H, W]`. Of that net each thread computes some
+    /// tokens' rows; what follows, a hundredth of the work, each does by itself.
+    fn resampled(&mut self, photo: &[f32]) -> Result<Option<Vec<f32>>, CpuError> {
+        let architecture = self.architecture;
+        let Some((settings, norm)) = architecture.tasn().zip(self.weights.tasn.as_ref()) else { return Ok(None) };
+        let size @ [rows, columns] = architecture.image_size;
+        // Looks are into the pass that answers.
+        let keep = std::mem::replace(&mut self.keep, false);
+        let small = tasn::shrink(photo, columns, settings.zoom);
+        self.blocks(&small, &mut |_, _, _| {}, &mut |count, _| count == settings.after)?;
+        self.keep = keep;
+        self.maps.clear();
+        let tokens = self.all_tokens(true)?;
+        let (dim, input, sampler) = (architecture.dim, architecture.input_size(), settings.sampler(size));
+        let mut map = normed(&tokens[dim..], norm, architecture.layer_norm_eps);
+        map.iter_mut().for_each(|v| *v = v.max(0.0));
+        let attention = tasn::attention(&map, dim, sampler.scale);
+        self.sampling = tasn::coordinates(&attention, architecture.grid(), input, &sampler);
+        Ok(Some(tasn::grid_sample(photo, input, &self.sampling, rows)))
+    }
+
+    /// Patch embedding and the blocks over what the transformer sees, until `enough` says so of the number of blocks and the votes that have come so far: how many blocks were
     /// computed.
     pub(super) fn blocks(
         &mut self,

@@ -10,6 +10,7 @@ pub(crate) mod kernels;
 mod look;
 mod rectify;
 mod rga;
+mod tasn;
 mod together;
 mod weights;
 
@@ -79,7 +80,7 @@ impl Cpu {
         &self.architecture
     }
 
-    /// Classifies one photo: `image` is `[3, H, W]`, resized and normalised.
+    /// Classifies one photo: `image` is `[3, H, W]` ([`Architecture::input_size`]), resized and normalised.
     ///
     /// # Errors
     /// [`CpuError::Image`] for a wrong length, [`CpuError::NotFinite`] if the result is no number.
@@ -115,7 +116,7 @@ impl Cpu {
     /// # Errors
     /// [`CpuError::Thread`] if another thread stopped.
     pub fn help(&self, exchange: &dyn Exchange) -> Result<(), CpuError> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let together = Together::new(&self.architecture, Some(exchange));
         let mut image = vec![0.0; 3 * height * width];
         together.take_image(&mut image)?;
@@ -149,6 +150,7 @@ impl Cpu {
                 trace.insert(name, Tensor::f32([1, values.len()], values));
             }
         };
+        add("out.sampling", answer.sampling);
         add("out.rollout", answer.rollout);
         add("out.logits.sa", answer.logits_sa);
         add("out.logits.glca", answer.logits_glca);
@@ -158,7 +160,7 @@ impl Cpu {
     }
 
     fn check(&self, image: &[f32]) -> Result<(), CpuError> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let expected = 3 * height * width;
         if image.len() == expected { Ok(()) } else { Err(CpuError::Image { found: image.len(), expected }) }
     }
@@ -193,6 +195,7 @@ impl Cpu {
         });
         let logits_glca = looked.as_ref().map(|(SecondLook { logits, .. }, _)| logits.clone()).unwrap_or_default();
         let answer = answer([logits_sa, logits_glca, logits_mixed], rollout, selected)?;
+        let answer = Answer { sampling: pass.sampling(), ..answer };
         let glca = looked.map(|(SecondLook { class, .. }, kv)| GlcaSeen { kv, class });
         let (inputs, gates, masks) = pass.into_seen();
         Ok(Run { answer, inputs, gates, masks, glca })
@@ -239,5 +242,6 @@ fn answer(
             return Err(CpuError::NotFinite(name));
         }
     }
-    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected })
+    let sampling = Vec::new();
+    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected, sampling })
 }

@@ -35,7 +35,7 @@ pub fn common_values(architecture: &Architecture, threads: usize) -> usize {
 
 /// The image that all threads take their patches from.
 fn image(architecture: &Architecture) -> usize {
-    let [height, width] = architecture.image_size;
+    let [height, width] = architecture.input_size();
     3 * height * width
 }
 

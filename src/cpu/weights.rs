@@ -77,6 +77,8 @@ pub(super) struct Weights {
     pub rga: Vec<Gates>,
     /// Attend and Rectify, where that is the mechanism.
     pub rectify: Option<Rectify>,
+    /// Norm of the map by which TASN resamples.
+    pub tasn: Option<Norm>,
 }
 
 impl Weights {
@@ -115,6 +117,7 @@ impl Weights {
             glca: glca.transpose()?,
             rga: rga.transpose()?.unwrap_or_default(),
             rectify: rectify.transpose()?,
+            tasn: architecture.tasn().map(|_| reader.norm("tasn.norm")).transpose()?,
         })
     }
 }

@@ -13,7 +13,7 @@ use super::kernels::{
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
     GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
     NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -212,6 +212,11 @@ pub(super) fn sum(u: &SumUniforms) -> Cost {
     cost(rows * (length + 1), rows * (length + 1))
 }
 
+/// A comparison more for each.
+pub(super) fn sum_relu(u: &SumUniforms) -> Cost {
+    sum(u) + cost(u64::from(u.rows), 0)
+}
+
 /// Each pixel of the resized map (three blends of three operations, a square, two comparisons); the map is read, two
 /// marginals are written.
 pub(super) fn marginal(u: &MarginalUniforms) -> Cost {
@@ -237,6 +242,13 @@ pub(super) fn grid_sample(u: &GridSampleUniforms) -> Cost {
     let [channels, height, width, rows, columns] = wide([u.channels, u.height, u.width, u.rows, u.columns]);
     let written = channels * rows * columns;
     cost(9 * written, (4 * written).min(channels * height * width) + rows + columns + written)
+}
+
+/// Additions and a division.
+pub(super) fn shrink(u: &ShrinkUniforms) -> Cost {
+    let [channels, rows, columns, zoom] = wide([u.channels, u.rows, u.columns, u.zoom]);
+    let written = channels * rows * columns;
+    cost(written * zoom * zoom, written * (zoom * zoom + 1))
 }
 
 /// A product for each value.

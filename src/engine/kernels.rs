@@ -16,7 +16,7 @@ pub use generated::{
     ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
     GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
     NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, SoftmaxUniforms, SumUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
@@ -131,6 +131,7 @@ kernel!(PRODUCT_SIGMOID: ProductUniforms, product_sigmoid, |u| {
     tiles_of(&generated::PRODUCT_SIGMOID, u.rows, u.columns)
 });
 kernel!(SUM: SumUniforms, sum, |u| [u.rows.div_ceil(64), 1, 1]);
+kernel!(SUM_RELU: SumUniforms, sum_relu, |u| [u.rows.div_ceil(64), 1, 1]);
 kernel!(MARGINAL: MarginalUniforms, marginal, |u| [u.height + u.width, 1, 1]);
 kernel!(CUMULATIVE: CumulativeUniforms, cumulative, |u| {
     let _ = u;
@@ -138,6 +139,7 @@ kernel!(CUMULATIVE: CumulativeUniforms, cumulative, |u| {
 });
 kernel!(COORDINATES: CoordinatesUniforms, coordinates, |u| [(u.rows + u.columns).div_ceil(64), 1, 1]);
 kernel!(GRID_SAMPLE: GridSampleUniforms, grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
+kernel!(SHRINK: ShrinkUniforms, shrink, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
 kernel!(CONVOLUTION: ConvolutionUniforms, convolution, |u| {
     tiles_of(&generated::CONVOLUTION, u.rows * u.columns, u.outputs)
@@ -252,7 +254,7 @@ pub const MAX_HYPOTHESIS_HEADS: usize = 64;
 
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
-pub static ALL: [&Kernel; 50] = [
+pub static ALL: [&Kernel; 52] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,
     &LAYER_NORM,
@@ -291,10 +293,12 @@ pub static ALL: [&Kernel; 50] = [
     &PRODUCT_RELU,
     &PRODUCT_SIGMOID,
     &SUM,
+    &SUM_RELU,
     &MARGINAL,
     &CUMULATIVE,
     &COORDINATES,
     &GRID_SAMPLE,
+    &SHRINK,
     &GATE,
     &CONVOLUTION,
     &NEIGHBOURS,

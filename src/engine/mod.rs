@@ -200,7 +200,7 @@ impl Engine {
         self.weights.bytes() + self.frame.bytes() + tail
     }
 
-    /// Classifies one photo: `image` is `[3, H, W]`, resized and normalised.
+    /// Classifies one photo: `image` is `[3, H, W]` ([`Architecture::input_size`]), resized and normalised.
     ///
     /// # Errors
     /// [`EngineError::Image`] for a wrong length, [`EngineError::Busy`] while another photo is being classified,
@@ -250,7 +250,7 @@ fn answer(mut results: TensorMap) -> Result<Answer, EngineError> {
     let logits_mixed = reals("out.logits.mixed");
     let alone = glca.is_empty() && logits_mixed.is_empty();
     let probability = if alone { sa.clone() } else { reals("out.probability") };
-    let rollout = reals("out.rollout");
+    let (rollout, sampling) = (reals("out.rollout"), reals("out.sampling"));
     for (name, values) in [("probability", &probability), ("rollout", &rollout)] {
         if values.is_empty() || !values.iter().all(|v| v.is_finite()) {
             return Err(EngineError::NotFinite(name));
@@ -260,5 +260,5 @@ fn answer(mut results: TensorMap) -> Result<Answer, EngineError> {
         Some(Values::I32(values)) => values.into_iter().map(i32::cast_unsigned).collect(),
         _ => Vec::new(),
     };
-    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected })
+    Ok(Answer { logits_sa, logits_glca, logits_mixed, sa, glca, probability, rollout, selected, sampling })
 }

@@ -31,7 +31,12 @@ pub fn tasn(
         let pixels = &pixels[image * planes * height * width..(image + 1) * planes * height * width];
         found.push(run(recording, &maps.weights(image), pixels)?);
     }
-    stack(&found, |_, shape| shape.to_vec(), |_| false)
+    let [rows, columns] = settings.size;
+    let shape = |name: &str, shape: &[usize]| match name {
+        "out.structure_coords" | "out.detail_coords" if rows == columns => vec![2, rows],
+        _ => shape.to_vec(),
+    };
+    stack(&found, shape, |_| false)
 }
 
 /// RGA on `input.features` with the parameters `weights`, named as the model's: `out.spatial_gate`, `out.spatial`,

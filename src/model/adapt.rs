@@ -9,6 +9,7 @@ use crate::tensors::{Tensor, TensorError, TensorMap};
 /// - A classifier with another number of classes starts at zero.
 /// - Without `glca.*`, the GLCA block starts as a copy of the last block and its norm as a copy of the final norm;
 ///   its classifier is treated like the head. `loss_log_var` starts at 0.
+/// - Without `tasn.norm.*`, TASN's norm starts as a copy of the final norm; its classifiers are treated like the head.
 ///
 /// # Errors
 /// [`TensorError::Missing`] when what GLCA or the position embedding starts from is not there. Other mismatches are
@@ -40,6 +41,13 @@ pub fn adapt(pretrained: &TensorMap, architecture: &Architecture) -> Result<Tens
         if pretrained.get("loss_log_var").is_none() {
             weights.insert("loss_log_var", Tensor::f32([3], vec![0.0; 3]));
         }
+    }
+    if architecture.tasn().is_some() {
+        if pretrained.get("tasn.norm.weight").is_none() {
+            copy(&mut weights, "norm.", "tasn.norm.");
+        }
+        start_head(&mut weights, "tasn.attention_head", architecture);
+        start_head(&mut weights, "tasn.part_head", architecture);
     }
     Ok(weights)
 }

@@ -3,15 +3,18 @@
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use super::pwca::pwca;
+use super::tasn::{Attended, TasnBlocks, distil};
+use super::vit::{behind, class_feature};
 use super::{BatchStatistics, DropPath, Forward, Network, Statistics};
 
 /// The loss and what it is made of.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// `1/2 sum_k (exp(-w_k) L_k + w_k)`, `[1]`; with Attend and Rectify the cross-entropy of the mixed votes and their
-    /// regulariser; plain cross-entropy without either.
+    /// With DCAL `1/2 sum_k (exp(-w_k) L_k + w_k)`, `[1]`; with Attend and Rectify the cross-entropy of the mixed votes and their
+    /// regulariser; with TASN `L_attention + 1/2 (L_part + L_master)` and the distillation loss (its section 3.3); else plain
+    /// cross-entropy.
     pub total: Tensor<1>,
-    /// Cross-entropy of SA, GLCA and PWCA, each `[1]`; a branch that did not run is absent.
+    /// Cross-entropy of SA (with TASN the master net's), GLCA and PWCA, each `[1]`; a branch that did not run is absent.
     pub parts: [Option<Tensor<1>>; 3],
     /// The forward pass of SA and GLCA.
     pub forward: Forward,
@@ -33,17 +36,22 @@ impl Network {
         partners: Option<Tensor<1, Int>>,
         label_smoothing: f32,
     ) -> Losses {
-        self.losses_with(images, &Target::Classes { labels, label_smoothing }, partners, None)
+        self.losses_with(images, &Target::Classes { labels, label_smoothing }, partners, None, None)
     }
 
-    /// The training loss with any target, and with stochastic depth where `drop_path` is given.
+    /// The training loss with any target, and with stochastic depth where `drop_path` is given. With TASN `channels` are the
+    /// attention maps by which the part net's photos are resampled, `[B]` numbers below `D`; their sum without.
     pub fn losses_with(
         &self,
         images: Tensor<4>,
         target: &Target,
         partners: Option<Tensor<1, Int>>,
         drop_path: Option<&DropPath>,
+        channels: Option<&[usize]>,
     ) -> Losses {
+        if let Some(tasn) = &self.tasn {
+            return self.losses_resampled(tasn, images, target, drop_path, channels);
+        }
         let mut statistics = Vec::new();
         let forward = self.forward_after(images, drop_path, &mut Statistics::Batch(&mut statistics));
         let ce = |logits: &Tensor<2>| target.cross_entropy(logits.clone());
@@ -63,6 +71,29 @@ impl Network {
         let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
         let total = weighted(&parts, dcal.loss_log_var.val());
         Losses { total, parts, forward, logits_pwca, statistics }
+    }
+
+    /// TASN's: attention net, part net (the teacher) and master net. A photo drops the same branches in all of them.
+    fn losses_resampled(
+        &self,
+        tasn: &TasnBlocks,
+        images: Tensor<4>,
+        target: &Target,
+        drop_path: Option<&DropPath>,
+        channels: Option<&[usize]>,
+    ) -> Losses {
+        let Attended { logits, maps } = tasn.attend(&self.vit, images.clone(), drop_path);
+        let detail = tasn.detail(maps.clone(), channels, images.clone()).images;
+        let tokens = self.vit.tokens_behind(detail, self.vit.blocks.len(), drop_path);
+        let part = behind(None, &tasn.part_head, class_feature(&self.vit.norm, tokens));
+        let mut statistics = Vec::new();
+        let seen = tasn.structure(maps, images);
+        let forward = self.forward_resampled(seen, drop_path, &mut Statistics::Batch(&mut statistics));
+        let master = target.cross_entropy(forward.logits_sa.clone());
+        let both = (target.cross_entropy(part.clone()) + master.clone()) * 0.5;
+        let distilled = distil(part, forward.logits_sa.clone(), tasn.temperature());
+        let total = target.cross_entropy(logits) + both + distilled;
+        Losses { total, parts: [Some(master), None, None], forward, logits_pwca: None, statistics }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Network {
     pub rga: Option<rga::RgaBlocks>,
     /// The modules and gates of Attend and Rectify, where that is the mechanism.
     pub rectify: Option<rectify::RectifyBlocks>,
+    /// Trilinear attention sampling of the photo, where that is the mechanism.
+    pub tasn: Option<tasn::TasnBlocks>,
     #[module(skip)]
     architecture: Architecture,
 }
@@ -81,6 +83,8 @@ pub struct Forward {
     pub gates: Vec<Tensor<2>>,
     /// What Attend and Rectify made of it, where that is the mechanism.
     pub rectified: Option<rectify::Rectified>,
+    /// Where the rows and columns of the resampled photo come from, in -1..1, rows first, `[B, H + W]`; with TASN only.
+    pub sampling: Option<Tensor<2>>,
 }
 
 impl Network {
@@ -88,7 +92,7 @@ impl Network {
     ///
     /// The caller has checked the architecture ([`Architecture::check`]).
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
-        let (mut dcal, mut rga, mut rectify) = (None, None, None);
+        let (mut dcal, mut rga, mut rectify, mut tasn) = (None, None, None, None);
         match &architecture.mechanism {
             Mechanism::None => {}
             Mechanism::Dcal(settings) => dcal = Some(Dcal::new(architecture, settings, device)),
@@ -96,9 +100,10 @@ impl Network {
             Mechanism::Rectify(settings) => {
                 rectify = Some(rectify::RectifyBlocks::new(architecture, settings, device));
             }
+            Mechanism::Tasn(settings) => tasn = Some(tasn::TasnBlocks::new(architecture, settings, device)),
         }
-        let vit = VisionTransformer::new(architecture, device);
-        Self { vit, dcal, rga, rectify, architecture: architecture.clone() }
+        let (vit, architecture) = (VisionTransformer::new(architecture, device), architecture.clone());
+        Self { vit, dcal, rga, rectify, tasn, architecture }
     }
 
     /// What this network looks like.
@@ -108,13 +113,36 @@ impl Network {
 
     /// The forward pass at inference: PWCA is dropped (paper, section 3.5).
     ///
-    /// `images` is `[B, 3, H, W]`, normalised.
+    /// `images` is `[B, 3, H, W]` ([`Architecture::input_size`]), normalised.
     pub fn forward(&self, images: Tensor<4>) -> Forward {
         self.forward_after(images, None, &mut Statistics::Running)
     }
 
     /// The forward pass in training, where photos may skip branches and batch norms look at the batch.
     fn forward_after(
+        &self,
+        images: Tensor<4>,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
+        let Some(tasn) = &self.tasn else { return self.forward_seen(images, drop_path, statistics) };
+        let attended = tasn.attend(&self.vit, images.clone(), drop_path);
+        self.forward_resampled(tasn.structure(attended.maps, images), drop_path, statistics)
+    }
+
+    /// The same over photos that attention has resampled.
+    fn forward_resampled(
+        &self,
+        resampled: tasn::Resampled,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
+        let forward = self.forward_seen(resampled.images, drop_path, statistics);
+        Forward { sampling: Some(resampled.sampling), ..forward }
+    }
+
+    /// The same over what the transformer sees.
+    fn forward_seen(
         &self,
         images: Tensor<4>,
         drop_path: Option<&DropPath>,
@@ -137,7 +165,7 @@ impl Network {
             .as_ref()
             .map(|rectify| rectify.rectify(hypotheses, feature_sa.clone(), logits_sa.clone(), statistics));
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
-        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates, rectified }
+        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates, rectified, sampling: None }
     }
 
     /// Moves the running statistics of the mechanism's batch norms towards those of a training step
@@ -171,6 +199,7 @@ impl Network {
         };
         let mixed = forward.rectified.as_ref().map_or_else(absent, |found| rows(found.logits.clone()));
         let probability = rows(forward.probability());
+        let sampling = forward.sampling.clone().map_or_else(absent, rows);
         (0..batch)
             .map(|b| Answer {
                 logits_sa: logits_sa[b].clone(),
@@ -181,13 +210,14 @@ impl Network {
                 probability: probability[b].clone(),
                 rollout: rollout[b].clone(),
                 selected: selected[b].clone(),
+                sampling: sampling[b].clone(),
             })
             .collect()
     }
 
     /// Makes a batch `[B, 3, H, W]` from host values; `images` holds `B * 3 * H * W` of them.
     pub fn images(&self, images: &[f32], device: &Device) -> Tensor<4> {
-        let [height, width] = self.architecture.image_size;
+        let [height, width] = self.architecture.input_size();
         let batch = images.len() / (3 * height * width);
         Tensor::from_data(TensorData::new(images.to_vec(), [batch, 3, height, width]), device)
     }

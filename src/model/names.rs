@@ -4,12 +4,14 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Network, host};
+use crate::architecture::Architecture;
 use crate::tensors::{self, TensorError, TensorMap};
 
 impl Network {
     /// The same network with the weights of `weights`, timm's names and layouts.
     ///
-    /// Tensors that the network does not have are left alone; `loss_log_var` may be absent (a bundle has none).
+    /// Tensors that the network does not have are left alone; those of training alone may be absent (a bundle has
+    /// none).
     ///
     /// # Errors
     /// [`TensorError`] names the first tensor that is missing, of another shape, or not finite.
@@ -104,7 +106,7 @@ impl ModuleMapper for Loader<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (name, transposed) = self.path.timm();
-        if self.error.is_some() || (name == "loss_log_var" && self.weights.get(&name).is_none()) {
+        if self.error.is_some() || (Architecture::training_only(&name) && self.weights.get(&name).is_none()) {
             return param;
         }
         let mut shape = param.val().dims();

@@ -14,9 +14,9 @@ impl Network {
 
 impl Forward {
     /// What a trace file holds of inference: `out.embed`, `out.block.<i>` `[B, N + 1, D]`, `out.attn_mean.<i>`
-    /// `[B, N + 1, N + 1]`, `out.gates.<place>` `[B, N]`, `out.rollout` `[B, N + 1]`, `out.selected` `[B, k]`, `out.glca.attn`
-    /// `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.masks.<module>` `[B, K, N]`, `out.votes.<module>`
-    /// `[B, classes]`, `out.feature.*` `[B, D]`, `out.logits.*` and `out.probability` `[B, classes]`.
+    /// `[B, N + 1, N + 1]`, `out.gates.<place>` `[B, N]`, `out.sampling` `[B, H + W]`, `out.rollout` `[B, N + 1]`, `out.selected`
+    /// `[B, k]`, `out.glca.attn` `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.masks.<module>` `[B, K, N]`,
+    /// `out.votes.<module>` `[B, classes]`, `out.feature.*` `[B, D]`, `out.logits.*` and `out.probability` `[B, classes]`.
     pub fn trace(&self) -> TensorMap {
         let mut trace = TensorMap::default();
         trace.insert("out.embed", real(&self.tokens.embed));
@@ -26,6 +26,9 @@ impl Forward {
         }
         for (place, gates) in self.gates.iter().enumerate() {
             trace.insert(format!("out.gates.{place}"), real(gates));
+        }
+        if let Some(sampling) = &self.sampling {
+            trace.insert("out.sampling", real(sampling));
         }
         trace.insert("out.rollout", real(&self.rollout));
         trace.insert("out.feature.sa", real(&self.feature_sa));

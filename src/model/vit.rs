@@ -121,6 +121,12 @@ impl VisionTransformer {
         Tokens { embed, blocks, attention_means }
     }
 
+    /// The tokens `[B, N + 1, D]` of images `[B, 3, H, W]` behind the first `count` blocks.
+    pub(super) fn tokens_behind(&self, images: Tensor<4>, count: usize, drop_path: Option<&DropPath>) -> Tensor<3> {
+        let blocks = self.blocks.iter().take(count).enumerate();
+        blocks.fold(self.embed(images), |x, (i, block)| block.forward_kept(x, drop_path.and_then(|drop| drop.sa(i))).0)
+    }
+
     /// Tokens `[B, N + 1, D]` to the normed class token `[B, D]` and the logits `[B, classes]`.
     pub fn classify(&self, tokens: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let feature = class_feature(&self.norm, tokens);

@@ -26,6 +26,7 @@ pub(super) struct Outcome {
     grid: [usize; 2],
     crop: Crop,
     zoom: Option<Crop>,
+    sampling: Option<Sampling>,
     timings: Timings,
 }
 
@@ -45,6 +46,15 @@ struct Mistaken {
 pub(super) struct Timings {
     pub(super) preprocess: f64,
     pub(super) run: f64,
+}
+
+/// Where the rows and columns of what the transformer saw come from, as shares of the crop's height and width.
+#[derive(Serialize)]
+struct Sampling {
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    rows: Float32Array,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    columns: Float32Array,
 }
 
 /// The part of the photo that the network saw, in the photo's pixels.
@@ -103,7 +113,12 @@ impl Outcome {
             selected: Uint32Array::from(patches.as_slice()),
             grid: architecture.grid(),
             crop,
-            zoom: crop.zoom(rollout, architecture.grid()),
+            zoom: crop.zoom(&answer.rollout_over_photo(architecture.grid()), architecture.grid()),
+            sampling: architecture.tasn().map(|_| {
+                let shares = answer.sampling_shares(architecture.input_size(), architecture.grid());
+                let [rows, columns] = shares.map(|shares| Float32Array::from(shares.as_slice()));
+                Sampling { rows, columns }
+            }),
             timings,
         }
     }

@@ -2,8 +2,8 @@
 
 use finegrain::engine::kernels::{
     self, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms,
-    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, SoftmaxUniforms,
-    SumUniforms,
+    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms,
+    SoftmaxUniforms, SumUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
@@ -78,9 +78,10 @@ fn sum_case(gpu: &Gpu, rows: usize, length: usize, seed: u64) {
         let y = case.output("y", &[rows, 2]);
         let scale = 1.0 / length as f32;
         let [rows, length] = [rows, length].map(|n| n as u32);
-        for y_offset in 0..2 {
+        for (y_offset, kernel) in [&kernels::SUM, &kernels::SUM_RELU].into_iter().enumerate() {
+            let y_offset = y_offset as u32;
             let uniforms = SumUniforms { rows, length, x_offset, x_row, x_inner, y_offset, y_row: 2, scale };
-            case.run(&kernels::SUM, uniforms, &[x, y]);
+            case.run(kernel, uniforms, &[x, y]);
         }
         case.compare(gpu, &format!("sum of {rows} x {length}, transposed: {transposed}"), &[("y", y)]);
     }
@@ -149,6 +150,25 @@ fn grid_sample_case(gpu: &Gpu, channels: usize, [height, width]: [usize; 2], [ro
     let uniforms = GridSampleUniforms { channels: c, height: h, width: w, rows: r, columns: k };
     case.run(&kernels::GRID_SAMPLE, uniforms, &[image, coordinates, y]);
     case.compare(gpu, &format!("{channels} x {height} x {width} at {rows} x {columns}"), &[("y", y)]);
+}
+
+fn shrink_case(gpu: &Gpu, channels: usize, [rows, columns]: [usize; 2], zoom: usize, seed: u64) {
+    let mut case = Case::new(seed);
+    let image = case.random("image", &[channels, zoom * rows, zoom * columns], 1.0);
+    let y = case.output("y", &[channels, rows, columns]);
+    let [channels, r, c, zoom] = [channels, rows, columns, zoom].map(|n| n as u32);
+    let uniforms = ShrinkUniforms { channels, rows: r, columns: c, zoom };
+    case.run(&kernels::SHRINK, uniforms, &[image, y]);
+    case.compare(gpu, &format!("{channels} x {rows} x {columns}, {zoom} times as large"), &[("y", y)]);
+}
+
+#[test]
+fn shrink() {
+    let gpu = gpu();
+    for (channels, size, zoom) in [(3, [16, 24], 2), (1, [1, 1], 5), (3, [21, 35], 3), (2, [9, 7], 1), (3, [33, 8], 4)]
+    {
+        shrink_case(&gpu, channels, size, zoom, 7);
+    }
 }
 
 #[test]

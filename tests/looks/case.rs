@@ -1,7 +1,7 @@
 //! Networks of many shapes with the burn model as reference, and the parts of a network written out in f64.
 
 use burn::tensor::Device;
-use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks, TasnBlocks};
 use finegrain::compare::reals;
 use finegrain::engine::{Engine, Gpu};
 use finegrain::model::{Forward, Network};
@@ -12,7 +12,7 @@ use pollster::block_on;
 pub(crate) const TOLERANCE: f64 = 2e-5;
 
 /// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates, the
-/// modules of Attend and Rectify.
+/// modules of Attend and Rectify, TASN's second pass.
 pub(crate) fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
     let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
@@ -42,6 +42,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         shape([28, 28], 4, 33, 3, 2, 5, rga([false, true], &[1])),
         shape([24, 40], 8, 24, 3, 4, 9, rectify(4, &[1, 3, 4])),
         shape([56, 56], 4, 20, 5, 2, 6, rectify(3, &[2])),
+        shape([24, 40], 8, 24, 3, 3, 9, Mechanism::Tasn(TasnBlocks { after: 2, ..TasnBlocks::default() })),
     ]
 }
 
@@ -57,7 +58,8 @@ impl Case {
     pub(crate) fn new(architecture: Architecture) -> Self {
         let weights = crate::random::weights(&architecture, 1.0, 31);
         let network = Network::new(&architecture, &Device::flex()).load(&weights).unwrap();
-        let count = 3 * architecture.image_size[0] * architecture.image_size[1];
+        let [height, width] = architecture.input_size();
+        let count = 3 * height * width;
         let image = (0..count).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos()).collect();
         Self { architecture, network, weights, image }
     }

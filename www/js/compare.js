@@ -83,7 +83,7 @@ export class Pair {
   #figure({ shown, result, name, own }, range) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
-    const { crop, grid, selected, rollout, predictions, recognised } = result;
+    const { crop, grid, selected, rollout, predictions, recognised, sampling } = result;
     const ownMap = this.#isOwn ? own : null;
     const seen = ownMap?.label ?? "Rollout";
     const scale = 640 / Math.max(crop.width, crop.height);
@@ -92,9 +92,10 @@ export class Pair {
     canvas.setAttribute("aria-label", `${name}: ${seen} over the photo, most probable ${plainName(predictions[0].label)}`);
     const context = canvas.getContext("2d");
     const all = [0, 0, canvas.width, canvas.height];
-    drawPhoto(context, shown, crop);
+    drawPhoto(context, shown, crop, ownMap?.sampling);
     context.globalAlpha = this.#opacity;
-    context.drawImage(ownMap ? heatImage(ownMap.values, ownMap.grid) : heatImage(rollout, grid, range), ...all);
+    if (!ownMap) context.drawImage(heatImage(rollout, grid, range, sampling), ...all);
+    else if (ownMap.values) context.drawImage(heatImage(ownMap.values, grid), ...all);
     context.globalAlpha = 1;
     if (!ownMap && selected.length > 0) outline(context, all, { selected, grid }, 2);
     const caption = document.createElement("figcaption");

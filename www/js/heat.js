@@ -1,5 +1,7 @@
 // The colours of attention: from rollout per patch to an image.
 
+import { amongPatches } from "./resampled.js";
+
 const STEPS = 256;
 // Pixels a patch has in the heat image; the canvas stretches it the rest of the way.
 const FINE = 8;
@@ -51,15 +53,17 @@ export function drawLegend(canvas) {
  * @param {Float32Array} rollout `[rows * columns]`
  * @param {[number, number]} grid rows, columns
  * @param {[number, number]} range the values of the first and the last colour: those of this photo by default
+ * @param {import("./resampled.js").Sampling | null} sampling where the patches come from, if they lie unevenly over the crop
  * @returns {OffscreenCanvas} the crop in colours; what got little attention is transparent
  */
-export function heatImage(rollout, grid, [low, high] = rangeOf(rollout)) {
+export function heatImage(rollout, grid, [low, high] = rangeOf(rollout), sampling = null) {
   const range = high - low || 1;
-  return paint(rollout, grid, (value, pixels, at) => {
+  const colour = (value, pixels, at) => {
     const t = Math.min(1, Math.max(0, (value - low) / range));
     pixels.set(MAP[Math.round(t * (STEPS - 1))], at);
     pixels[at + 3] = 255 * Math.min(1, 1.4 * t);
-  });
+  };
+  return paint(rollout, grid, colour, sampling);
 }
 
 /** The same as a thumbnail: one opaque pixel a patch, which the page stretches. There are dozens of them at once. */
@@ -97,12 +101,14 @@ export function rangeOf(values) {
 }
 
 /** `colour` writes red, green, blue and alpha of a value at a place among the pixels. */
-function paint(values, [rows, columns], colour) {
+function paint(values, [rows, columns], colour, sampling = null) {
   const [height, width] = [rows * FINE, columns * FINE];
   const image = new ImageData(width, height);
+  const down = amongPatches(height, rows, sampling?.rows);
+  const along = amongPatches(width, columns, sampling?.columns);
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
-      const value = bilinear(values, rows, columns, (y + 0.5) / FINE - 0.5, (x + 0.5) / FINE - 0.5);
+      const value = bilinear(values, rows, columns, down[y], along[x]);
       colour(value, image.data, 4 * (y * width + x));
     }
   }

@@ -10,6 +10,7 @@ import { PhotoMap } from "./map.js";
 import { ownLook } from "./mechanism.js";
 import { shortTitle } from "./models.js";
 import { Ratio } from "./ratio.js";
+import { largest } from "./resampled.js";
 
 // Answers to the latest looks.
 const KEPT = 12;
@@ -99,6 +100,8 @@ export class Look {
     this.#layers.build(classifier);
     this.#offer("gates", "gate", classifier.gatesAfter.length);
     this.#offer("masks", "mask", classifier.masksAfter.length);
+    find("resampled-mode").hidden = !result.sampling;
+    if (!result.sampling && chosen("mode") === "resampled") choose("mode", "rollout");
     Object.assign(find("look-inside"), { hidden: false, inert: false });
     find("look-empty").hidden = true;
     this.#showAnswer(false);
@@ -199,12 +202,13 @@ export class Look {
         apart: () => this.#apart(),
         gates: () => this.#gates(),
         masks: () => this.#masks(),
+        resampled: () => this.#resampled(),
       };
       const view = await views[mode]();
       if (mine !== this.#turn) return;
-      const { crop, grid } = seen.result;
+      const { crop, grid, sampling } = seen.result;
       find("look-caption").textContent = view.label;
-      this.#map.show({ photo: this.#stage.photo, crop, grid, query: null, grey: false, cells: [], ...view });
+      this.#map.show({ photo: this.#stage.photo, crop, grid, sampling, query: null, grey: false, cells: [], ...view });
     } catch (error) {
       if (mine === this.#turn) this.#fail(error, seen);
     }
@@ -290,6 +294,11 @@ export class Look {
     const values = mapOf(all, place, head === 0 ? "mean" : head - 1, heads, patches);
     const who = head === 0 ? "the heads" : `head ${head}`;
     return { image: heatImage(values, result.grid), label: `Where ${who} of the module after layer ${said} looked` };
+  }
+
+  #resampled() {
+    const times = largest(this.#seen.result.sampling).toFixed(1);
+    return { image: null, label: `The photo as the network saw it: up to ${times} times as large where its attention was` };
   }
 
   /** The networks that the photo can be shown to as well. */

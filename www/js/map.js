@@ -1,11 +1,12 @@
 // The part of the photo that the network saw, with a map over it, and a patch of it to look from.
 
+import { drawResampled } from "./resampled.js";
 import { outline } from "./stage.js";
 
 export class PhotoMap {
   #frame;
   #canvas;
-  #view = null; // {photo, crop, grid, image, cells, query}
+  #view = null; // {photo, crop, grid, sampling, image, cells, query}
   #opacity = 1;
   #cursor = null; // the patch under the keyboard
   #picked;
@@ -29,8 +30,8 @@ export class PhotoMap {
 
   /**
    * @param {{photo: {bitmap: ImageBitmap, width: number, height: number}, crop: object, grid: [number, number],
-   *   image: OffscreenCanvas | null, grey: boolean, cells: Uint32Array, query: number | null, label: string} | null} view
-   *   `grey`: the photo without its colours, where those of the map have a meaning
+   *   sampling: object | null, image: OffscreenCanvas | null, grey: boolean, cells: Uint32Array, query: number | null, label: string} | null} view
+   *   `sampling`: the photo is drawn as attention resampled it, so that patches lie evenly; `grey`: the photo without its colours, where those of the map have a meaning
    */
   show(view) {
     this.#view = view;
@@ -88,7 +89,7 @@ export class PhotoMap {
   }
 
   #draw() {
-    const { photo, crop, grid, image, grey, cells, query } = this.#view ?? {};
+    const { photo, crop, grid, sampling, image, grey, cells, query } = this.#view ?? {};
     const canvas = this.#canvas;
     if (!photo) return;
     // A wide photo needs no square.
@@ -102,7 +103,7 @@ export class PhotoMap {
     canvas.width = Math.round(width * dense);
     canvas.height = Math.round(height * dense);
     const context = canvas.getContext("2d");
-    drawPhoto(context, photo, crop);
+    drawPhoto(context, photo, crop, sampling);
     const all = [0, 0, canvas.width, canvas.height];
     if (grey) {
       context.globalCompositeOperation = "saturation";
@@ -122,15 +123,22 @@ export class PhotoMap {
   }
 }
 
-/** What the network saw of a photo, filling the canvas. */
-export function drawPhoto(context, { bitmap, width }, crop) {
+/** What the network saw of a photo, filling the canvas; with a sampling as attention resampled it. */
+export function drawPhoto(context, { bitmap, width }, crop, sampling = null) {
   const { canvas } = context;
   const scale = bitmap.width / width; // a large photo is shown by a smaller bitmap
   context.imageSmoothingQuality = "high";
   context.fillStyle = "white";
   context.fillRect(0, 0, canvas.width, canvas.height);
   const part = [crop.x, crop.y, crop.width, crop.height].map((v) => v * scale);
-  context.drawImage(bitmap, ...part, 0, 0, canvas.width, canvas.height);
+  if (!sampling) {
+    context.drawImage(bitmap, ...part, 0, 0, canvas.width, canvas.height);
+    return;
+  }
+  const [w, h] = part.slice(2).map((v) => Math.max(1, Math.round(v)));
+  const whole = new OffscreenCanvas(w, h);
+  whole.getContext("2d").drawImage(bitmap, ...part, 0, 0, w, h);
+  drawResampled(context, whole, sampling);
 }
 
 function mark(context, patch, [rows, columns], colour, dense) {

@@ -1,6 +1,7 @@
 // The photo, what the network saw of it, and where it looked.
 
 import { heatImage } from "./heat.js";
+import { middleOf } from "./resampled.js";
 
 export class Stage {
   #box;
@@ -35,7 +36,7 @@ export class Stage {
   /** Lays an answer over the photo, or takes it away (null). */
   explain(result) {
     this.#result = result;
-    this.#heat = result && heatImage(result.rollout, result.grid);
+    this.#heat = result && heatImage(result.rollout, result.grid, undefined, result.sampling);
     if (result) this.#canvas.setAttribute("aria-label", describe(result));
     this.#draw();
   }
@@ -119,11 +120,11 @@ export function outline(context, [x, y, width, height], { selected, grid: [rows,
 }
 
 /** The overlay in words, for who cannot see it. */
-function describe({ rollout, grid: [rows, columns], selected }) {
+function describe({ rollout, grid: [rows, columns], selected, sampling }) {
   const peak = rollout.indexOf(Math.max(...rollout));
-  const third = (value, count, names) => names[Math.min(2, Math.floor((3 * value) / count))];
-  const vertical = third(Math.floor(peak / columns), rows, ["upper", "middle", "lower"]);
-  const horizontal = third(peak % columns, columns, ["left", "middle", "right"]);
+  const third = (value, count, shares, names) => names[Math.min(2, Math.floor(3 * middleOf(value, count, shares)))];
+  const vertical = third(Math.floor(peak / columns), rows, sampling?.rows, ["upper", "middle", "lower"]);
+  const horizontal = third(peak % columns, columns, sampling?.columns, ["left", "middle", "right"]);
   const place = vertical === horizontal ? "middle" : `${vertical} ${horizontal}`;
   const queries = selected.length ? `; ${selected.length} of ${rollout.length} patches are outlined as local queries` : "";
   return `Photo with the network’s attention laid over it: most of it lies in the ${place} of the part it saw${queries}`;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use finegrain::architecture::Architecture;
 use finegrain::bundle::{Bundle, CARD, Confused, FORMAT, FileEntry, MANIFEST, MAX_CONFUSED, Manifest, round};
 use finegrain::tensors::{Precision, TensorMap};
 use serde::Serialize;
@@ -14,9 +15,6 @@ use super::output::Output;
 use crate::measure::{self, Measured, Measures};
 use crate::train::RunRecord;
 use crate::{card, golden, hierarchy, store};
-
-/// Weights of training alone.
-const TRAINING_ONLY: [&str; 1] = ["loss_log_var"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -159,8 +157,9 @@ fn make(run: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> 
     let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
     let sha256 = FileEntry::of("", &bytes).sha256;
     let mut weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
-    for name in TRAINING_ONLY {
-        weights.remove(name);
+    let names = weights.iter().map(|(name, _)| name.to_owned());
+    for name in names.filter(|name| Architecture::training_only(name)).collect::<Vec<_>>() {
+        weights.remove(&name);
     }
     weights.metadata.clear();
     let weights = round(&weights, precision)?;

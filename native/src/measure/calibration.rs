@@ -118,6 +118,7 @@ pub(super) mod tests {
             probability: Vec::new(),
             rollout: Vec::new(),
             selected: Vec::new(),
+            sampling: Vec::new(),
         };
         answer.probability = answer.calibrated(1.0);
         answer

@@ -91,6 +91,7 @@ mod tests {
             probability: probability.to_vec(),
             rollout: Vec::new(),
             selected: Vec::new(),
+            sampling: Vec::new(),
         }
     }
 

@@ -46,7 +46,7 @@ impl Zoom {
         classify: impl FnOnce(&[f32]) -> Result<Answer>,
     ) -> Result<()> {
         let seen = self.preprocessing.region(photo.width(), photo.height());
-        let Some(region) = zoom(first.rollout.get(1..).unwrap_or_default(), self.grid, seen) else {
+        let Some(region) = zoom(&first.rollout_over_photo(self.grid), self.grid, seen) else {
             self.alone.add(first, class);
             self.both.add(first, class);
             return Ok(());

@@ -107,6 +107,7 @@ fn mechanism(recipe: &Value) -> (usize, String) {
             let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
             (5, format!("Attend and Rectify after {}", places.join(", ")))
         }
+        Ok(Mechanism::Tasn(tasn)) => (6, format!("TASN after {}, zoom {}", tasn.after, tasn.zoom)),
         Ok(Mechanism::None) | Err(_) => (0, "baseline".to_owned()),
     }
 }

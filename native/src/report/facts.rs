@@ -65,7 +65,7 @@ pub(super) fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Run", run.name.clone())];
     if let Some(record) = &run.record {
         let (training, architecture) = (&record.training, &record.architecture);
-        let [height, width] = architecture.image_size;
+        let [height, width] = architecture.input_size();
         facts.extend([
             (if training.recipe.reid.is_some() { "Identities" } else { "Classes" }, architecture.classes.to_string()),
             ("Input", format!("{height} x {width} pixels, patches of {}", architecture.patch_size)),

@@ -201,7 +201,8 @@ impl Workers {
             },
         };
         let drop_path = self.drop_path(&twin, part, &device);
-        let losses = twin.losses_with(images, &target, partners, drop_path.as_ref());
+        let channels = twin.tasn.as_ref().map(|_| part.channels(twin.architecture().dim));
+        let losses = twin.losses_with(images, &target, partners, drop_path.as_ref(), channels.as_deref());
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;
         let probability: Vec<f32> = losses.forward.probability().into_data().iter::<f32>().collect();
@@ -228,7 +229,7 @@ impl Workers {
 #[cfg(test)]
 pub(super) mod tests {
     use burn::module::{ModuleVisitor, Param};
-    use finegrain::architecture::{Architecture, Dcal, Mechanism};
+    use finegrain::architecture::{Architecture, Dcal, Mechanism, TasnBlocks};
 
     use super::super::augment::Second;
     use super::*;
@@ -354,6 +355,29 @@ pub(super) mod tests {
         let length = norm(&none, &vec![0.0; none.len()]);
         assert!(norm(&whole, &parts) < 1e-5 * length);
         assert!(norm(&whole, &none) > 0.01 * length, "{} of {length}", norm(&whole, &none));
+    }
+
+    #[test]
+    fn the_part_nets_photos_follow_the_photos_and_not_the_parts() {
+        let device = Device::flex();
+        let tasn = TasnBlocks { after: 1, ..TasnBlocks::default() };
+        let network = network(&Architecture { mechanism: Mechanism::Tasn(tasn), ..architecture() }, &device);
+        let photos = |keys: u64| Batch {
+            images: (0..7 * 768).map(|i| (i as f32 * 0.07).sin()).collect(),
+            pair_keys: (keys..keys + 7).collect(),
+            ..batch(7)
+        };
+        let run = |part, keys| {
+            let workers = Workers::new(&device, 0, &settings(part, 0.1)).unwrap();
+            let (gradients, outcome, _) = workers.run(&network, &photos(keys)).unwrap();
+            (flat(&network, &gradients), outcome.loss)
+        };
+        let (whole, parts, other) = (run(7, 0), run(2, 0), run(7, 100));
+        let norm = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let length = norm(&whole.0, &vec![0.0; whole.0.len()]);
+        assert!(norm(&whole.0, &parts.0) < 1e-4 * length && (whole.1 - parts.1).abs() < 1e-5);
+        assert!(norm(&whole.0, &other.0) > 1e-3 * length, "other random numbers, other channels");
+        assert_ne!(photos(0).channels(8), photos(100).channels(8));
     }
 
     #[test]

@@ -106,14 +106,14 @@ impl Loader {
     }
 
     fn batch(&self, epoch: usize, indices: &[(usize, usize)]) -> Result<Batch> {
-        let Config { train, augment, pixels, model, .. } = &self.config;
+        let Config { train, augment, pixels, .. } = &self.config;
+        let size = self.config.input_size();
         let views = self.threads.install(|| {
             indices
                 .par_iter()
                 .map(|&(index, source)| {
                     let mut random = augment::source(train.seed, epoch, source);
-                    let view =
-                        |photo: &Photo, random: &mut _| augment::view(photo, model.image_size, augment, pixels, random);
+                    let view = |photo: &Photo, random: &mut _| augment::view(photo, size, augment, pixels, random);
                     let view = self.with_photo(index, |photo| view(photo, &mut random))?;
                     Ok((view, rand::Rng::random(&mut random)))
                 })
@@ -122,7 +122,7 @@ impl Loader {
         let (views, pair_keys): (Vec<Vec<f32>>, Vec<u64>) = views.into_iter().unzip();
         let labels: Vec<i32> = indices.iter().map(|&(index, _)| self.samples[index].class as i32).collect();
         let slices: Vec<&[f32]> = views.iter().map(Vec::as_slice).collect();
-        Ok(match augment::mix(&slices, &labels, &pair_keys, model.image_size, augment) {
+        Ok(match augment::mix(&slices, &labels, &pair_keys, size, augment) {
             Some(Mixed { images, labels, seconds }) => Batch { images, labels, seconds, pair_keys },
             None => Batch { images: views.concat(), labels, seconds: Vec::new(), pair_keys },
         })
@@ -186,6 +186,13 @@ impl Batch {
     pub(super) fn drop_path(&self, rate: f64, depth: usize, device: &Device) -> DropPath {
         let mut sources: Vec<_> = self.pair_keys.iter().map(|&key| augment::source(key, 0, 3)).collect();
         DropPath::draw(rate, depth, self.len(), device, &mut |photo| rand::Rng::random(&mut sources[photo]))
+    }
+
+    /// The attention map, one of `channels`, by which TASN resamples each photo for its part net; it follows from the photo's own
+    /// random number.
+    pub(super) fn channels(&self, channels: usize) -> Vec<usize> {
+        let draw = |&key: &u64| rand::Rng::random_range(&mut augment::source(key, 0, 4), 0..channels);
+        self.pair_keys.iter().map(draw).collect()
     }
 
     /// A random permutation `[B]` that pairs photos for PWCA.

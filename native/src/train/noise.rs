@@ -36,7 +36,7 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
 
 /// What starts at zero: the head, and what the modules of Attend and Rectify think of each class.
 fn is_classifier(name: &str) -> bool {
-    name.starts_with("head.") || name.starts_with("rectify.") && name.ends_with(".output")
+    name.contains("head.") || name.starts_with("rectify.") && name.ends_with(".output")
 }
 
 /// A standard normal number (Box and Muller).

@@ -6,13 +6,13 @@ use super::optimizer::Rates;
 /// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
 /// blocks.
 ///
-/// Classifiers, RGA's gates and the modules of Attend and Rectify, which no pretrained weights have, have a factor of their own;
+/// Classifiers (TASN's, too), RGA's gates and the modules of Attend and Rectify, which no pretrained weights have, have a factor of their own;
 /// blocks farther from the classifier get less with `layer_decay`, the embedding least. Biases, norms, embeddings and `w_k` do not decay.
 pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
     // Batch norms call their factors "weight", too.
     let decayed = path.ends_with(".weight") && !path.ends_with(".bn.weight") || path.ends_with(".conv");
     let decayed = decayed || [".attention", ".gate", ".output"].iter().any(|end| path.ends_with(end));
-    let anew = ["vit.head.", "dcal.glca.head.", "rga.", "rectify."];
+    let anew = ["vit.head.", "dcal.glca.head.", "rga.", "rectify.", "tasn.attention_head.", "tasn.part_head."];
     let head = anew.iter().any(|part| path.starts_with(part));
     let above = match path.strip_prefix("vit.blocks.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok()) {
         Some(block) => depth - 1 - block,
@@ -46,6 +46,8 @@ mod tests {
         for part in ["modules.2.norm.gamma", "gates.bn.weight", "gates.bn.bias"] {
             assert_eq!(of(&format!("rectify.{part}")), Rates { lr: 1e-3, decay: 0.0 });
         }
+        assert_eq!(of("tasn.part_head.weight"), Rates { lr: 1e-3, decay: 0.05 });
+        assert_eq!(of("tasn.norm.gamma"), Rates { lr: 1e-4, decay: 0.0 });
         assert_eq!(of("dcal.glca.block.mlp.fc1.weight"), Rates { lr: 1e-4, decay: 0.05 });
     }
 }

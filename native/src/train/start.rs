@@ -57,7 +57,7 @@ pub(super) fn preprocessing(config: &Config) -> Preprocessing {
     Preprocessing {
         resize: pixels.resize,
         fit: pixels.fit,
-        crop: config.model.image_size,
+        crop: config.input_size(),
         mean: pixels.mean,
         std: pixels.std,
     }

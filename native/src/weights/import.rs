@@ -18,7 +18,8 @@ pub struct Import {
     /// Tensors that were fitted: a position embedding of another grid.
     pub interpolated: Vec<String>,
     /// Tensors that the file does not have, or not for as many classes: classifiers start at zero, GLCA as a copy of the
-    /// last block, the loss's `w_k` at 0, RGA's gates and the modules of Attend and Rectify at random.
+    /// last block, the loss's `w_k` at 0, RGA's gates and the modules of Attend and Rectify at random, TASN's norm as a copy of
+    /// the last one.
     pub missing: Vec<String>,
     /// Tensors of the file that the network does not have.
     pub left_over: Vec<String>,

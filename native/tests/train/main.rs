@@ -12,3 +12,4 @@ mod reid;
 mod resume;
 mod rga;
 mod runs;
+mod tasn;

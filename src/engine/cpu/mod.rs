@@ -31,6 +31,7 @@ mod pull_back;
 mod rollout;
 mod select;
 mod shared;
+mod shrink;
 mod softmax;
 mod sum;
 
@@ -61,8 +62,9 @@ pub use pull_back::pull_back;
 pub use rollout::rollout;
 pub use select::select;
 pub use shared::{erf, gelu};
+pub use shrink::shrink;
 pub use softmax::softmax;
-pub use sum::sum;
+pub use sum::{sum, sum_relu};
 
 use std::collections::BTreeMap;
 

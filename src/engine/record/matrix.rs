@@ -140,6 +140,22 @@ impl Recording {
         self.dispatch(label, &kernels::SUM, uniforms, &[x.buffer, y.buffer]);
     }
 
+    /// Copies `count` values from `offset` on, nothing below 0, to the start of another buffer.
+    pub(super) fn relu(&mut self, label: impl Into<String>, from: BufferId, offset: usize, count: usize, to: BufferId) {
+        let n = count as u32;
+        let uniforms = kernels::SumUniforms {
+            rows: n,
+            length: 1,
+            x_offset: offset as u32,
+            x_row: 1,
+            x_inner: 1,
+            y_offset: 0,
+            y_row: 1,
+            scale: 1.0,
+        };
+        self.dispatch(label, &kernels::SUM_RELU, uniforms, &[from, to]);
+    }
+
     /// Copies `count` values from the start of a buffer to `offset` of another.
     pub(super) fn copy(&mut self, label: impl Into<String>, from: BufferId, count: usize, to: BufferId, offset: usize) {
         let column = |buffer| Matrix::new(buffer, count, 1);

@@ -55,8 +55,8 @@ struct Weight {
 }
 
 /// The recording of one photo's classification, reading back what [`crate::answer::Answer`] holds: `out.logits.sa`,
-/// `out.logits.glca`, `out.logits.mixed`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`, `out.selected`. The
-/// weights of linear layers lie on the device in `precision`.
+/// `out.logits.glca`, `out.logits.mixed`, `out.probability.sa`, `out.probability.glca`, `out.probability`, `out.rollout`,
+/// `out.selected`, `out.sampling`. The weights of linear layers lie on the device in `precision`.
 ///
 /// # Errors
 /// [`EngineError::Architecture`] or [`EngineError::Unsupported`].
@@ -90,7 +90,7 @@ fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> 
     let glca = match &architecture.mechanism {
         // PWCA is a regulariser of training: with GLCA off, DCAL at inference is the plain backbone.
         Mechanism::Dcal(dcal) if dcal.glca => Some(recorder.glca(backbone.tokens, rollout)?),
-        Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) => None,
+        Mechanism::Dcal(_) | Mechanism::None | Mechanism::Rga(_) | Mechanism::Rectify(_) | Mechanism::Tasn(_) => None,
     };
     recorder.classifier(backbone.tokens, glca);
     Ok(recorder.recording)

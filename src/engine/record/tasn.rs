@@ -1,7 +1,9 @@
 //! TASN at inference: the attention of a feature map, and a photo as it resamples it (`src/model/tasn`).
 
 use super::matrix::{Finish, Map, Matrix};
-use crate::architecture::Tasn;
+use super::vit::Stream;
+use super::{Detail, Recorder};
+use crate::architecture::{Tasn, TasnBlocks};
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
@@ -26,7 +28,7 @@ fn summed(recording: &mut Recording, map: &Map, mixture: Matrix) -> BufferId {
 }
 
 /// A photo `[3, H, W]` resampled where `attention` `[h, w]` is high (its square, where `square` says so): coordinates
-/// `[2, o]` (vertical, horizontal; `[h + w]` where they differ) and pixels `[3, *settings.size]`. Labels begin with `name`.
+/// `[h + w]` (vertical, then horizontal) and pixels `[3, *settings.size]`. Labels begin with `name`.
 fn resample(
     recording: &mut Recording,
     name: &str,
@@ -55,8 +57,7 @@ fn resample(
     };
     let bindings = [marginal, density, excess];
     recording.dispatch(format!("{name}.cumulative"), &kernels::CUMULATIVE, uniforms, &bindings);
-    let shape: &[usize] = if rows == columns { &[2, rows] } else { &[rows + columns] };
-    let coordinates = recording.scratch(format!("{name}.coordinates"), shape);
+    let coordinates = recording.scratch(format!("{name}.coordinates"), &[rows + columns]);
     let [h, w, r, c] = [height, width, rows, columns].map(|n| n as u32);
     let uniforms = kernels::CoordinatesUniforms { height: h, width: w, rows: r, columns: c };
     let bindings = [density, excess, coordinates];
@@ -65,6 +66,42 @@ fn resample(
     let uniforms = kernels::GridSampleUniforms { channels: 3, height: h, width: w, rows: r, columns: c };
     recording.dispatch(name, &kernels::GRID_SAMPLE, uniforms, &[image, coordinates, pixels]);
     [coordinates, pixels]
+}
+
+impl Recorder<'_> {
+    /// The photo `[3, zoom H, zoom W]` as the attention net resamples it, `[3, H, W]`. The attention net is the transformer's
+    /// first blocks over the photo made small; what it leaves in the buffers of `stream` the next pass writes over.
+    pub(super) fn resampled(
+        &mut self,
+        settings: &TasnBlocks,
+        photo: BufferId,
+        stream: &Stream,
+    ) -> Result<BufferId, EngineError> {
+        let architecture = self.architecture;
+        let (dim, [height, width]) = (architecture.dim, architecture.grid());
+        let size @ [rows, columns] = architecture.image_size;
+        let small = self.recording.scratch("tasn.small", &[3, rows, columns]);
+        let [r, c, zoom] = [rows, columns, settings.zoom].map(|n| n as u32);
+        let uniforms = kernels::ShrinkUniforms { channels: 3, rows: r, columns: c, zoom };
+        self.recording.dispatch("tasn.small", &kernels::SHRINK, uniforms, &[photo, small]);
+        // A trace is of the pass that answers.
+        let detail = std::mem::replace(&mut self.detail, Detail::Answer);
+        self.pass(small, stream, settings.after)?;
+        self.detail = detail;
+        let normed = stream.scratch.normed;
+        self.layer_norm("tasn.norm", architecture.tokens(), stream.x, normed);
+        let recording = &mut self.recording;
+        let buffer = recording.scratch("tasn.map", &[height * width, dim]);
+        // Behind the class token.
+        recording.relu("tasn.map", normed, dim, height * width * dim, buffer);
+        let map = Map { buffer, offset: 0, height, width, channels: dim };
+        let (sampler, photo) = (settings.sampler(size), (photo, architecture.input_size()));
+        let mixture = mixture(recording, &map, &sampler);
+        let attention = (summed(recording, &map, mixture), [height, width]);
+        let [coordinates, pixels] = resample(recording, "tasn", attention, true, photo, &sampler);
+        recording.read_back("out.sampling", coordinates);
+        Ok(pixels)
+    }
 }
 
 /// TASN by itself, on the map `features` `[h w, C]` (a weight) of size `features` `[h, w, C]` and the input photo

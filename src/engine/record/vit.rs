@@ -16,21 +16,50 @@ pub(super) struct Backbone {
     pub(super) attention: Vec<Attention>,
 }
 
+/// The buffers that a pass over the backbone writes. With TASN there are two, and the second one's results stay.
+pub(super) struct Stream {
+    /// `[N + 1, D]`
+    pub(super) x: BufferId,
+    pub(super) scratch: Scratch,
+    attention: Vec<Attention>,
+}
+
 impl Recorder<'_> {
     pub(super) fn vit(&mut self) -> Result<Backbone, EngineError> {
         let architecture = self.architecture;
+        let (tokens, dim, [height, width]) = (architecture.tokens(), architecture.dim, architecture.input_size());
+        let image = self.recording.input("image", &[3, height, width]);
+        // The residual stream: embedded here, added to by every block.
+        let x = self.recording.scratch("tokens", &[tokens, dim]);
+        let scratch = Scratch::new(self, "", tokens);
+        // Every block keeps its own Q and K, because rollout runs backwards over them after the last block.
+        let attention = (0..architecture.depth).map(|index| {
+            let qkv = self.recording.scratch(format!("blocks.{index}.qkv"), &[tokens, 3 * dim]);
+            let lse = self.recording.scratch(format!("blocks.{index}.lse"), &[architecture.heads, tokens]);
+            self_attention(architecture, qkv, lse)
+        });
+        let stream = Stream { x, scratch, attention: attention.collect() };
+        let image = match architecture.tasn() {
+            Some(settings) => self.resampled(settings, image, &stream)?,
+            None => image,
+        };
+        self.pass(image, &stream, architecture.depth)?;
+        Ok(Backbone { tokens: x, attention: stream.attention })
+    }
+
+    /// An image `[3, H, W]` through the first `count` blocks, in the buffers of `stream`.
+    pub(super) fn pass(&mut self, image: BufferId, stream: &Stream, count: usize) -> Result<(), EngineError> {
+        let architecture = self.architecture;
         let [height, width] = architecture.image_size;
         let (side, dim, tokens) = (architecture.patch_size, architecture.dim, architecture.tokens());
+        let &Stream { x, ref scratch, ref attention } = stream;
         let recording = &mut self.recording;
-        let image = recording.input("image", &[3, height, width]);
         // No matrix, hence never in eight bits.
         let precision = self.precision.min(Precision::F16);
         let weight = recording.linear("patch_embed.proj.weight", &[dim, 3, side, side], 0..dim, precision);
         let bias = recording.vector("patch_embed.proj.bias", &[dim]);
         let class_token = recording.vector("cls_token", &[1, 1, dim]);
         let position = recording.vector("pos_embed", &[1, tokens, dim]);
-        // The residual stream: embedded here, added to by every block.
-        let x = recording.scratch("tokens", &[tokens, dim]);
         recording.dispatch(
             "patch_embed",
             self.kernels.patch_embed,
@@ -43,29 +72,22 @@ impl Recorder<'_> {
             &[image, weight, bias, class_token, position, x],
         );
         self.trace("out.embed", x);
-        let scratch = Scratch::new(self, "", tokens);
-        let mut attention = Vec::new();
-        for index in 0..architecture.depth {
+        for (index, shape) in attention.iter().enumerate().take(count) {
             let block = format!("blocks.{index}");
-            // Every block keeps its own Q and K, because rollout runs backwards over them after the last block.
-            let qkv = self.recording.scratch(format!("{block}.qkv"), &[tokens, 3 * dim]);
             self.layer_norm(&format!("{block}.norm1"), tokens, x, scratch.normed);
-            self.linear(&format!("{block}.attn.qkv"), 3 * dim, 0..3 * dim, tokens, scratch.normed, qkv);
-            let lse = self.recording.scratch(format!("{block}.lse"), &[architecture.heads, tokens]);
-            let shape = self_attention(architecture, qkv, lse);
-            self.attend(&block, &shape, &scratch, x)?;
-            self.mlp(&block, tokens, &scratch, x);
+            self.linear(&format!("{block}.attn.qkv"), 3 * dim, 0..3 * dim, tokens, scratch.normed, shape.q);
+            self.attend(&block, shape, scratch, x)?;
+            self.mlp(&block, tokens, scratch, x);
             self.rga(index, x);
             self.rectify(index, x);
             if self.detail == super::Detail::Trace {
                 let map = self.recording.scratch(format!("{block}.attn_mean"), &[tokens, tokens]);
-                self.attention_map(&block, &kernels::ATTENTION_MEAN, &shape, map);
+                self.attention_map(&block, &kernels::ATTENTION_MEAN, shape, map);
                 self.trace(format!("out.attn_mean.{index}"), map);
                 self.trace(format!("out.block.{index}"), x);
             }
-            attention.push(shape);
         }
-        Ok(Backbone { tokens: x, attention })
+        Ok(())
     }
 }
 

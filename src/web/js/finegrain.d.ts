@@ -144,11 +144,15 @@ export interface Result {
   selected: Uint32Array;
   /** Rows and columns of patches. */
   grid: [rows: number, columns: number];
-  /** The part of the photo that the network saw and `grid` divides, in the photo's pixels. */
+  /** The part of the photo that the network saw and `grid` divides (with TASN after `sampling`), in the photo's pixels. */
   crop: Region;
   /** The part that rollout found, worth a second look; null where the network looked at most of the photo. Where the
    *  subject is small, `classify` of that part (its `region`) is right far more often. */
   zoom: Region | null;
+  /** For a network with TASN, which looks at the photo as its attention resampled it: where each row and column of pixels of
+   *  that comes from, as shares of the crop's height and width, rising from 0 to 1; `grid` divides those rows and columns
+   *  evenly. Null for any other network. */
+  sampling: { rows: Float32Array; columns: Float32Array } | null;
   /** Milliseconds. `decode` includes reading the pixels; `run` is the network. */
   timings: { decode: number; preprocess: number; run: number; total: number };
   backend: Backend;

@@ -1,7 +1,7 @@
 //! Bundles of networks of known shape with random weights, to be timed.
 
 use anyhow::Result;
-use finegrain::architecture::{Architecture, Mechanism, Mixing, RectifyBlocks, RgaBlocks};
+use finegrain::architecture::{Architecture, Mechanism, Mixing, RectifyBlocks, RgaBlocks, TasnBlocks};
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
@@ -35,6 +35,15 @@ pub fn rectified() -> Result<Bundle> {
     with("Masks: 5 classes", Mechanism::Rectify(modules))
 }
 
+/// The same that sees photos of 128 pixels as TASN resamples them to 64.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn resampling() -> Result<Bundle> {
+    let tasn = TasnBlocks { after: 2, rounds: 1, ..TasnBlocks::default() };
+    with("Resampled: 5 classes", Mechanism::Tasn(tasn))
+}
+
 fn with(title: &str, mechanism: Mechanism) -> Result<Bundle> {
     let architecture = Architecture {
         image_size: [64, 64],
@@ -52,7 +61,7 @@ fn with(title: &str, mechanism: Mechanism) -> Result<Bundle> {
 }
 
 fn of(title: &str, architecture: Architecture, weights: &TensorMap) -> Result<Bundle> {
-    let [size, _] = architecture.image_size;
+    let [size, _] = architecture.input_size();
     let weights = round(weights, Precision::F16)?;
     let trace = golden::trace(&architecture, &weights)?;
     let manifest = Manifest {

@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let report = Report {
         adapter,
         model: subject.name,
-        size: subject.architecture.image_size,
+        size: subject.architecture.input_size(),
         weights: if subject.random { "random" } else { "bundle" },
         // The processor computes in f32 whatever the bundle holds.
         precision: if args.backend == BackendChoice::Webgpu { precision } else { Precision::F32 },

@@ -33,7 +33,7 @@ impl Subject {
         let architecture = bundle.manifest.architecture;
         Ok(Self {
             name: bundle.manifest.id,
-            image: seeded_image(SEED, architecture.image_size),
+            image: seeded_image(SEED, architecture.input_size()),
             architecture,
             weights: bundle.weights,
             stored: bundle.manifest.precision,
@@ -44,7 +44,7 @@ impl Subject {
     /// A backbone by name for photos of `size` pixels, with random weights.
     pub(super) fn named(name: &str, size: usize) -> Result<Self> {
         let (architecture, weights) = random::network(name, size)?;
-        let image = seeded_image(SEED, architecture.image_size);
+        let image = seeded_image(SEED, architecture.input_size());
         Ok(Self { name: name.to_owned(), architecture, weights, stored: Precision::F32, random: true, image })
     }
 }

@@ -56,6 +56,8 @@ impl Config {
         need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rga\"")?;
         let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rectify(_));
         need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rectify\"")?;
+        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Tasn(_));
+        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"tasn\"")?;
         need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
         let must = "0 without held-out photos (data.held_out)";
         need(t.early_stopping == 0 || held_out, "train.early_stopping", &t.early_stopping, must)?;
@@ -88,8 +90,8 @@ impl Config {
         for (key, value) in probabilities {
             need((0.0..=1.0).contains(&value), key, &value, "from 0 to 1")?;
         }
-        let [height, width] = self.model.image_size;
-        let must = "at most half of the short side of model.image_size";
+        let [height, width] = self.input_size();
+        let must = "at most half of the short side of the photos (model.image_size, times the zoom of TASN)";
         need(a.pad <= height.min(width) / 2, "augment.pad", &a.pad, must)?;
         for (key, value) in [("augment.mixup", a.mixup), ("augment.cutmix", a.cutmix)] {
             need((0.0..=100.0).contains(&value), key, &value, "from 0 to 100")?;
@@ -114,17 +116,19 @@ impl Config {
         need(!rga, "model.mechanism", &"rga", "\"none\" or \"dcal\" for re-identification")?;
         let rectify = matches!(self.model.mechanism, Mechanism::Rectify(_));
         need(!rectify, "model.mechanism", &"rectify", "\"none\" or \"dcal\" for re-identification")?;
+        let tasn = matches!(self.model.mechanism, Mechanism::Tasn(_));
+        need(!tasn, "model.mechanism", &"tasn", "\"none\" or \"dcal\" for re-identification")?;
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
     }
 
     fn check_pixels(&self) -> Result<(), ConfigError> {
         let p = &self.pixels;
-        let [height, width] = self.model.image_size;
+        let [height, width] = self.input_size();
         need(p.mean.iter().all(|m| m.is_finite()), "pixels.mean", &p.mean, "three finite numbers")?;
         let positive = p.std.iter().all(|s| *s > 0.0 && s.is_finite());
         need(positive, "pixels.std", &p.std, "three finite numbers above 0")?;
-        let must = "at least the short side of model.image_size and at most 65536";
+        let must = "at least the short side of the photos (model.image_size, times the zoom of TASN) and at most 65536";
         need((height.min(width)..=65_536).contains(&p.resize), "pixels.resize", &p.resize, must)
     }
 }

@@ -45,7 +45,7 @@ table! {
         /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backbone: Option<Backbone>,
-        /// Height and width of the network's input in pixels, multiples of patch_size.
+        /// Height and width of what the transformer sees in pixels, multiples of patch_size; with TASN photos are larger.
         image_size: [usize; 2],
         /// Side of a patch in pixels.
         patch_size: usize,
@@ -64,6 +64,8 @@ table! {
         /// whose embeddings are so many times narrower.
         /// Or { name = "rectify", heads = 4, after = [6, 9, 11], mixing = "softmax" }: modules of so many heads that vote after
         /// these blocks, weighed by the "softmax" or the "sigmoid" of gates.
+        /// Or { name = "tasn", zoom = 2, after = 12 }: photos of zoom times the size, resampled by the attention of the tokens
+        /// after this block; further keys are scale, dense, rounds and temperature.
         mechanism: Mechanism,
     }
 }

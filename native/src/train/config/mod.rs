@@ -108,13 +108,19 @@ impl Config {
             false => toml::from_str(&toml::to_string(&table)?)?,
         };
         if config.pixels.resize == 0 {
-            config.pixels.resize = config.model.image_size[0].min(config.model.image_size[1]);
+            let [height, width] = config.input_size();
+            config.pixels.resize = height.min(width);
         }
         if matches!(config.data.kind, Layout::Identities(_)) {
             config.reid.get_or_insert_default();
         }
         config.check()?;
         Ok(config)
+    }
+
+    /// Height and width of the photos that the network is given.
+    pub fn input_size(&self) -> [usize; 2] {
+        self.architecture(1).input_size()
     }
 
     /// The network for a data set with `classes` classes.

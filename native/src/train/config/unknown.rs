@@ -16,7 +16,22 @@ pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// Keys of `model.mechanism`.
-const MECHANISM: [&str; 9] = ["name", "ratio", "glca", "pwca", "spatial", "channel", "after", "heads", "mixing"];
+const MECHANISM: [&str; 14] = [
+    "name",
+    "ratio",
+    "glca",
+    "pwca",
+    "spatial",
+    "channel",
+    "after",
+    "heads",
+    "mixing",
+    "zoom",
+    "scale",
+    "dense",
+    "rounds",
+    "temperature",
+];
 
 /// Looks for a key that no recipe has.
 ///

@@ -25,5 +25,6 @@ mod photos;
 mod precision;
 mod quiet;
 mod recovery;
+mod resampled;
 mod tiles;
 mod ways_in;
