@@ -377,6 +377,9 @@ fn several_threads_see_what_one_sees() {
             same("attention", &look(&several), &look(&one));
             let look = |seen: &Seen| seen.rollout(&cpu, last).unwrap();
             same("rollout again", &look(&several), &look(&one));
+            if architecture.rectify().is_some() {
+                same("masks", several.masks().unwrap(), one.masks().unwrap());
+            }
             if architecture.glca().is_some() {
                 let look = |seen: &Seen| seen.glca_attention(&cpu, 0).unwrap();
                 same("GLCA's attention", &look(&several), &look(&one));

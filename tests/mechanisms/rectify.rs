@@ -54,6 +54,20 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// A batch of one has no variance: its gates are those of inference, and the running statistics stay.
+#[test]
+fn one_photo_by_itself_is_normalised_as_at_inference() {
+    let device = Device::flex();
+    let gates = seeded(GlobalGates::new(6, 3, &device), 8);
+    let photo = |count| Random(9).tensor::<2>([count, 6], 1.0, &device).cast(FloatDType::F32);
+    let mut batches = Vec::new();
+    let trained = gates.forward(photo(1), &mut Statistics::Batch(&mut batches));
+    assert!(batches.is_empty());
+    assert_eq!(values(&trained), values(&gates.forward(photo(1), &mut Statistics::Running)));
+    gates.forward(photo(2), &mut Statistics::Batch(&mut batches));
+    assert_eq!(batches.len(), 1);
+}
+
 /// The weights applied once, to what each mask sums up, against three convolutions of the whole map.
 #[test]
 fn summing_up_first_is_convolving_everywhere() {
@@ -61,9 +75,8 @@ fn summing_up_first_is_convolving_everywhere() {
     for (heads, classes, [channels, height, width]) in
         [(4, 6, [12, 5, 7]), (1, 2, [3, 1, 1]), (3, 11, [33, 14, 14]), (5, 4, [7, 1, 6]), (2, 3, [9, 2, 2])]
     {
-        let random = Random(6);
-        let module = crate::support::seeded(Attend::new(channels, heads, classes, &device), 7);
-        let z: Tensor<4> = Random(random.0).tensor([2, channels, height, width], 2.0, &device).cast(FloatDType::F32);
+        let module = seeded(Attend::new(channels, heads, classes, &device), 7);
+        let z: Tensor<4> = Random(6).tensor([2, channels, height, width], 2.0, &device).cast(FloatDType::F32);
         let found = module.forward(z.clone());
         let by_head = |weight: &Param<Tensor<4>>| -> Tensor<4> {
             let weight = weight.val().cast(FloatDType::F32);
