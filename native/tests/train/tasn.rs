@@ -6,6 +6,7 @@ use std::process::Command;
 use finegrain::answer::Answer;
 use finegrain::bundle::seeded_image;
 use finegrain::cpu::Cpu;
+use finegrain::engine::Gpu;
 use finegrain::model::Network;
 use finegrain::tensors::TensorMap;
 use finegrain_native::store;
@@ -83,13 +84,23 @@ fn a_run_becomes_a_bundle_that_answers_as_the_network_does() {
 
     // A photo from its file: prepared to the larger size, by whichever back end.
     let photo = place.path("data/test/class_1/0.png");
-    for backend in ["cpu", "webgpu"] {
+    let graphics = pollster::block_on(Gpu::open()).is_ok();
+    let backends = ["cpu", "webgpu"].into_iter().take(1 + usize::from(graphics));
+    for backend in backends.clone() {
         let named = program()
             .args(["classify", "--json", "--backend", backend, "--bundle"])
             .args([&out, &photo])
             .output()
             .unwrap();
         assert!(named.status.success(), "{}", String::from_utf8_lossy(&named.stderr));
+    }
+    for backend in backends {
+        let timed = program()
+            .args(["bench", "--json", "--runs", "1", "--backend", backend, "--bundle"])
+            .arg(&out)
+            .output()
+            .unwrap();
+        assert!(timed.status.success(), "{}", String::from_utf8_lossy(&timed.stderr));
     }
     let measured = program()
         .args(["eval", "--json", "--backend", "cpu", "--zoom", "--tta", "--dataset", "folder", "--bundle"])

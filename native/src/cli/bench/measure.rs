@@ -107,8 +107,13 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
     Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None, tiles: None })
 }
 
+/// Any other mechanism is in the way of every photo, and stays.
 fn without_glca(architecture: &Architecture) -> Architecture {
-    Architecture { mechanism: Mechanism::None, ..architecture.clone() }
+    let mut other = architecture.clone();
+    if other.glca().is_some() {
+        other.mechanism = Mechanism::None;
+    }
+    other
 }
 
 /// Times the parts in turns, so that whatever else the machine does falls on all of them. Their kernels are warm: the whole
