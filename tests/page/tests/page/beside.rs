@@ -25,14 +25,16 @@ fn choose_second(browser: &Browser, id: &str) -> Result<()> {
 
 #[test]
 fn two_networks_stand_side_by_side_with_what_each_mechanism_did() -> Result<()> {
-    let (plain, gated) = (small::bundle()?, random::gated()?);
-    let (site, _wire, folder) = Site::wired(|www| small::install_all(www, &[("plain", &plain), ("gates", &gated)]))?;
+    let (plain, gated, resampling) = (small::bundle()?, random::gated()?, random::resampling()?);
+    let (site, _wire, folder) = Site::wired(|www| {
+        small::install_all(www, &[("plain", &plain), ("gates", &gated), ("resampled", &resampling)])
+    })?;
     let browser = Browser::start(Options { size: (390, 844), phone: true, ..Options::default() })?;
     let (page, _) = Page::open(&browser, &site.page("model=plain&backend=cpu"))?;
     let view = page.upload(&sample("mallard.png"))?;
     browser.script("document.getElementById('look').open = true;")?;
     let offered = "[...document.getElementById('second').options].map(({ text }) => text).join('|')";
-    page.wait_for(&format!("{offered} === 'This photo by another network…|Gates: 5 classes'"))?;
+    page.wait_for(&format!("{offered} === 'This photo by another network…|Gates: 5 classes|Resampled: 5 classes'"))?;
     choose_second(&browser, "gates")?;
     page.wait_for("document.querySelectorAll('#pair figure').length === 2")?;
     let said = shown(&browser, SAID)?;
@@ -52,6 +54,10 @@ fn two_networks_stand_side_by_side_with_what_each_mechanism_did() -> Result<()> 
     ensure!(shown(&browser, PICTURES)? != before, "the pictures are the same");
     let wide = shown(&browser, "document.documentElement.scrollWidth > innerWidth")?;
     ensure!(wide == "false", "the page is wider than the phone");
+
+    // TASN's own is the photo as it was resampled; the choice of what to see stays.
+    choose_second(&browser, "resampled")?;
+    page.wait_for(&format!("{labels}.includes('|Resampled: As TASN resampled the photo over')"))?;
 
     // The page's own network is the one it was, and the next photo is answered by it alone.
     let first = shown(&browser, "document.querySelector('#predictions li').dataset.label")?;
