@@ -5,10 +5,15 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::Architecture;
 use finegrain::compare::compare;
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::TensorMap;
+
+#[path = "support/traces.rs"]
+mod traces;
+
+use traces::architecture;
 
 fn read(path: PathBuf) -> TensorMap {
     TensorMap::read(&std::fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -16,23 +21,6 @@ fn read(path: PathBuf) -> TensorMap {
 
 fn fixture(name: &str) -> TensorMap {
     read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name))
-}
-
-fn architecture(trace: &TensorMap, classes: usize) -> Architecture {
-    let config: serde_json::Value = serde_json::from_str(&trace.metadata["config"]).unwrap();
-    let number = |key: &str| config[key].as_u64().map(|n| n as usize);
-    let side = number("image_size").unwrap();
-    Architecture {
-        image_size: [side, side],
-        patch_size: number("patch_size").unwrap(),
-        dim: number("dim").unwrap(),
-        depth: number("depth").unwrap(),
-        heads: number("heads").unwrap(),
-        mlp_ratio: number("mlp_ratio").unwrap_or(4),
-        layer_norm_eps: 1e-6,
-        classes: number("classes").unwrap_or(classes),
-        mechanism: Mechanism::Dcal(Dcal { ratio: config["ratio"].as_f64().unwrap(), glca: true, pwca: true }),
-    }
 }
 
 fn images(trace: &TensorMap, device: &Device) -> Tensor<4> {
@@ -58,7 +46,7 @@ fn assert_close(found: &TensorMap, truth: &TensorMap, prefix: &str, tolerance: f
 
 fn holds_against(name: &str) {
     let trace = fixture(name);
-    let architecture = architecture(&trace, 0);
+    let architecture = architecture(&trace);
     let device = Device::flex().autodiff();
     let network = Network::new(&architecture, &device).load(&trace.under("param.")).unwrap();
     let losses = network.losses(
@@ -90,19 +78,19 @@ fn dcal_odd_is_reproduced_with_gradients() {
 #[test]
 fn weights_survive_the_way_out_and_in() {
     let trace = fixture("dcal_odd.safetensors");
-    let network = Network::new(&architecture(&trace, 0), &Device::flex()).load(&trace.under("param.")).unwrap();
+    let network = Network::new(&architecture(&trace), &Device::flex()).load(&trace.under("param.")).unwrap();
     assert_eq!(network.weights(), trace.under("param."));
 }
 
 #[test]
 fn weights_of_another_architecture_are_named() {
     let trace = fixture("dcal_small.safetensors");
-    let narrow = Architecture { classes: 9, ..architecture(&trace, 0) };
+    let narrow = Architecture { classes: 9, ..architecture(&trace) };
     let error = Network::new(&narrow, &Device::flex()).load(&trace.under("param.")).unwrap_err();
     assert!(error.to_string().contains("head.weight"), "{error}");
     let mut missing = trace.under("param.");
     missing.remove("blocks.1.attn.qkv.bias");
-    let error = Network::new(&architecture(&trace, 0), &Device::flex()).load(&missing).unwrap_err();
+    let error = Network::new(&architecture(&trace), &Device::flex()).load(&missing).unwrap_err();
     assert!(error.to_string().contains("blocks.1.attn.qkv.bias"), "{error}");
 }
 
@@ -110,7 +98,7 @@ fn weights_of_another_architecture_are_named() {
 fn frozen_blocks_get_no_gradient() {
     let trace = fixture("dcal_small.safetensors");
     let device = Device::flex().autodiff();
-    let mut network = Network::new(&architecture(&trace, 0), &device).load(&trace.under("param.")).unwrap();
+    let mut network = Network::new(&architecture(&trace), &device).load(&trace.under("param.")).unwrap();
     network.vit = network.vit.freeze_first(2);
     let losses = network.losses(images(&trace, &device), integers(&trace, "input.labels", &device), None, 0.1);
     let gradients = network.gradients(&losses.total.backward());
@@ -122,7 +110,7 @@ fn frozen_blocks_get_no_gradient() {
 fn a_batch_gives_the_answers_of_its_images() {
     let trace = fixture("dcal_odd.safetensors");
     let device = Device::flex();
-    let network = Network::new(&architecture(&trace, 0), &device).load(&trace.under("param.")).unwrap();
+    let network = Network::new(&architecture(&trace), &device).load(&trace.under("param.")).unwrap();
     let batch = network.classify(images(&trace, &device));
     let values = trace.reals("input.images").unwrap();
     for (answer, image) in batch.iter().zip(values.chunks(values.len() / batch.len())) {
@@ -143,7 +131,7 @@ fn the_real_vit_tiny_is_reproduced() {
         return;
     }
     let trace = read(shared.join("reference/vit_tiny_real.safetensors"));
-    let architecture = architecture(&trace, 1000);
+    let architecture = architecture(&trace);
     let mut weights = adapt(&read(weights), &architecture).unwrap();
     // The trace's GLCA branch classifies with the network's own head.
     for part in ["weight", "bias"] {

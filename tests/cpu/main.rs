@@ -13,26 +13,13 @@ use finegrain::tensors::{Tensor, TensorMap, Values};
 #[path = "../support/random.rs"]
 mod random;
 mod threads;
+#[path = "../support/traces.rs"]
+mod traces;
+
+use traces::architecture;
 
 fn read(path: &Path) -> TensorMap {
     TensorMap::read(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn architecture(trace: &TensorMap) -> Architecture {
-    let config: serde_json::Value = serde_json::from_str(&trace.metadata["config"]).unwrap();
-    let number = |key: &str| config[key].as_u64().map(|n| usize::try_from(n).unwrap());
-    let side = number("image_size").unwrap();
-    Architecture {
-        image_size: [side, side],
-        patch_size: number("patch_size").unwrap(),
-        dim: number("dim").unwrap(),
-        depth: number("depth").unwrap(),
-        heads: number("heads").unwrap(),
-        mlp_ratio: number("mlp_ratio").unwrap_or(4),
-        layer_norm_eps: 1e-6,
-        classes: trace.get("out.logits.sa").unwrap().shape[1],
-        mechanism: Mechanism::Dcal(Dcal { ratio: config["ratio"].as_f64().unwrap(), glca: true, pwca: false }),
-    }
 }
 
 /// Image `index` of every tensor of a batch.

@@ -8,7 +8,8 @@ use finegrain::compare::reals;
 use finegrain::cpu::{Cpu, CpuError, Exchange, Seen, common_values};
 use finegrain::tensors::TensorMap;
 
-use crate::{architecture, architectures, case, read, single, tolerance};
+use crate::traces::architecture;
+use crate::{architectures, case, read, single, tolerance};
 
 /// What threads have in common here; in the browser it is a `SharedArrayBuffer`.
 struct Common {

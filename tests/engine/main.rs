@@ -13,4 +13,6 @@ mod profile;
 mod random;
 mod recordings;
 mod support;
+#[path = "../support/traces.rs"]
+mod traces;
 mod tuning;

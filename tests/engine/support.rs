@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::Architecture;
 use finegrain::engine::{Form, Gpu};
 use finegrain::tensors::{Precision, Tensor, TensorMap, Values};
 
 pub(crate) use crate::random::Random;
+use crate::traces::architecture;
 
 /// A device of its own for each test: a test that breaks one does not break the others.
 pub(crate) fn gpu() -> Gpu {
@@ -31,21 +32,7 @@ pub(crate) fn reals(tensor: &Tensor) -> &[f32] {
 /// Reads a trace file and its architecture.
 pub(crate) fn trace_file(path: &Path) -> (Architecture, TensorMap) {
     let map = TensorMap::read(&std::fs::read(path).unwrap()).unwrap();
-    let config: serde_json::Value = serde_json::from_str(&map.metadata["config"]).unwrap();
-    let number = |name: &str| config[name].as_u64().map(|n| usize::try_from(n).unwrap());
-    let size = number("image_size").unwrap();
-    let architecture = Architecture {
-        image_size: [size, size],
-        patch_size: number("patch_size").unwrap(),
-        dim: number("dim").unwrap(),
-        depth: number("depth").unwrap(),
-        heads: number("heads").unwrap(),
-        mlp_ratio: number("mlp_ratio").unwrap_or(4),
-        layer_norm_eps: 1e-6,
-        classes: map.get("out.logits.sa").unwrap().shape[1],
-        mechanism: Mechanism::Dcal(Dcal { ratio: config["ratio"].as_f64().unwrap(), glca: true, pwca: true }),
-    };
-    (architecture, map)
+    (architecture(&map), map)
 }
 
 /// A fixture of the repository.

@@ -1,29 +1,21 @@
 //! Training with TASN: three passes over each photo, of which the answer needs two.
 
-use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use finegrain::answer::Answer;
-use finegrain::bundle::seeded_image;
-use finegrain::cpu::Cpu;
 use finegrain::engine::Gpu;
-use finegrain::model::Network;
 use finegrain::tensors::TensorMap;
-use finegrain_native::store;
-use finegrain_native::train::{DeviceChoice, RunRecord, train};
-use finegrain_native::weights::Import;
+use finegrain_native::train::train;
 
-use super::place::{Place, TINY, epoch_losses, kill_and_resume};
+use super::mechanism::{exported, recipe, same_logits, start_without};
+use super::place::{Place, epoch_losses, kill_and_resume};
 
-/// The tiny recipe with a second look at photos of twice the size, by the attention behind its first block.
-fn recipe() -> String {
-    let mechanism = TINY.lines().find(|line| line.starts_with("mechanism")).unwrap();
-    TINY.replace(mechanism, "mechanism = { name = \"tasn\", zoom = 2, after = 1 }")
-}
+/// A second look at photos of twice the size, by the attention behind the first block.
+const TASN: &str = "{ name = \"tasn\", zoom = 2, after = 1 }";
 
 #[test]
 fn the_loss_falls_and_a_killed_run_ends_with_the_same_weights() {
-    let place = Place::new(&recipe().replace("epochs = 4", "epochs = 5\nema = 0.9\ndrop_path = 0.1"));
+    let place = Place::new(&recipe(TASN).replace("epochs = 4", "epochs = 5\nema = 0.9\ndrop_path = 0.1"));
     let record = train(&place.options("whole")).unwrap().unwrap();
     let losses = epoch_losses(&place.path("whole"));
     assert!(losses[4] < 0.9 * losses[0], "{losses:?}");
@@ -37,84 +29,40 @@ fn the_loss_falls_and_a_killed_run_ends_with_the_same_weights() {
     assert!(place.weights("whole") == place.weights("killed"), "bit for bit");
 
     // Pretrained weights have nothing of TASN's.
-    let mut plain = whole.clone();
-    let own: Vec<String> = plain.iter().map(|(name, _)| name.to_owned()).filter(|n| n.starts_with("tasn.")).collect();
-    own.iter().for_each(|name| drop(plain.remove(name)));
-    fs::write(place.path("plain.safetensors"), plain.write(Default::default()).unwrap()).unwrap();
-    let mut options = place.options("imported");
-    options.init = Some(place.path("plain.safetensors"));
-    options.set = ["train.lr=1e-30", "train.epochs=1", "train.ema=0"].map(String::from).to_vec();
-    train(&options).unwrap().unwrap();
-    let imported = TensorMap::read(&place.weights("imported")).unwrap();
+    let (own, imported, import) = start_without(&place, "tasn.", "imported");
     assert_eq!(imported.get("tasn.norm.weight"), whole.get("norm.weight"), "it starts as a copy of the last norm");
-    let import: Import = serde_json::from_slice(&fs::read(place.path("imported/import.json")).unwrap()).unwrap();
     assert!(own.len() == 6 && import.missing == own, "{import:?}");
 }
 
 #[test]
 fn a_run_becomes_a_bundle_that_answers_as_the_network_does() {
-    let place = Place::new(&recipe().replace("epochs = 4", "epochs = 2"));
-    train(&place.options("run")).unwrap().unwrap();
-    let out = place.path("bundle");
-    let program = || Command::new(env!("CARGO_BIN_EXE_finegrain"));
-    let exported = program()
-        .args(["export", "--precision", "f32"])
-        .arg(place.path("run"))
-        .arg("--out")
-        .arg(&out)
-        .output()
-        .unwrap();
-    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
-    let card = fs::read_to_string(out.join("README.md")).unwrap();
+    let place = Place::new(&recipe(TASN).replace("epochs = 4", "epochs = 2"));
+    let made = exported(&place);
+    let card = &made.card;
     assert!(card.contains("TASN, CVPR 2019): photos of 2 times the size") && card.contains("64 x 64"), "{card}");
-
-    let bundle = store::open(&out).unwrap();
-    assert!(bundle.weights.get("tasn.norm.bias").is_some() && bundle.weights.get("tasn.part_head.bias").is_none());
-    let architecture = bundle.manifest.architecture;
-    let device = DeviceChoice::Cpu.open().unwrap().0;
-    let network = Network::new(&architecture, &device).load(&TensorMap::read(&place.weights("run")).unwrap()).unwrap();
-    let image = seeded_image(5, architecture.input_size());
-    let expected: Answer = network.classify(network.images(&image, &device)).remove(0);
-    let found = Cpu::load(&architecture, &bundle.weights).unwrap().classify(&image).unwrap();
-    assert!(found.logits_glca.is_empty() && found.sampling.len() == 64);
-    for (found, expected) in found.logits_sa.iter().zip(&expected.logits_sa) {
-        assert!((found - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{found} {expected}");
-    }
-    assert_eq!(RunRecord::read(&place.path("run")).unwrap().architecture, architecture);
+    let weights = &made.bundle.weights;
+    assert!(weights.get("tasn.norm.bias").is_some() && weights.get("tasn.part_head.bias").is_none());
+    assert!(made.found.logits_glca.is_empty() && made.found.sampling.len() == 64);
+    same_logits(&made.found.logits_sa, &made.expected.logits_sa);
 
     // A photo from its file: prepared to the larger size, by whichever back end.
-    let photo = place.path("data/test/class_1/0.png");
+    let (out, photo) = (place.path("bundle"), place.path("data/test/class_1/0.png"));
+    let run = |args: &[&str], paths: &[&Path]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_finegrain")).args(args).args(paths).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    };
     let graphics = pollster::block_on(Gpu::open()).is_ok();
-    let backends = ["cpu", "webgpu"].into_iter().take(1 + usize::from(graphics));
-    for backend in backends.clone() {
-        let named = program()
-            .args(["classify", "--json", "--backend", backend, "--bundle"])
-            .args([&out, &photo])
-            .output()
-            .unwrap();
-        assert!(named.status.success(), "{}", String::from_utf8_lossy(&named.stderr));
+    for backend in ["cpu", "webgpu"].into_iter().take(1 + usize::from(graphics)) {
+        run(&["classify", "--json", "--backend", backend, "--bundle"], &[&out, &photo]);
+        run(&["bench", "--json", "--runs", "1", "--backend", backend, "--bundle"], &[&out]);
     }
-    for backend in backends {
-        let timed = program()
-            .args(["bench", "--json", "--runs", "1", "--backend", backend, "--bundle"])
-            .arg(&out)
-            .output()
-            .unwrap();
-        assert!(timed.status.success(), "{}", String::from_utf8_lossy(&timed.stderr));
-    }
-    let measured = program()
-        .args(["eval", "--json", "--backend", "cpu", "--zoom", "--tta", "--dataset", "folder", "--bundle"])
-        .arg(&out)
-        .arg("--data")
-        .arg(place.path("data"))
-        .output()
-        .unwrap();
-    assert!(measured.status.success(), "{}", String::from_utf8_lossy(&measured.stderr));
+    let data = format!("--data={}", place.path("data").display());
+    run(&["eval", "--json", "--backend", "cpu", "--zoom", "--tta", "--dataset", "folder", &data, "--bundle"], &[&out]);
 }
 
 #[test]
 fn what_cannot_be_is_told() {
-    let place = Place::new(&recipe());
+    let place = Place::new(&recipe(TASN));
     let error = |set: &str| place.error(|options| options.set = vec![set.to_owned()]);
     for (set, part) in [
         ("model.mechanism.after=3", "after block 3, it must be from 1 to 2"),
