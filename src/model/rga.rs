@@ -99,7 +99,7 @@ impl Embedding {
 }
 
 impl RelationAttention {
-    /// Random weights, and a gate that starts nearly open ([`OPEN`]).
+    /// Random weights, and a gate that starts nearly open.
     pub fn new(widths: &RelationWidths, device: &Device) -> Self {
         let RelationWidths { nodes, features, embedded, relation, hidden } = *widths;
         let embedding = |from, to| Embedding::new(from, to, device);
