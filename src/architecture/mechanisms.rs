@@ -68,10 +68,10 @@ pub enum Mixing {
     Sigmoid,
 }
 
-/// The most heads that a module of Attend and Rectify has.
-const MOST_HEADS: usize = 64;
-
 impl RectifyBlocks {
+    /// The most heads that a module has: as many as the workgroup of `shaders/hypothesis.wgsl` has threads.
+    pub const MOST_HEADS: usize = 64;
+
     /// Which module stands behind block `index` (from 0).
     pub fn behind(&self, index: usize) -> Option<usize> {
         self.after.iter().position(|&blocks| blocks == index + 1)
@@ -114,9 +114,10 @@ impl RectifyBlocks {
                 self.after
             ));
         }
-        if self.heads == 0 || self.heads > MOST_HEADS {
+        if self.heads == 0 || self.heads > Self::MOST_HEADS {
             let heads = self.heads;
-            return Err(format!("Attend and Rectify has {heads} heads, there may be from 1 to {MOST_HEADS}"));
+            let most = Self::MOST_HEADS;
+            return Err(format!("Attend and Rectify has {heads} heads, there may be from 1 to {most}"));
         }
         Ok(())
     }

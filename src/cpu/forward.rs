@@ -8,7 +8,7 @@ use super::kernels::matmul::{Matrix, Store, matmul};
 use super::kernels::{gelu, layer_norm};
 use super::tasn;
 use super::together::Together;
-use super::weights::{Block, Glca, Linear, Norm, Weights};
+use super::weights::{Block, Linear, Norm, Weights};
 use crate::architecture::Architecture;
 
 /// Sees each intermediate result: its name in a trace file, its shape without the batch, its values.
@@ -346,46 +346,6 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The second look (equation 4) of the tokens `x` `[rows, D]` over `kv` `[T, 2 D]`: their rows after the block, in place. The
-/// class token comes first, and the answer is made of its row; the others' change nothing in it.
-pub(super) fn second_look(
-    architecture: &Architecture,
-    glca: &Glca,
-    kv: &[f32],
-    mut x: Vec<f32>,
-    observe: Observe<'_>,
-) -> SecondLook {
-    let (tokens, dim, heads, eps) =
-        (architecture.tokens(), architecture.dim, architecture.heads, architecture.layer_norm_eps);
-    let count = x.len() / dim;
-    let queries = glca.block.q.of(&normed(&x, &glca.block.norm1, eps), count);
-    let (mut scratch, mut lse) = (Scratch::default(), vec![0.0; count]);
-    let mut mixed = vec![0.0; count * dim];
-    let mut maps = Vec::with_capacity(heads * count * tokens);
-    for head in 0..heads {
-        let (head, out) = apart(Place { image: 0, head, heads }, [count, tokens, dim]);
-        let map = head.forward(&queries, kv, (&mut mixed, out), &mut lse, &mut scratch);
-        maps.extend_from_slice(map);
-    }
-    observe("out.glca.attn", &[heads, count, tokens], &maps);
-    glca.block.proj.add(&mixed, &mut x);
-    let mut hidden = vec![0.0; count * architecture.hidden()];
-    feed_forward(&normed(&x, &glca.block.norm2, eps), &glca.block, &mut hidden, &mut x);
-    observe("out.glca.tokens", &[count, dim], &x);
-    x.truncate(dim);
-    let feature = normed(&x, &glca.norm, eps);
-    observe("out.feature.glca", &[dim], &feature);
-    SecondLook { logits: glca.head.of(&feature, 1), class: x }
-}
-
-/// What GLCA says.
-pub(super) struct SecondLook {
-    /// The block's result for the class token, `[D]`.
-    pub class: Vec<f32>,
-    /// `[classes]`
-    pub logits: Vec<f32>,
-}
-
 /// `norm` of each row of `x` `[rows, D]`.
 pub(super) fn normed(x: &[f32], norm: &Norm, epsilon: f32) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
@@ -394,7 +354,7 @@ pub(super) fn normed(x: &[f32], norm: &Norm, epsilon: f32) -> Vec<f32> {
 }
 
 /// `x += MLP(normed)`, both `[rows, D]`; `hidden` is room for `[rows, mlp_ratio D]`.
-fn feed_forward(normed: &[f32], block: &Block, hidden: &mut [f32], x: &mut [f32]) {
+pub(super) fn feed_forward(normed: &[f32], block: &Block, hidden: &mut [f32], x: &mut [f32]) {
     block.fc1.apply(normed, hidden);
     gelu::forward(hidden);
     block.fc2.add(hidden, x);

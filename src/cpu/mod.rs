@@ -6,6 +6,7 @@
 
 mod early;
 mod forward;
+mod glca;
 pub(crate) mod kernels;
 mod look;
 mod rectify;
@@ -21,7 +22,8 @@ use crate::look::LookError;
 use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
 pub use early::{Early, Sure};
-use forward::{Pass, SecondLook, second_look, softmax};
+use forward::{Pass, softmax};
+use glca::{SecondLook, second_look};
 use look::GlcaSeen;
 pub use look::Seen;
 use together::Together;

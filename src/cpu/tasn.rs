@@ -1,5 +1,6 @@
 //! TASN at inference (`src/model/tasn`): what the attention net sees, and the photo as its map resamples it.
 
+use super::forward::softmax;
 use super::kernels::matmul::{Matrix, Store, matmul};
 use crate::architecture::Tasn;
 
@@ -21,16 +22,14 @@ pub(super) fn shrink(photo: &[f32], columns: usize, zoom: usize) -> Vec<f32> {
 pub(super) fn attention(x: &[f32], channels: usize, scale: f32) -> Vec<f32> {
     let positions = x.len() / channels;
     let map = || Matrix::new(x, positions, channels, channels);
-    let mut responses: Vec<f32> =
-        (0..channels).flat_map(|channel| x.iter().skip(channel).step_by(channels).map(|v| scale * v)).collect();
-    responses.chunks_exact_mut(positions).for_each(softmax);
+    let channel = |channel| x.iter().skip(channel).step_by(channels).map(|v| scale * v).collect::<Vec<_>>();
+    let responses: Vec<f32> = (0..channels).flat_map(|c| softmax(&channel(c))).collect();
     let mut relation = vec![0.0; channels * channels];
     let responses = Matrix::new(&responses, channels, positions, positions);
     matmul(&mut relation, channels, Store::Set, 1.0, responses, map());
     let mut shares = vec![0.0; channels];
-    for row in relation.chunks_exact_mut(channels) {
-        softmax(row);
-        shares.iter_mut().zip(row).for_each(|(share, value)| *share += *value);
+    for row in relation.chunks_exact(channels) {
+        shares.iter_mut().zip(softmax(row)).for_each(|(share, value)| *share += value);
     }
     x.chunks_exact(channels).map(|row| row.iter().zip(&shares).map(|(v, share)| v * share).sum()).collect()
 }
@@ -79,13 +78,6 @@ pub(super) fn grid_sample(photo: &[f32], size: [usize; 2], sampling: &[f32], row
         }
     }
     pixels
-}
-
-fn softmax(row: &mut [f32]) {
-    let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|v| *v = (*v - most).exp());
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|v| *v /= sum);
 }
 
 /// The largest value in each row and in each column of the structure map, `attention` `[h, w]` resized to `photo` and squared.

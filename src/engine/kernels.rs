@@ -249,9 +249,6 @@ pub fn with_subgroups(kernel: &Kernel) -> Option<&'static Kernel> {
     pairs.into_iter().find(|(plain, _)| plain.shader.name == kernel.shader.name).map(|(_, subgroup)| subgroup)
 }
 
-/// The most heads that `hypothesis` covers.
-pub const MAX_HYPOTHESIS_HEADS: usize = 64;
-
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
 pub static ALL: [&Kernel; 52] = [

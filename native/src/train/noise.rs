@@ -34,7 +34,8 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
     result
 }
 
-/// What starts at zero: the head, and what the modules of Attend and Rectify think of each class.
+/// What starts at zero: every classifier (`head.`, `glca_head.`, TASN's), and what the modules of Attend and Rectify think of
+/// each class.
 fn is_classifier(name: &str) -> bool {
     name.contains("head.") || name.starts_with("rectify.") && name.ends_with(".output")
 }

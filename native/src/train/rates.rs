@@ -6,8 +6,9 @@ use super::optimizer::Rates;
 /// Rate and decay of the parameter at burn's path `path`, where the body's rate is `lr` and the network has `depth`
 /// blocks.
 ///
-/// Classifiers (TASN's, too), RGA's gates and the modules of Attend and Rectify, which no pretrained weights have, have a factor of their own;
-/// blocks farther from the classifier get less with `layer_decay`, the embedding least. Biases, norms, embeddings and `w_k` do not decay.
+/// Classifiers (TASN's, too), RGA's gates and the modules of Attend and Rectify, which no pretrained weights have, have a factor
+/// of their own; blocks farther from the classifier get less with `layer_decay`, the embedding least. Biases, norms, embeddings
+/// and `w_k` do not decay.
 pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
     // Batch norms call their factors "weight", too.
     let decayed = path.ends_with(".weight") && !path.ends_with(".bn.weight") || path.ends_with(".conv");

@@ -34,7 +34,8 @@ pub fn import(file: &TensorMap, network: Network) -> Result<(Network, Import)> {
     let architecture = network.architecture().clone();
     check(&renamed.weights, &architecture)?;
     let mut adapted = adapt(&renamed.weights, &architecture)?;
-    // Bottlenecks of re-identification, RGA's gates and the modules of Attend and Rectify start anew, unless the file is of such a run itself.
+    // Bottlenecks of re-identification, RGA's gates and the modules of Attend and Rectify start anew, unless the file is of such
+    // a run itself.
     let anew = |name: &str| name.contains("bottleneck.") || name.starts_with("rga.") || name.starts_with("rectify.");
     for (name, tensor) in network.weights().iter().filter(|(name, _)| anew(name)) {
         // Opinions of other classes are none of ours.

@@ -2,7 +2,7 @@
 
 use super::Recorder;
 use super::matrix::{Finish, Map, Matrix};
-use crate::architecture::{Architecture, Mixing};
+use crate::architecture::{Architecture, Mixing, RectifyBlocks};
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Kernel, Recording};
@@ -146,8 +146,8 @@ impl Recorder<'_> {
 /// # Errors
 /// [`EngineError::Unsupported`] for no head, more heads than the kernel has, or no class.
 pub fn rectify(heads: usize, classes: usize, [height, width, channels]: [usize; 3]) -> Result<Recording, EngineError> {
-    if heads == 0 || heads > kernels::MAX_HYPOTHESIS_HEADS || classes == 0 {
-        let most = kernels::MAX_HYPOTHESIS_HEADS;
+    let most = RectifyBlocks::MOST_HEADS;
+    if heads == 0 || heads > most || classes == 0 {
         return Err(EngineError::Unsupported(format!(
             "{heads} heads, there may be 1 to {most}, and {classes} classes"
         )));
