@@ -13,6 +13,7 @@ fn main() {
     let size = std::env::args().nth(1).map_or(224, |text| text.parse().unwrap());
     for glca in [false, true] {
         let architecture = Architecture {
+            resnet: None,
             image_size: [size, size],
             patch_size: 16,
             dim: 192,

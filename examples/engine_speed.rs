@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let size = arguments.next().map_or(Ok(224), |text| text.parse())?;
     let wanted: Vec<String> = arguments.collect();
     let architecture = Architecture {
+        resnet: None,
         image_size: [size, size],
         patch_size: 16,
         dim: 192,

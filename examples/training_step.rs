@@ -17,6 +17,7 @@ fn main() {
     let mechanism = arguments.get(2).map_or("none", String::as_str);
     let dcal = |glca, pwca| Mechanism::Dcal(Dcal { ratio: 0.1, glca, pwca });
     let architecture = Architecture {
+        resnet: None,
         image_size: [side, side],
         patch_size: 16,
         dim: 192,

@@ -1,26 +1,29 @@
 //! What a network looks like: the numbers that a config, a bundle's manifest and a trace file all carry.
 
 mod mechanisms;
+mod resnet;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
 pub use mechanisms::{Mixing, RectifyBlocks, RelationWidths, Rga, RgaBlocks, Tasn, TasnBlocks};
+pub use resnet::{Convolution, MapSize, ResNet, Residual, ResidualBlock, Stem};
 pub use weights::WeightSpec;
 
-/// A vision transformer and the attention mechanism that sits on it.
+/// A vision transformer, or a residual network, and the attention mechanism that sits on it.
 ///
-/// `N` is the number of patches, `N + 1` the number of tokens (the class token is token 0), `D` the width.
+/// `N` is the number of patches, `N + 1` the number of tokens (the class token is token 0), `D` the width. Of a residual network
+/// `N` counts the positions of the last map and `D` its channels; a block is one of its stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     /// Height and width of what the transformer sees, in pixels; the photo may be larger ([`Architecture::input_size`]).
     pub image_size: [usize; 2],
-    /// Side of a square patch, in pixels; divides both sides of the image.
+    /// Side of a square patch, in pixels; divides both sides of the image. Of a residual network its stride.
     pub patch_size: usize,
     /// `D`, the width of a token.
     pub dim: usize,
-    /// Number of transformer blocks.
+    /// Number of transformer blocks, or of a residual network's stages.
     pub depth: usize,
     /// Number of attention heads; divides `dim`.
     pub heads: usize,
@@ -34,6 +37,9 @@ pub struct Architecture {
     pub classes: usize,
     /// The attention mechanism.
     pub mechanism: Mechanism,
+    /// The residual network that stands in place of the transformer, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resnet: Option<ResNet>,
 }
 
 fn default_mlp_ratio() -> usize {
@@ -97,6 +103,17 @@ impl Architecture {
     /// `N + 1`: the patches and the class token.
     pub fn tokens(&self) -> usize {
         self.patches() + 1
+    }
+
+    /// The size of the map behind the first `blocks` blocks of the transformer (its patch tokens) or stages of the residual
+    /// network, for `image_size`.
+    pub fn map_behind(&self, blocks: usize) -> MapSize {
+        let (stride, channels) = match &self.resnet {
+            Some(resnet) => (resnet.stride(blocks), resnet.channels(blocks)),
+            None => (self.patch_size, self.dim),
+        };
+        let [height, width] = self.image_size.map(|side| side / stride);
+        MapSize { height, width, channels }
     }
 
     /// Width of one attention head.
@@ -177,11 +194,15 @@ impl Architecture {
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             return fail(format!("layer_norm_eps is {}, it must lie between 0 and 1", self.layer_norm_eps));
         }
+        if let Some(resnet) = &self.resnet {
+            resnet.check(self).or_else(fail)?;
+        }
         match &self.mechanism {
             Mechanism::Dcal(dcal) if !(dcal.ratio > 0.0 && dcal.ratio <= 1.0) => {
                 fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio))
             }
-            Mechanism::Rga(rga) => rga.check(self.depth).or_else(fail),
+            // The last map of a residual network is what its classifier sees, a transformer's last patch tokens nobody reads.
+            Mechanism::Rga(rga) => rga.check(self.depth - usize::from(self.resnet.is_none())).or_else(fail),
             Mechanism::Rectify(rectify) => rectify.check(self.depth).or_else(fail),
             Mechanism::Tasn(tasn) => tasn.check(self.depth, self.image_size).or_else(fail),
             Mechanism::None | Mechanism::Dcal(_) => Ok(()),
@@ -202,6 +223,7 @@ mod tests {
 
     fn tiny() -> Architecture {
         Architecture {
+            resnet: None,
             image_size: [448, 448],
             patch_size: 16,
             dim: 192,

@@ -161,6 +161,7 @@ mod tests {
 
     fn small(mechanism: Mechanism) -> Architecture {
         Architecture {
+            resnet: None,
             image_size: [32, 32],
             patch_size: 8,
             dim: 8,

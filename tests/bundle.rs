@@ -43,6 +43,7 @@ fn bundle() -> Bundle {
 
 fn architecture() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

@@ -144,6 +144,7 @@ fn architecture(config: &Config, tensors: &TensorMap) -> Result<Architecture> {
         None => Mechanism::None,
     };
     Ok(Architecture {
+        resnet: None,
         image_size: match config.image_size {
             Side::Square(side) => [side, side],
             Side::Rectangle(size) => size,

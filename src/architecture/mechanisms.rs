@@ -40,7 +40,8 @@ pub struct RgaBlocks {
     pub spatial: bool,
     /// As [`Rga::channel`].
     pub channel: bool,
-    /// Behind how many blocks the gates stand, rising; never behind the last one, whose patch tokens nobody reads.
+    /// Behind how many blocks (of a residual network: stages) the gates stand, rising; never behind a transformer's last one,
+    /// whose patch tokens nobody reads.
     pub after: Vec<usize>,
 }
 
@@ -134,15 +135,14 @@ impl RgaBlocks {
         self.after.iter().position(|&blocks| blocks == index + 1)
     }
 
-    /// What is wrong in a network of `depth` blocks.
-    pub(super) fn check(&self, depth: usize) -> Result<(), String> {
+    /// What is wrong in a network that may have gates behind its first `most` blocks.
+    pub(super) fn check(&self, most: usize) -> Result<(), String> {
         let rising = self.after.is_sorted_by(|a, b| a < b);
         let (first, last) = (self.after.first().copied(), self.after.last().copied());
         if first.is_none() {
             return Err("RGA has its gates after no block: name some, such as after = [4, 8]".into());
         }
-        if !rising || first < Some(1) || last >= Some(depth) {
-            let most = depth.saturating_sub(1);
+        if !rising || first < Some(1) || last > Some(most) {
             return Err(format!(
                 "RGA has its gates after {:?}, these must be rising numbers from 1 to {most}",
                 self.after

@@ -1,6 +1,6 @@
 //! The tensors that a network consists of: timm's names, PyTorch's layouts.
 
-use super::Architecture;
+use super::{Architecture, Convolution, ResNet};
 
 /// Name and shape of one weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +19,18 @@ impl Architecture {
     pub fn weights(&self) -> Vec<WeightSpec> {
         let (d, p) = (self.dim, self.patch_size);
         let mut list = List(Vec::new());
-        list.add("cls_token", [1, 1, d]);
-        list.add("pos_embed", [1, self.tokens(), d]);
-        list.affine("patch_embed.proj", [d, 3, p, p]);
-        for i in 0..self.depth {
-            list.block(&format!("blocks.{i}"), d, self.hidden());
+        match &self.resnet {
+            Some(resnet) => list.resnet(resnet),
+            None => {
+                list.add("cls_token", [1, 1, d]);
+                list.add("pos_embed", [1, self.tokens(), d]);
+                list.affine("patch_embed.proj", [d, 3, p, p]);
+                for i in 0..self.depth {
+                    list.block(&format!("blocks.{i}"), d, self.hidden());
+                }
+                list.norm("norm", d);
+            }
         }
-        list.norm("norm", d);
         list.affine("head", [self.classes, d]);
         if self.glca().is_some() {
             list.block("glca", d, self.hidden());
@@ -33,8 +38,9 @@ impl Architecture {
             list.affine("glca_head", [self.classes, d]);
         }
         if let Some(rga) = self.rga() {
-            for place in 0..rga.after.len() {
-                for (part, widths) in rga.gates().parts(self.patches(), d) {
+            for (place, &after) in rga.after.iter().enumerate() {
+                let map = self.map_behind(after);
+                for (part, widths) in rga.gates().parts(map.positions(), map.channels) {
                     for (layer, inputs, outputs) in widths.layers() {
                         list.embedding(&format!("rga.{place}.{part}.{layer}"), inputs, outputs);
                     }
@@ -42,16 +48,19 @@ impl Architecture {
             }
         }
         if let Some(rectify) = self.rectify() {
-            for place in 0..rectify.after.len() {
-                list.norm(&format!("rectify.{place}.norm"), d);
-                for (layer, shape) in rectify.layers(d, self.classes) {
+            for (place, &after) in rectify.after.iter().enumerate() {
+                // A residual network's maps come from norms already.
+                if self.resnet.is_none() {
+                    list.norm(&format!("rectify.{place}.norm"), d);
+                }
+                for (layer, shape) in rectify.layers(self.map_behind(after).channels, self.classes) {
                     list.add(&format!("rectify.{place}.{layer}"), shape);
                 }
             }
             list.add("rectify.gates.weight", [rectify.votes(), d]);
-            list.batch_norm("rectify.gates", rectify.votes());
+            list.batch_norm("rectify.gates.bn", rectify.votes());
         }
-        if self.tasn().is_some() {
+        if self.tasn().is_some() && self.resnet.is_none() {
             list.norm("tasn.norm", d);
         }
         list.0
@@ -69,6 +78,11 @@ impl Architecture {
             factors.iter().try_fold(1u64, |product, &factor| product.checked_mul(u64::try_from(factor).ok()?))
         };
         let sum = |terms: &[Option<u64>]| terms.iter().try_fold(0u64, |sum, term| sum.checked_add((*term)?));
+        if self.resnet.is_some() {
+            // Its numbers are small ones (`ResNet::check`), so that the list itself is.
+            let sizes: Vec<_> = self.weights().iter().map(|weight| product(&weight.shape)).collect();
+            return sum(&sizes);
+        }
         let (d, [rows, columns]) = (self.dim, self.grid());
         let hidden = product(&[d, self.mlp_ratio])?;
         // qkv, proj, fc1, fc2 with their biases, and two norms.
@@ -125,12 +139,36 @@ impl List {
     /// A layer without bias and its batch norm, as the model has them.
     fn embedding(&mut self, name: &str, inputs: usize, outputs: usize) {
         self.add(&format!("{name}.conv"), [outputs, inputs]);
-        self.batch_norm(name, outputs);
+        self.batch_norm(&format!("{name}.bn"), outputs);
     }
 
     fn batch_norm(&mut self, name: &str, outputs: usize) {
         for part in ["weight", "bias", "running_mean", "running_var"] {
-            self.add(&format!("{name}.bn.{part}"), [outputs]);
+            self.add(&format!("{name}.{part}"), [outputs]);
+        }
+    }
+
+    /// Everything before the classifier.
+    fn resnet(&mut self, resnet: &ResNet) {
+        self.convolution(&resnet.first());
+        for block in (0..resnet.blocks.len()).flat_map(|stage| resnet.stage(stage)) {
+            if let (Some(norm), Some(first)) = (&block.before, block.convolutions.first()) {
+                self.batch_norm(norm, first.inputs);
+            }
+            for convolution in block.convolutions.iter().chain(&block.shortcut) {
+                self.convolution(convolution);
+            }
+        }
+        if let Some(norm) = resnet.last_norm() {
+            self.batch_norm(norm, resnet.channels(resnet.blocks.len()));
+        }
+    }
+
+    fn convolution(&mut self, layer: &Convolution) {
+        let Convolution { name, norm, inputs, outputs, side, .. } = layer;
+        self.add(&format!("{name}.weight"), [*outputs, *inputs, *side, *side]);
+        if let Some(norm) = norm {
+            self.batch_norm(norm, *outputs);
         }
     }
 

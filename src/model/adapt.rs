@@ -162,6 +162,7 @@ mod tests {
         pretrained.insert("blocks.1.norm1.weight", Tensor::f32([2], vec![3.0, 4.0]));
         pretrained.insert("norm.weight", Tensor::f32([2], vec![5.0, 6.0]));
         let architecture = Architecture {
+            resnet: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 2,

@@ -104,6 +104,7 @@ fn the_real_vit_tiny_resamples_as_burn_does() {
         return;
     }
     let architecture = Architecture {
+        resnet: None,
         image_size: [224, 224],
         patch_size: 16,
         dim: 192,
@@ -142,6 +143,7 @@ fn architectures() -> Vec<Architecture> {
         |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
     let tasn = |zoom, after| Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
+        resnet: None,
         image_size,
         patch_size,
         dim,
@@ -212,6 +214,7 @@ fn networks_of_many_shapes_agree_with_burn() {
 fn an_early_answer_is_what_the_modules_so_far_say() {
     let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax };
     let architecture = Architecture {
+        resnet: None,
         image_size: [28, 28],
         patch_size: 4,
         dim: 33,

@@ -176,6 +176,7 @@ fn the_real_vit_tiny_is_reproduced() {
 
 fn odd() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [21, 35],
         patch_size: 7,
         dim: 25,

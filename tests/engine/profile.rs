@@ -12,6 +12,7 @@ use crate::support::{Random, gpu, random_weights};
 /// Two blocks' worth of nothing special: 4 patches, 5 tokens.
 fn small() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [8, 8],
         patch_size: 4,
         dim: 8,
@@ -66,6 +67,7 @@ fn operations_are_those_worked_out_by_hand() {
 #[test]
 fn the_known_network_has_its_known_size() {
     let base = Architecture {
+        resnet: None,
         image_size: [224, 224],
         patch_size: 16,
         dim: 768,

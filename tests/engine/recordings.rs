@@ -9,6 +9,7 @@ use crate::case::PRECISIONS;
 
 fn tiny() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [448, 448],
         patch_size: 16,
         dim: 192,

@@ -14,6 +14,7 @@ use crate::support::{Random, gpu, random_weights, relative_norm};
 /// 20 patches, odd and even sizes.
 fn small() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [20, 16],
         patch_size: 4,
         dim: 40,

@@ -22,6 +22,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
     };
     let shape = |image_size, patch_size, dim, heads, depth, classes, mechanism| Architecture {
+        resnet: None,
         image_size,
         patch_size,
         dim,

@@ -165,6 +165,7 @@ fn labels(recording: &finegrain::engine::Recording) -> Vec<String> {
 #[test]
 fn looks_repeat_no_dispatch_of_the_backbone() {
     let tiny = Architecture {
+        resnet: None,
         image_size: [448, 448],
         patch_size: 16,
         dim: 192,

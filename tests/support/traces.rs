@@ -9,6 +9,7 @@ pub(crate) fn architecture(trace: &TensorMap) -> Architecture {
     let number = |key: &str| config[key].as_u64().map(|n| usize::try_from(n).unwrap());
     let side = number("image_size").unwrap();
     Architecture {
+        resnet: None,
         image_size: [side, side],
         patch_size: number("patch_size").unwrap(),
         dim: number("dim").unwrap(),

@@ -111,6 +111,7 @@ mod tests {
     fn network(after: &[usize]) -> Architecture {
         let mechanism = RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax };
         Architecture {
+            resnet: None,
             image_size: [224, 224],
             patch_size: 16,
             dim: 192,

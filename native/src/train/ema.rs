@@ -62,6 +62,7 @@ mod tests {
 
     fn network(gamma: f32) -> Network {
         let architecture = Architecture {
+            resnet: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 4,

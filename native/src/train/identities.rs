@@ -130,6 +130,7 @@ mod tests {
     /// Networks over 8 x 4 pixels, a grid that is not square.
     fn network(mechanism: Mechanism) -> Network {
         let architecture = Architecture {
+            resnet: None,
             image_size: [8, 4],
             patch_size: 2,
             dim: 8,

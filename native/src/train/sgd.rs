@@ -77,6 +77,7 @@ mod tests {
     #[test]
     fn three_steps_follow_the_equations() {
         let architecture = Architecture {
+            resnet: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 4,

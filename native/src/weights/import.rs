@@ -110,6 +110,7 @@ mod tests {
 
     fn architecture(mechanism: Mechanism) -> Architecture {
         Architecture {
+            resnet: None,
             image_size: [8, 8],
             patch_size: 2,
             dim: 8,

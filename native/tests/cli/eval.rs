@@ -103,6 +103,7 @@ fn early_answers_are_measured_beside_full_ones() {
     let dir = tempfile::tempdir().unwrap();
     let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
     let architecture = Architecture {
+        resnet: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

@@ -55,6 +55,7 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 pub(crate) fn small() -> (Architecture, TensorMap) {
     let trace = TensorMap::read(&fs::read(fixture("dcal_small.safetensors")).unwrap()).unwrap();
     let architecture = Architecture {
+        resnet: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

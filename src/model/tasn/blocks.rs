@@ -128,6 +128,7 @@ mod tests {
     fn the_loss_is_made_of_three_nets() {
         let settings = architecture::TasnBlocks { after: 1, ..architecture::TasnBlocks::default() };
         let architecture = Architecture {
+            resnet: None,
             image_size: [8, 12],
             patch_size: 4,
             dim: 6,

@@ -33,6 +33,7 @@ pub fn bundle() -> Result<Bundle> {
         id: "small".into(),
         title: "Small: 5 classes".into(),
         architecture: Architecture {
+            resnet: None,
             image_size: [32, 32],
             patch_size: 8,
             dim: 32,

@@ -44,6 +44,7 @@ impl Backbone {
     pub fn architecture(self, size: usize, classes: usize, mechanism: Mechanism) -> Architecture {
         let [dim, depth, heads] = self.numbers();
         Architecture {
+            resnet: None,
             image_size: [size, size],
             patch_size: PATCH,
             dim,

@@ -126,6 +126,7 @@ impl Config {
     /// The network for a data set with `classes` classes.
     pub fn architecture(&self, classes: usize) -> Architecture {
         Architecture {
+            resnet: None,
             image_size: self.model.image_size,
             patch_size: self.model.patch_size,
             dim: self.model.dim,

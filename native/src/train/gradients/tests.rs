@@ -8,6 +8,7 @@ use super::*;
 
 pub(in super::super) fn architecture() -> Architecture {
     Architecture {
+        resnet: None,
         image_size: [8, 8],
         patch_size: 2,
         dim: 8,
