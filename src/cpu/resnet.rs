@@ -66,12 +66,9 @@ impl Weights {
 }
 
 fn convolution(map: &TensorMap, own: &architecture::Convolution) -> Result<Convolution, TensorError> {
-    let architecture::Convolution { name, norm, inputs, outputs, side, stride } = own;
+    let architecture::Convolution { name, inputs, outputs, side, stride, .. } = own;
     let weight = map.weight(&format!("{name}.weight"), &[*outputs, *inputs, *side, *side])?;
-    let bias = match norm {
-        Some(_) => map.weight(&format!("{name}.bias"), &[*outputs])?.to_vec(),
-        None => vec![0.0; *outputs],
-    };
+    let bias = map.weight(&format!("{name}.bias"), &[*outputs])?.to_vec();
     Ok(Convolution::new(weight, bias, *inputs, Window { side: *side, stride: *stride }))
 }
 

@@ -140,7 +140,7 @@ impl Convolution {
 fn band(count: usize, width: usize) -> usize {
     let most = (BAND / width).max(FEWEST);
     // Four rows are a tile of a product in the browser.
-    count.div_ceil(count.div_ceil(most).max(1)).next_multiple_of(4)
+    count.div_ceil(count.div_ceil(most).max(1)).next_multiple_of(4).max(4)
 }
 
 /// The maximum of 3x3 positions with stride 2: its window, and the positions `wanted` of the result, `[wanted, C]`, from a map
