@@ -44,6 +44,26 @@ fn burn_passes_with_gradients() {
 }
 
 #[test]
+fn residual_networks_pass() {
+    for name in ["resnet_basic.safetensors", "resnet_bottleneck.safetensors", "resnet_wide.safetensors"] {
+        for backend in ["burn", "cpu"] {
+            let found = json(finegrain(["verify", "--backend", backend]).arg(fixture(name)));
+            assert_eq!(found["pass"], true, "{found}");
+            for output in ["out.stage.2", "out.rollout", "out.logits.sa"] {
+                assert!(found[backend][output]["rel_norm"].as_f64().unwrap() < 1e-5, "{output}: {found}");
+            }
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let broken = copy_of(&dir, "resnet_basic", |trace| {
+        let config = trace.metadata.get_mut("config").unwrap();
+        *config = config.replace("\"strides\": [1, 2, 2]", "\"strides\": [1, 0, 2]");
+    });
+    let sentence = refusal(finegrain(["verify", "--backend", "burn"]).arg(broken));
+    assert!(sentence.contains("strides of the residual network are [1, 0, 2]"), "{sentence}");
+}
+
+#[test]
 fn the_shaders_pass() {
     if !has_adapter() {
         return;
