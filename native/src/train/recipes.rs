@@ -19,6 +19,9 @@ pub const RECIPES: [(&str, &str); 12] = [
     ("cars-ablation", include_str!("../../recipes/cars-ablation.toml")),
     ("paper-categorisation", include_str!("../../recipes/paper-categorisation.toml")),
     ("paper-persons", include_str!("../../recipes/paper-persons.toml")),
+    ("paper-rectify", include_str!("../../recipes/paper-rectify.toml")),
+    ("paper-rga", include_str!("../../recipes/paper-rga.toml")),
+    ("paper-tasn", include_str!("../../recipes/paper-tasn.toml")),
     ("paper-vehicles", include_str!("../../recipes/paper-vehicles.toml")),
 ];
 
