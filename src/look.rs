@@ -30,6 +30,9 @@ pub enum LookError {
     /// A recording names a buffer that classifying does not leave behind, or one of another shape.
     #[error("classifying leaves no buffer \"{0}\" of that shape behind: take label and shape from its recording")]
     NotKept(String),
+    /// A residual network.
+    #[error("a residual network has no attention between tokens: ask for its class activation map, gates or masks")]
+    NoTokens,
     /// GLCA looks from the class token and the local queries only.
     #[error(
         "token {0} is no local query of this photo: ask for the class token, for one that was selected, or for a larger R"
@@ -125,14 +128,20 @@ pub(crate) fn masked(architecture: &Architecture) -> Result<&RectifyBlocks, Look
     architecture.rectify().ok_or(LookError::NoMasks)
 }
 
-/// `layer` is one of the blocks.
+/// `layer` is one of a transformer's blocks.
 pub(crate) fn check_layer(architecture: &Architecture, layer: usize) -> Result<(), LookError> {
+    if architecture.resnet.is_some() {
+        return Err(LookError::NoTokens);
+    }
     let last = architecture.depth.saturating_sub(1);
     if layer > last { Err(LookError::Layer { layer, last }) } else { Ok(()) }
 }
 
-/// `token` is the class token or a patch.
+/// `token` is a transformer's class token or a patch.
 pub(crate) fn check_token(architecture: &Architecture, token: usize) -> Result<(), LookError> {
+    if architecture.resnet.is_some() {
+        return Err(LookError::NoTokens);
+    }
     let last = architecture.patches();
     if token > last { Err(LookError::Token { token, last }) } else { Ok(()) }
 }

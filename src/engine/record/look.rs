@@ -97,6 +97,10 @@ pub fn difference(
     check_classes(architecture, classes)?;
     let (all, dim) = (architecture.tokens(), architecture.dim);
     let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
+    if let Some(resnet) = &architecture.resnet {
+        recorder.resnet_difference(resnet, classes);
+        return Ok(recorder.recording);
+    }
     let mut blocks: Vec<(String, Attention)> =
         (0..architecture.depth).map(|layer| (format!("blocks.{layer}"), recorder.kept_block(layer))).collect();
     let tokens = recorder.recording.kept("tokens", &[all, dim]);
