@@ -1,8 +1,9 @@
 //! Batch norm folded into the layer before it: at inference both are one linear map.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use crate::architecture::{Architecture, Rga};
+use crate::architecture::{Architecture, ResNet, Rga};
 use crate::tensors::{Tensor, TensorError, TensorMap};
 
 /// Epsilon of every batch norm, PyTorch's.
@@ -17,17 +18,29 @@ pub fn fold(weights: &TensorMap, layer: &str, norm: &str) -> Result<(Tensor, Ten
     let shape = weights.get(layer).ok_or_else(|| TensorError::Missing(layer.into()))?.shape.clone();
     let values = weights.weight(layer, &shape)?;
     let outputs = shape.first().copied().unwrap_or(0);
-    let part = |name: &str| weights.weight(&format!("{norm}.{name}"), &[outputs]);
-    let (gamma, beta, mean, variance) = (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
+    let (scales, shifts) = scale_and_shift(weights, norm, outputs)?;
     let inner = values.len() / outputs.max(1);
-    let (mut folded, mut bias) = (Vec::with_capacity(values.len()), Vec::with_capacity(outputs));
-    for output in 0..outputs {
-        let scale = f64::from(gamma[output]) / (f64::from(variance[output]) + BATCH_NORM_EPSILON).sqrt();
+    let mut folded = Vec::with_capacity(values.len());
+    for (output, scale) in scales.iter().enumerate() {
         let row = &values[output * inner..(output + 1) * inner];
         folded.extend(row.iter().map(|&w| (f64::from(w) * scale) as f32));
-        bias.push((f64::from(beta[output]) - f64::from(mean[output]) * scale) as f32);
     }
-    Ok((Tensor::f32(shape, folded), Tensor::f32([outputs], bias)))
+    Ok((Tensor::f32(shape, folded), narrow(&shifts)))
+}
+
+/// What the batch norm `norm` over `channels` multiplies with and adds at inference.
+fn scale_and_shift(weights: &TensorMap, norm: &str, channels: usize) -> Result<(Vec<f64>, Vec<f64>), TensorError> {
+    let part = |name: &str| weights.weight(&format!("{norm}.{name}"), &[channels]);
+    let (gamma, beta, mean, variance) = (part("weight")?, part("bias")?, part("running_mean")?, part("running_var")?);
+    let of = |channel: usize| {
+        let scale = f64::from(gamma[channel]) / (f64::from(variance[channel]) + BATCH_NORM_EPSILON).sqrt();
+        (scale, f64::from(beta[channel]) - f64::from(mean[channel]) * scale)
+    };
+    Ok((0..channels).map(of).unzip())
+}
+
+fn narrow(values: &[f64]) -> Tensor {
+    Tensor::f32([values.len()], values.iter().map(|&value| value as f32).collect())
 }
 
 /// The layers of RGA's gates on maps of `positions` and `channels`, named `<prefix><part>.<layer>` in `weights`, as
@@ -53,26 +66,63 @@ pub fn fold_gates(
     Ok(())
 }
 
+/// The convolutions of a residual network as `<name>.weight` `[out, in, side, side]` and `<name>.bias` `[out]` (0 where no norm is
+/// behind it), the norms that stand before a ReLU as `<name>.scale` and `<name>.shift` `[C]`; all else as it is.
+fn fold_resnet(resnet: &ResNet, weights: &TensorMap) -> Result<TensorMap, TensorError> {
+    let (mut folded, mut gone) = (TensorMap::default(), BTreeSet::new());
+    let blocks: Vec<_> = (0..resnet.blocks.len()).flat_map(|stage| resnet.stage(stage)).collect();
+    let inside = blocks.iter().flat_map(|block| block.convolutions.iter().chain(&block.shortcut));
+    for layer in std::iter::once(&resnet.first()).chain(inside) {
+        let (name, bias) = (format!("{}.weight", layer.name), format!("{}.bias", layer.name));
+        let Some(norm) = &layer.norm else {
+            folded.insert(bias, Tensor::f32([layer.outputs], vec![0.0; layer.outputs]));
+            continue;
+        };
+        let (weight, shift) = fold(weights, &name, norm)?;
+        folded.insert(name.clone(), weight);
+        folded.insert(bias, shift);
+        gone.extend([name, format!("{norm}.")]);
+    }
+    for norm in blocks.iter().filter_map(|block| block.before.as_deref()).chain(resnet.last_norm()) {
+        let channels = weights.reals(&format!("{norm}.weight"))?.len();
+        let (scale, shift) = scale_and_shift(weights, norm, channels)?;
+        folded.insert(format!("{norm}.scale"), narrow(&scale));
+        folded.insert(format!("{norm}.shift"), narrow(&shift));
+        gone.insert(format!("{norm}."));
+    }
+    for (name, tensor) in weights.iter() {
+        let norm = name.rfind('.').map_or("", |dot| &name[..=dot]);
+        if !gone.contains(name) && !gone.contains(norm) {
+            folded.insert(name, tensor.clone());
+        }
+    }
+    Ok(folded)
+}
+
 /// The weights of a network with every batch norm folded away: what engine and CPU path compute with. The global gates of Attend
-/// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there.
+/// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there; of a residual network each convolution has a
+/// `.bias` `[out]`, and the norms of wide blocks are `.scale` and `.shift` `[C]`.
 ///
 /// # Errors
 /// As [`fold`].
 pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+    let mut folded = match &architecture.resnet {
+        Some(resnet) => Cow::Owned(fold_resnet(resnet, weights)?),
+        None => Cow::Borrowed(weights),
+    };
     if architecture.rectify().is_some() {
-        let mut folded = weights.clone();
         let (weight, bias) = fold(weights, "rectify.gates.weight", "rectify.gates.bn")?;
-        folded.insert("rectify.mix.weight", weight);
-        folded.insert("rectify.mix.bias", bias);
-        return Ok(Cow::Owned(folded));
+        folded.to_mut().insert("rectify.mix.weight", weight);
+        folded.to_mut().insert("rectify.mix.bias", bias);
     }
-    let Some(rga) = architecture.rga() else { return Ok(Cow::Borrowed(weights)) };
-    let mut folded = weights.clone();
-    for place in 0..rga.after.len() {
-        let sizes = [architecture.patches(), architecture.dim];
-        fold_gates(weights, &format!("rga.{place}."), &rga.gates(), sizes, &mut folded)?;
+    if let Some(rga) = architecture.rga() {
+        for (place, &after) in rga.after.iter().enumerate() {
+            let map = architecture.map_behind(after);
+            let sizes = [map.positions(), map.channels];
+            fold_gates(weights, &format!("rga.{place}."), &rga.gates(), sizes, folded.to_mut())?;
+        }
     }
-    Ok(Cow::Owned(folded))
+    Ok(folded)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn frozen_blocks_get_no_gradient() {
     let trace = fixture("dcal_small.safetensors");
     let device = Device::flex().autodiff();
     let mut network = Network::new(&architecture(&trace), &device).load(&trace.under("param.")).unwrap();
-    network.vit = network.vit.freeze_first(2);
+    network.backbone = network.backbone.freeze_first(2);
     let losses = network.losses(images(&trace, &device), integers(&trace, "input.labels", &device), None, 0.1);
     let gradients = network.gradients(&losses.total.backward());
     assert!(gradients.get("blocks.1.mlp.fc2.weight").is_none() && gradients.get("pos_embed").is_none());

@@ -1,6 +1,8 @@
 //! Batch norm over the channels of a map (Ioffe and Szegedy, ICML 2015), in training and at inference.
 
-use burn::module::{Module, Param};
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
@@ -35,14 +37,23 @@ pub struct BatchStatistics {
     pub variance: Vec<f32>,
 }
 
+/// What a batch norm saw in training.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The running mean and variance of the norm that saw it.
+    norm: [ParamId; 2],
+    /// What it saw.
+    pub batch: BatchStatistics,
+}
+
 /// What the batch norms of a forward pass normalise by.
 #[derive(Debug)]
 pub enum Statistics<'a> {
     /// The running statistics: inference.
     Running,
-    /// The batch's own: training. They are added to the list, one for each norm in the order of the forward pass, for
-    /// `observe` afterwards.
-    Batch(&'a mut Vec<BatchStatistics>),
+    /// The batch's own: training. They are added to the list, for [`observe`] afterwards. A norm that is not trained (frozen)
+    /// normalises by its running statistics and adds nothing.
+    Batch(&'a mut Vec<Seen>),
 }
 
 impl BatchNorm {
@@ -61,24 +72,49 @@ impl BatchNorm {
     pub fn forward(&self, x: Tensor<3>, statistics: &mut Statistics<'_>) -> Tensor<3> {
         let channels = |param: &Param<Tensor<1>>| param.val().unsqueeze_dims::<3>(&[0, 2]);
         let normed = match statistics {
-            Statistics::Running => {
+            Statistics::Batch(list) if !self.is_frozen() => {
+                let (normed, batch) = by_batch(x);
+                list.push(Seen { norm: [self.running_mean.id, self.running_var.id], batch });
+                normed
+            }
+            _ => {
                 let deviation = (channels(&self.running_var) + BATCH_NORM_EPSILON).sqrt();
                 (x - channels(&self.running_mean)) / deviation
-            }
-            Statistics::Batch(list) => {
-                let (normed, batch) = by_batch(x);
-                list.push(batch);
-                normed
             }
         };
         normed * channels(&self.weight) + channels(&self.bias)
     }
 
-    /// Moves the running statistics towards those of a batch, by a tenth.
-    pub fn observe(mut self, batch: &BatchStatistics) -> Self {
-        self.running_mean = towards(self.running_mean, &batch.mean);
-        self.running_var = towards(self.running_var, &batch.variance);
-        self
+    /// True where there are gradients, and none for this norm.
+    fn is_frozen(&self) -> bool {
+        let weight = self.weight.val();
+        weight.is_autodiff() && !weight.is_require_grad()
+    }
+
+    /// A map `[B, C, H, W]` normalised, same shape.
+    pub fn forward_map(&self, map: Tensor<4>, statistics: &mut Statistics<'_>) -> Tensor<4> {
+        let shape = map.dims();
+        self.forward(map.flatten(2, 3), statistics).reshape(shape)
+    }
+}
+
+/// A network, or a part of one, whose running statistics have moved towards those that its batch norms `saw`, by a tenth each time,
+/// in the order of the list.
+pub fn observe<M: Module>(module: M, saw: &[Seen]) -> M {
+    let mut lists: HashMap<ParamId, Vec<&[f32]>> = HashMap::new();
+    for Seen { norm: [mean, variance], batch } in saw {
+        lists.entry(*mean).or_default().push(&batch.mean);
+        lists.entry(*variance).or_default().push(&batch.variance);
+    }
+    if lists.is_empty() { module } else { module.map(&mut Running(lists)) }
+}
+
+struct Running<'a>(HashMap<ParamId, Vec<&'a [f32]>>);
+
+impl ModuleMapper for Running<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(batches) = self.0.get(&param.id) else { return param };
+        batches.iter().fold(param, |param, batch| towards(param, batch))
     }
 }
 
@@ -100,9 +136,9 @@ pub(super) fn by_batch(x: Tensor<3>) -> (Tensor<3>, BatchStatistics) {
 }
 
 /// A running statistic moved towards a batch's.
-pub(super) fn towards(running: Param<Tensor<1>>, batch: &[f32]) -> Param<Tensor<1>> {
+pub(super) fn towards<const D: usize>(running: Param<Tensor<D>>, batch: &[f32]) -> Param<Tensor<D>> {
     running.map(|old| {
-        let new = Tensor::from_floats(batch, &old.device());
+        let new = Tensor::<1>::from_floats(batch, &old.device()).reshape(old.dims());
         old * (1.0 - MOMENTUM) + new * MOMENTUM
     })
 }
@@ -127,9 +163,9 @@ mod tests {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
         let near = |found: &[f32], expected: [f32; 2]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(near(&list[0].mean, [3.0, 6.0]) && near(&list[0].variance, [14.0 / 3.0, 4.0]), "{list:?}");
+        assert!(near(&list[0].batch.mean, [3.0, 6.0]) && near(&list[0].batch.variance, [14.0 / 3.0, 4.0]), "{list:?}");
 
-        let norm = norm.observe(&list[0]);
+        let norm = observe(norm, &list);
         let found = host(norm.forward(x, &mut Statistics::Running));
         let expected = 0.5 + (1.0 - 0.3) / (0.9f32 + 1.4 / 3.0 + 1e-5).sqrt();
         assert!((found[0] - expected).abs() < 1e-5, "{} {expected}", found[0]);

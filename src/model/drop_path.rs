@@ -100,8 +100,9 @@ mod tests {
         let images = network.images(&images, &Device::flex());
         // The first photo drops everything that can be dropped (block 1), the second nothing.
         let drop = DropPath::draw(0.5, 2, 2, &Device::flex(), &mut |photo| photo as f64 * 0.9);
-        let tokens = network.vit.tokens_after(images.clone(), Some(&drop), &mut |_, tokens| tokens);
-        let plain = network.vit.tokens(images);
+        let vit = network.backbone.vit().unwrap();
+        let tokens = vit.tokens_after(images.clone(), Some(&drop), &mut |_, tokens| tokens);
+        let plain = vit.tokens(images);
         let rows = |tensor: &Tensor<3>| host(tensor.clone());
         let (first, last, usual) = (rows(&tokens.blocks[0]), rows(&tokens.blocks[1]), rows(&plain.blocks[1]));
         let half = first.len() / 2;

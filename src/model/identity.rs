@@ -43,11 +43,14 @@ pub struct IdentityLosses {
 }
 
 impl Network {
-    /// The same network for re-identification: bottlenecks before both classifiers, which lose their biases.
+    /// The same network for re-identification: bottlenecks before both classifiers, which lose their biases. Of a transformer: a
+    /// residual network stays as it is, recipes refuse it.
     pub fn for_identities(mut self) -> Self {
-        let (dim, device) = (self.architecture.dim, self.vit.norm.gamma.val().device());
-        self.vit.bottleneck = Some(Bottleneck::new(dim, &device));
-        self.vit.head.bias = None;
+        let (dim, device) = (self.architecture.dim, self.backbone.head().weight.val().device());
+        if let Some(vit) = self.backbone.vit_mut() {
+            vit.bottleneck = Some(Bottleneck::new(dim, &device));
+            vit.head.bias = None;
+        }
         if let Some(glca) = self.dcal.as_mut().and_then(|dcal| dcal.glca.as_mut()) {
             glca.bottleneck = Some(Bottleneck::new(dim, &device));
             glca.head.bias = None;
@@ -66,7 +69,10 @@ impl Network {
         // The mechanisms with batch norms in between are not for re-identification yet: the recipe says so.
         let forward = self.forward_after(images, drop_path, &mut Statistics::Running);
         let pair = partners.filter(|_| self.dcal.as_ref().is_some_and(|dcal| dcal.has_pwca()));
-        let pwca = pair.map(|partners| pwca(&self.vit, forward.tokens.embed, partners, drop_path).0);
+        let pwca = pair.and_then(|partners| {
+            let (vit, tokens) = (self.backbone.vit()?, forward.tokens?);
+            Some(pwca(vit, tokens.embed, partners, drop_path).0)
+        });
         [Some(forward.feature_sa), forward.glca.map(|glca| glca.feature), pwca]
     }
 
@@ -74,7 +80,7 @@ impl Network {
     /// statistics, and its label is that of the first image of each pair.
     pub fn identity_losses(&self, streams: &Streams, identities: &Identities<'_>) -> IdentityLosses {
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca.as_ref());
-        let sa = (self.vit.bottleneck.as_ref(), &self.vit.head);
+        let sa = (self.bottleneck(), self.backbone.head());
         let behind: [(Option<&Bottleneck>, &Linear); 3] =
             [sa, glca.map_or(sa, |glca| (glca.bottleneck.as_ref(), &glca.head)), sa];
         let (mut parts, mut logits, mut seen) = ([None, None, None], [None, None, None], [None, None, None]);
@@ -101,11 +107,16 @@ impl Network {
         }
         let total = match (&self.dcal, &parts[0]) {
             (None, Some(sa)) => sa.clone(),
-            (None, None) => Tensor::zeros([1], &self.vit.norm.gamma.val().device()),
+            (None, None) => Tensor::zeros([1], &self.backbone.head().weight.val().device()),
             (Some(dcal), _) => weighted(&parts, dcal.loss_log_var.val()),
         };
         let [sa, glca, _] = seen;
         IdentityLosses { total, parts, logits, statistics: [sa, glca] }
+    }
+
+    /// Before the backbone's classifier.
+    fn bottleneck(&self) -> Option<&Bottleneck> {
+        self.backbone.vit().and_then(|vit| vit.bottleneck.as_ref())
     }
 
     /// Moves the bottlenecks' running statistics towards those of a batch. PWCA's are not among them: its stream is no
@@ -115,7 +126,9 @@ impl Network {
             (Some(bottleneck), Some(batch)) => Some(bottleneck.observe(batch)),
             (bottleneck, _) => bottleneck,
         };
-        self.vit.bottleneck = seen(self.vit.bottleneck, &statistics[0]);
+        if let Some(vit) = self.backbone.vit_mut() {
+            vit.bottleneck = seen(vit.bottleneck.take(), &statistics[0]);
+        }
         if let Some(glca) = self.dcal.as_mut().and_then(|dcal| dcal.glca.as_mut()) {
             glca.bottleneck = seen(glca.bottleneck.take(), &statistics[1]);
         }
@@ -132,7 +145,7 @@ impl Network {
             _ => feature,
         };
         let of_glca = forward.glca.map(|output| pass(output.feature, glca.and_then(|glca| glca.bottleneck.as_ref())));
-        [Some(pass(forward.feature_sa, self.vit.bottleneck.as_ref())), of_glca]
+        [Some(pass(forward.feature_sa, self.bottleneck())), of_glca]
     }
 }
 

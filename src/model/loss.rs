@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor, activation::log_softmax};
 
 use super::pwca::pwca;
 use super::tasn::{Attended, TasnBlocks, distil};
-use super::vit::{behind, class_feature};
-use super::{BatchStatistics, DropPath, Forward, Network, Statistics};
+use super::vit::behind;
+use super::{Backbone, DropPath, Forward, Network, Seen, Statistics};
 
 /// The loss and what it is made of.
 #[derive(Debug, Clone)]
@@ -20,8 +20,8 @@ pub struct Losses {
     pub forward: Forward,
     /// Logits of the PWCA stream, `[B, classes]`.
     pub logits_pwca: Option<Tensor<2>>,
-    /// What the mechanism's batch norms saw, for [`Network::observe_norms`].
-    pub statistics: Vec<BatchStatistics>,
+    /// What the batch norms saw, for [`Network::observe_norms`].
+    pub statistics: Vec<Seen>,
 }
 
 impl Network {
@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// The training loss with any target, and with stochastic depth where `drop_path` is given. With TASN `channels` are the
-    /// attention maps by which the part net's photos are resampled, `[B]` numbers below `D`; their sum without.
+    /// attention maps by which the part net's photos are resampled, `[B]` numbers below the channels of the map; their sum without.
     pub fn losses_with(
         &self,
         images: Tensor<4>,
@@ -65,15 +65,17 @@ impl Network {
             }
             return Losses { total: sa, parts, forward, logits_pwca: None, statistics };
         };
-        let logits_pwca = partners
-            .filter(|_| dcal.has_pwca())
-            .map(|partners| pwca(&self.vit, forward.tokens.embed.clone(), partners, drop_path).1);
+        let logits_pwca = partners.filter(|_| dcal.has_pwca()).and_then(|partners| {
+            let (vit, tokens) = (self.backbone.vit()?, forward.tokens.as_ref()?);
+            Some(pwca(vit, tokens.embed.clone(), partners, drop_path).1)
+        });
         let parts = [Some(sa), forward.glca.as_ref().map(|g| ce(&g.logits)), logits_pwca.as_ref().map(ce)];
         let total = weighted(&parts, dcal.loss_log_var.val());
         Losses { total, parts, forward, logits_pwca, statistics }
     }
 
-    /// TASN's: attention net, part net (the teacher) and master net. A photo drops the same branches in all of them.
+    /// TASN's: attention net, part net (the teacher) and master net. A photo drops the same branches in all of them; each moves the
+    /// running statistics of a residual network, whose weights all three share.
     fn losses_resampled(
         &self,
         tasn: &TasnBlocks,
@@ -82,18 +84,22 @@ impl Network {
         drop_path: Option<&DropPath>,
         channels: Option<&[usize]>,
     ) -> Losses {
-        let Attended { logits, maps } = tasn.attend(&self.vit, images.clone(), drop_path);
+        let mut list = Vec::new();
+        let statistics = &mut Statistics::Batch(&mut list);
+        let Attended { logits, maps } = tasn.attend(&self.backbone, images.clone(), drop_path, statistics);
         let detail = tasn.detail(maps.clone(), channels, images.clone()).images;
-        let tokens = self.vit.tokens_behind(detail, self.vit.blocks.len(), drop_path);
-        let part = behind(None, &tasn.part_head, class_feature(&self.vit.norm, tokens));
-        let mut statistics = Vec::new();
+        let feature = match &self.backbone {
+            Backbone::Vit(vit) => vit.feature(vit.tokens_behind(detail, vit.blocks.len(), drop_path)),
+            Backbone::ResNet(resnet) => resnet.feature(detail, statistics),
+        };
+        let part = behind(None, &tasn.part_head, feature);
         let seen = tasn.structure(maps, images);
-        let forward = self.forward_resampled(seen, drop_path, &mut Statistics::Batch(&mut statistics));
+        let forward = self.forward_resampled(seen, drop_path, statistics);
         let master = target.cross_entropy(forward.logits_sa.clone());
         let both = (target.cross_entropy(part.clone()) + master.clone()) * 0.5;
         let distilled = distil(part, forward.logits_sa.clone(), tasn.temperature());
         let total = target.cross_entropy(logits) + both + distilled;
-        Losses { total, parts: [Some(master), None, None], forward, logits_pwca: None, statistics }
+        Losses { total, parts: [Some(master), None, None], forward, logits_pwca: None, statistics: list }
     }
 }
 

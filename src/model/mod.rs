@@ -5,8 +5,10 @@
 
 mod adapt;
 mod attention;
+mod backbone;
 mod batch_norm;
 mod bottleneck;
+mod class_activation;
 mod dcal;
 mod drop_path;
 mod fused;
@@ -22,6 +24,7 @@ mod pwca;
 #[path = "../../tests/support/random.rs"]
 mod random;
 pub mod rectify;
+mod resnet;
 pub mod rga;
 mod rollout;
 pub mod tasn;
@@ -33,30 +36,35 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::softmax};
 
 pub use adapt::{adapt, resample_position_embedding};
-pub use batch_norm::{BatchNorm, BatchStatistics, Statistics};
+pub use backbone::Backbone;
+pub use batch_norm::{BatchNorm, BatchStatistics, Seen, Statistics, observe};
 pub use bottleneck::Bottleneck;
+pub use class_activation::class_activation;
 pub use dcal::Dcal;
 pub use drop_path::DropPath;
 pub use glca::Glca;
 pub use identity::{Identities, IdentityLosses, Streams};
 pub use loss::{Losses, Target};
 pub use names::load;
+pub use resnet::ResNet;
 pub use rollout::rollout;
 pub use triplet::triplet;
 pub use vit::{Block, Tokens, VisionTransformer};
+
+use vit::{on_grid, patches, with_patches};
 
 use crate::answer::Answer;
 use crate::architecture::{Architecture, Mechanism};
 use crate::tensors::{TensorError, TensorMap};
 
-/// A vision transformer and the mechanism on it. `B` images, `N` patches, width `D`.
+/// A backbone and the mechanism on it. `B` images, `N` patches (of a residual network: positions of the last map), width `D`.
 #[derive(Module, Debug)]
 pub struct Network {
-    /// The backbone and its classifier: the SA branch.
-    pub vit: VisionTransformer,
+    /// The backbone and its classifier: of a transformer the SA branch.
+    pub backbone: Backbone,
     /// Dual cross-attention learning; `None` for a plain backbone.
     pub dcal: Option<Dcal>,
-    /// Relation-aware global attention between the blocks, where that is the mechanism.
+    /// Relation-aware global attention between the blocks or stages, where that is the mechanism.
     pub rga: Option<rga::RgaBlocks>,
     /// The modules and gates of Attend and Rectify, where that is the mechanism.
     pub rectify: Option<rectify::RectifyBlocks>,
@@ -69,11 +77,13 @@ pub struct Network {
 /// Everything a forward pass at inference computes.
 #[derive(Debug, Clone)]
 pub struct Forward {
-    /// Tokens after the embedding and after every block, and the head-averaged attention maps.
-    pub tokens: Tokens,
-    /// Rollout of the class token, `[B, N + 1]`.
+    /// Of a transformer: tokens after the embedding and after every block, and the head-averaged attention maps.
+    pub tokens: Option<Tokens>,
+    /// Of a residual network: the map behind each stage and what the mechanism has behind it, `[B, C, H, W]`.
+    pub stages: Vec<Tensor<4>>,
+    /// Rollout of the class token, `[B, N + 1]`; of a residual network its class activation map in that place.
     pub rollout: Tensor<2>,
-    /// The SA branch's class token after the final norm, `[B, D]`.
+    /// The SA branch's class token after the final norm, `[B, D]`; of a residual network the mean of the last map.
     pub feature_sa: Tensor<2>,
     /// Logits of the SA branch, `[B, classes]`.
     pub logits_sa: Tensor<2>,
@@ -102,8 +112,8 @@ impl Network {
             }
             Mechanism::Tasn(settings) => tasn = Some(tasn::TasnBlocks::new(architecture, settings, device)),
         }
-        let (vit, architecture) = (VisionTransformer::new(architecture, device), architecture.clone());
-        Self { vit, dcal, rga, rectify, tasn, architecture }
+        let (backbone, architecture) = (Backbone::new(architecture, device), architecture.clone());
+        Self { backbone, dcal, rga, rectify, tasn, architecture }
     }
 
     /// What this network looks like.
@@ -126,7 +136,7 @@ impl Network {
         statistics: &mut Statistics<'_>,
     ) -> Forward {
         let Some(tasn) = &self.tasn else { return self.forward_seen(images, drop_path, statistics) };
-        let attended = tasn.attend(&self.vit, images.clone(), drop_path);
+        let attended = tasn.attend(&self.backbone, images.clone(), drop_path, statistics);
         self.forward_resampled(tasn.structure(attended.maps, images), drop_path, statistics)
     }
 
@@ -141,42 +151,82 @@ impl Network {
         Forward { sampling: Some(resampled.sampling), ..forward }
     }
 
-    /// The same over what the transformer sees.
+    /// The same over what the backbone sees.
     fn forward_seen(
         &self,
         images: Tensor<4>,
         drop_path: Option<&DropPath>,
         statistics: &mut Statistics<'_>,
     ) -> Forward {
+        match &self.backbone {
+            Backbone::Vit(vit) => self.forward_tokens(vit, images, drop_path, statistics),
+            Backbone::ResNet(resnet) => self.forward_maps(resnet, images, statistics),
+        }
+    }
+
+    /// The same with a transformer.
+    fn forward_tokens(
+        &self,
+        vit: &VisionTransformer,
+        images: Tensor<4>,
+        drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
+    ) -> Forward {
         let (mut gates, mut hypotheses) = (Vec::new(), Vec::new());
-        let tokens = self.vit.tokens_after(images, drop_path, &mut |block, tokens| {
+        let grid = self.architecture.grid();
+        let tokens = vit.tokens_after(images, drop_path, &mut |block, tokens| {
             if let Some(rectify) = &self.rectify {
-                hypotheses.extend(rectify.hypothesis(block, &tokens));
+                hypotheses.extend(rectify.of_tokens(block, patches(tokens.clone()), grid));
             }
             match &self.rga {
-                Some(rga) => rga.forward(block, tokens, statistics, &mut gates),
-                None => tokens,
+                Some(rga) if rga.stands_behind(block) => {
+                    let map = on_grid(patches(tokens.clone()), grid);
+                    with_patches(tokens, rga.forward(block, map, statistics, &mut gates))
+                }
+                _ => tokens,
             }
         });
         let rollout = rollout(&tokens.attention_means);
-        let (feature_sa, logits_sa) = self.vit.classify(tokens.last());
-        let rectified = self
-            .rectify
-            .as_ref()
-            .map(|rectify| rectify.rectify(hypotheses, feature_sa.clone(), logits_sa.clone(), statistics));
+        let (feature_sa, logits_sa) = vit.classify(tokens.last());
+        let rectified = self.rectified(hypotheses, &feature_sa, &logits_sa, statistics);
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca(tokens.last(), rollout.clone()));
-        Forward { tokens, rollout, feature_sa, logits_sa, glca, gates, rectified, sampling: None }
+        let (tokens, stages) = (Some(tokens), Vec::new());
+        Forward { tokens, stages, rollout, feature_sa, logits_sa, glca, gates, rectified, sampling: None }
     }
 
-    /// Moves the running statistics of the mechanism's batch norms towards those of a training step
-    /// ([`Losses::statistics`]).
-    pub fn observe_norms(mut self, batches: Vec<BatchStatistics>) -> Self {
-        if let Some(rectify) = self.rectify {
-            self.rectify = Some(rectify.observe(batches));
-            return self;
-        }
-        self.rga = self.rga.map(|rga| rga.observe(batches));
-        self
+    /// The same with a residual network.
+    fn forward_maps(&self, resnet: &ResNet, images: Tensor<4>, statistics: &mut Statistics<'_>) -> Forward {
+        let (mut gates, mut hypotheses) = (Vec::new(), Vec::new());
+        let (stages, last) = resnet.maps(images, statistics, &mut |stage, map, statistics| {
+            if let Some(rectify) = &self.rectify {
+                hypotheses.extend(rectify.of_map(stage, &map));
+            }
+            match &self.rga {
+                Some(rga) => rga.forward(stage, map, statistics, &mut gates),
+                None => map,
+            }
+        });
+        let (last, feature_sa, logits_sa) = resnet.classify(last, statistics);
+        let rollout = class_activation(last, logits_sa.clone(), resnet.head.weight.val());
+        let rectified = self.rectified(hypotheses, &feature_sa, &logits_sa, statistics);
+        Forward { tokens: None, stages, rollout, feature_sa, logits_sa, glca: None, gates, rectified, sampling: None }
+    }
+
+    /// What Attend and Rectify makes of the modules' hypotheses and the classifier's feature and logits.
+    fn rectified(
+        &self,
+        hypotheses: Vec<rectify::Hypothesis>,
+        feature: &Tensor<2>,
+        logits: &Tensor<2>,
+        statistics: &mut Statistics<'_>,
+    ) -> Option<rectify::Rectified> {
+        let rectify = self.rectify.as_ref()?;
+        Some(rectify.rectify(hypotheses, feature.clone(), logits.clone(), statistics))
+    }
+
+    /// Moves the running statistics of the batch norms towards those of a training step ([`Losses::statistics`]).
+    pub fn observe_norms(self, saw: Vec<Seen>) -> Self {
+        observe(self, &saw)
     }
 
     /// The answers for a batch of images `[B, 3, H, W]`, read back to the host.

@@ -61,7 +61,10 @@ impl Path {
     /// timm's name of the parameter, and whether burn holds it transposed (linear weights are `[in, out]` in burn).
     fn timm(&self) -> (String, bool) {
         let joined = self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-        let name = match joined.strip_prefix("vit.").unwrap_or(&joined) {
+        if let Some(name) = joined.strip_prefix("backbone.ResNet.") {
+            return resnet(name);
+        }
+        let name = match joined.strip_prefix("backbone.Vit.").unwrap_or(&joined) {
             "dcal.loss_log_var" => "loss_log_var".to_owned(),
             other => other
                 .replacen("dcal.glca.block.", "glca.", 1)
@@ -81,6 +84,16 @@ impl Path {
             _ => (name, false),
         }
     }
+}
+
+/// timm's name of a residual network's parameter `name`, and whether burn holds it transposed.
+fn resnet(name: &str) -> (String, bool) {
+    let named = match name.strip_prefix("stages.").and_then(|rest| rest.split_once('.')) {
+        Some((stage, rest)) => format!("layer{}.{rest}", stage.parse().map_or(0, |stage: usize| stage + 1)),
+        None => name.to_owned(),
+    };
+    let named = named.replacen(".downsample.conv.", ".downsample.0.", 1).replacen(".downsample.bn.", ".downsample.1.", 1);
+    (named, name == "head.weight")
 }
 
 /// A tensor of burn as it stands at the border.

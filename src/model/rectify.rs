@@ -8,9 +8,10 @@ use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Int, Tensor};
 
-use super::batch_norm::{BatchNorm, BatchStatistics, Statistics};
+use super::batch_norm::{BatchNorm, Statistics};
 use super::layer_norm::LayerNorm;
 use super::trace::real;
+use super::vit::on_grid;
 use super::{inward, load};
 use crate::architecture::{self, Architecture, Mixing};
 use crate::tensors::{TensorError, TensorMap};
@@ -94,26 +95,24 @@ impl Attend {
     }
 }
 
-/// A module behind a block of a vision transformer. Tokens between blocks come from no norm, so it has one of its own.
+/// A module behind a block of a vision transformer or a stage of a residual network.
 #[derive(Module, Debug)]
-pub struct AttendTokens {
-    /// Of the patch tokens.
-    pub norm: LayerNorm,
-    /// The module on their map.
+pub struct AttendBehind {
+    /// Of a transformer's patch tokens, which come from no norm. A residual network's maps do.
+    pub norm: Option<LayerNorm>,
+    /// The module on the map.
     pub attend: Attend,
 }
 
-/// Attend and Rectify on a vision transformer: modules behind some of its blocks, and the gates that weigh their votes.
+/// Attend and Rectify on a backbone: modules behind some of its blocks or stages, and the gates that weigh their votes.
 #[derive(Module, Debug)]
 pub struct RectifyBlocks {
     /// First to last.
-    pub modules: Vec<AttendTokens>,
+    pub modules: Vec<AttendBehind>,
     /// Over the modules' votes and the classifier's.
     pub gates: GlobalGates,
     #[module(skip)]
     settings: architecture::RectifyBlocks,
-    #[module(skip)]
-    grid: [usize; 2],
 }
 
 /// What Attend and Rectify makes of a photo.
@@ -149,12 +148,6 @@ impl GlobalGates {
         let logits = pooled.matmul(self.weight.val().transpose());
         self.bn.forward(logits.unsqueeze_dim(2), statistics).squeeze_dim(2)
     }
-
-    /// Moves the running statistics towards those of a training step.
-    pub fn observe(mut self, batch: &BatchStatistics) -> Self {
-        self.bn = self.bn.observe(batch);
-        self
-    }
 }
 
 /// The result `[B, classes]`, weighted sums of log-probabilities: `votes`, each `[B, classes]`, by gates `[B, votes]` before
@@ -176,25 +169,34 @@ impl RectifyBlocks {
     /// Random weights; opinions start at zero like the classifier, so that the first steps do not disturb pretrained blocks.
     pub fn new(architecture: &Architecture, settings: &architecture::RectifyBlocks, device: &Device) -> Self {
         let Architecture { dim, classes, .. } = *architecture;
-        let module = |_: &usize| {
-            let mut attend = Attend::new(dim, settings.heads, classes, device);
-            attend.output = Initializer::Zeros.init([settings.heads * classes, dim, 3, 3], device);
-            AttendTokens { norm: LayerNorm::new(architecture, device), attend }
+        let module = |&after: &usize| {
+            let channels = architecture.map_behind(after).channels;
+            let mut attend = Attend::new(channels, settings.heads, classes, device);
+            attend.output = Initializer::Zeros.init([settings.heads * classes, channels, 3, 3], device);
+            let norm = architecture.resnet.is_none().then(|| LayerNorm::new(architecture, device));
+            AttendBehind { norm, attend }
         };
         Self {
             modules: settings.after.iter().map(module).collect(),
             gates: GlobalGates::new(dim, settings.votes(), device),
             settings: settings.clone(),
-            grid: architecture.grid(),
         }
     }
 
-    /// What the module behind block `index` thinks of the tokens `[B, N + 1, D]` there, if one stands there.
-    pub(super) fn hypothesis(&self, index: usize, tokens: &Tensor<3>) -> Option<Hypothesis> {
+    /// What the module behind block `index` thinks of the patch tokens `[B, N, D]` there, on a grid of `size`, if one stands there.
+    pub(super) fn of_tokens(&self, index: usize, patches: Tensor<3>, size: [usize; 2]) -> Option<Hypothesis> {
         let module = self.modules.get(self.settings.behind(index)?)?;
-        let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
-        let patches = module.norm.forward(tokens.clone().narrow(1, 1, count - 1));
-        Some(module.attend.forward(patches.swap_dims(1, 2).reshape([batch, dim, height, width])))
+        let patches = match &module.norm {
+            Some(norm) => norm.forward(patches),
+            None => patches,
+        };
+        Some(module.attend.forward(on_grid(patches, size)))
+    }
+
+    /// What the module behind stage `index` thinks of the map `[B, C, H, W]` there, if one stands there.
+    pub(super) fn of_map(&self, index: usize, map: &Tensor<4>) -> Option<Hypothesis> {
+        let module = self.modules.get(self.settings.behind(index)?)?;
+        Some(module.attend.forward(map.clone()))
     }
 
     /// The modules' votes and the classifier's, `logits` `[B, classes]`, mixed by the gates of its `feature` `[B, D]`.
@@ -209,12 +211,6 @@ impl RectifyBlocks {
             hypotheses.iter().map(|found| found.logits.clone()).chain(std::iter::once(logits)).collect();
         let gates = self.gates.forward(feature, statistics);
         Rectified { hypotheses, logits: mix(&votes, gates, self.settings.mixing) }
-    }
-
-    /// Moves the gates' running statistics towards those of a training step.
-    pub(super) fn observe(mut self, batches: Vec<BatchStatistics>) -> Self {
-        self.gates = batches.iter().fold(self.gates, GlobalGates::observe);
-        self
     }
 }
 

@@ -10,10 +10,10 @@ use burn::nn::Initializer;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
-use super::batch_norm::{BatchNorm, BatchStatistics, Statistics};
+use super::batch_norm::{BatchNorm, Statistics};
 use super::trace::real;
 use super::{inward, load};
-use crate::architecture::{self, Architecture, RelationWidths};
+use crate::architecture::{self, Architecture, MapSize, RelationWidths};
 use crate::tensors::{TensorError, TensorMap};
 
 /// A 1x1 convolution without bias and its batch norm.
@@ -51,15 +51,13 @@ pub struct Rga {
     pub channel: Option<RelationAttention>,
 }
 
-/// RGA on a vision transformer: gates behind some of its blocks.
+/// RGA on a backbone: gates behind some of a transformer's blocks or of a residual network's stages.
 #[derive(Module, Debug)]
 pub struct RgaBlocks {
     /// The gates of each place, first to last.
     pub gates: Vec<Rga>,
     #[module(skip)]
     settings: architecture::RgaBlocks,
-    #[module(skip)]
-    grid: [usize; 2],
 }
 
 /// What the last batch norm of a new gate adds before the sigmoid: it lets through 95 %. Our decision: at 0, as in the authors'
@@ -88,13 +86,6 @@ impl Embedding {
     /// `x` `[B, in, nodes]` to `[B, out, nodes]`, before the ReLU.
     fn forward(&self, x: Tensor<3>, statistics: &mut Statistics<'_>) -> Tensor<3> {
         self.bn.forward(self.conv.val().unsqueeze::<3>().matmul(x), statistics)
-    }
-
-    fn observe(mut self, batches: &mut impl Iterator<Item = BatchStatistics>) -> Self {
-        if let Some(batch) = batches.next() {
-            self.bn = self.bn.observe(&batch);
-        }
-        self
     }
 }
 
@@ -128,18 +119,6 @@ impl RelationAttention {
         let hidden = relu(self.w1.forward(y, statistics));
         sigmoid(self.w2.forward(hidden, statistics))
     }
-
-    /// Moves the running statistics towards a batch's, in the order of [`RelationAttention::gate`].
-    fn observe(self, batches: &mut impl Iterator<Item = BatchStatistics>) -> Self {
-        Self {
-            theta: self.theta.observe(batches),
-            phi: self.phi.observe(batches),
-            unary: self.unary.observe(batches),
-            relation: self.relation.observe(batches),
-            w1: self.w1.observe(batches),
-            w2: self.w2.observe(batches),
-        }
-    }
 }
 
 impl Rga {
@@ -170,49 +149,36 @@ impl Rga {
         });
         Gated { map: whole(x), spatial, channel }
     }
-
-    /// Moves the running statistics towards those of a training step, which [`Rga::forward`] listed.
-    pub fn observe(self, batches: &mut impl Iterator<Item = BatchStatistics>) -> Self {
-        let spatial = self.spatial.map(|attention| attention.observe(batches));
-        Self { spatial, channel: self.channel.map(|attention| attention.observe(batches)) }
-    }
 }
 
 impl RgaBlocks {
     /// Random weights.
     pub fn new(architecture: &Architecture, settings: &architecture::RgaBlocks, device: &Device) -> Self {
-        let gates = || Rga::new(&settings.gates(), architecture.dim, architecture.grid(), device);
-        Self {
-            gates: settings.after.iter().map(|_| gates()).collect(),
-            settings: settings.clone(),
-            grid: architecture.grid(),
-        }
+        let gates = |&after: &usize| {
+            let MapSize { height, width, channels } = architecture.map_behind(after);
+            Rga::new(&settings.gates(), channels, [height, width], device)
+        };
+        Self { gates: settings.after.iter().map(gates).collect(), settings: settings.clone() }
     }
 
-    /// The tokens `[B, N + 1, D]` behind block `index` through the gates that stand there: the patch tokens are the map, the
-    /// class token passes by. Spatial gates `[B, N]` are added to `spatial`.
+    /// The map `[B, C, H, W]` behind block or stage `index` through the gates that stand there. Spatial gates `[B, H W]` are added
+    /// to `spatial`.
     pub(super) fn forward(
         &self,
         index: usize,
-        tokens: Tensor<3>,
+        map: Tensor<4>,
         statistics: &mut Statistics<'_>,
         spatial: &mut Vec<Tensor<2>>,
-    ) -> Tensor<3> {
-        let Some(gates) = self.settings.behind(index).and_then(|place| self.gates.get(place)) else { return tokens };
-        let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
-        let class = tokens.clone().narrow(1, 0, 1);
-        let map = tokens.narrow(1, 1, count - 1).swap_dims(1, 2).reshape([batch, dim, height, width]);
+    ) -> Tensor<4> {
+        let Some(gates) = self.settings.behind(index).and_then(|place| self.gates.get(place)) else { return map };
         let gated = gates.forward(map, statistics);
         spatial.extend(gated.spatial.map(|(gate, _)| gate.flatten::<2>(1, 3)));
-        let patches: Tensor<3> = gated.map.flatten(2, 3);
-        Tensor::cat(vec![class, patches.swap_dims(1, 2)], 1)
+        gated.map
     }
 
-    /// Moves the running statistics towards those of a training step, in the order of the forward pass.
-    pub(super) fn observe(mut self, batches: Vec<BatchStatistics>) -> Self {
-        let mut batches = batches.into_iter();
-        self.gates = self.gates.into_iter().map(|gates| gates.observe(&mut batches)).collect();
-        self
+    /// Whether gates stand behind block or stage `index`.
+    pub(super) fn stands_behind(&self, index: usize) -> bool {
+        self.settings.behind(index).is_some()
     }
 }
 

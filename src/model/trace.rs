@@ -14,15 +14,22 @@ impl Network {
 
 impl Forward {
     /// What a trace file holds of inference: `out.embed`, `out.block.<i>` `[B, N + 1, D]`, `out.attn_mean.<i>`
-    /// `[B, N + 1, N + 1]`, `out.gates.<place>` `[B, N]`, `out.sampling` `[B, H + W]`, `out.rollout` `[B, N + 1]`, `out.selected`
+    /// `[B, N + 1, N + 1]`, of a residual network `out.stage.<i>` `[B, H W, C]` instead, `out.gates.<place>` `[B, N]`, `out.sampling` `[B, H + W]`, `out.rollout` `[B, N + 1]`, `out.selected`
     /// `[B, k]`, `out.glca.attn` `[B, heads, 1 + k, N + 1]`, `out.glca.tokens` `[B, 1 + k, D]`, `out.masks.<module>` `[B, K, N]`,
     /// `out.votes.<module>` `[B, classes]`, `out.feature.*` `[B, D]`, `out.logits.*` and `out.probability` `[B, classes]`.
     pub fn trace(&self) -> TensorMap {
         let mut trace = TensorMap::default();
-        trace.insert("out.embed", real(&self.tokens.embed));
-        for (i, (tokens, map)) in self.tokens.blocks.iter().zip(&self.tokens.attention_means).enumerate() {
-            trace.insert(format!("out.block.{i}"), real(tokens));
-            trace.insert(format!("out.attn_mean.{i}"), real(map));
+        if let Some(seen) = &self.tokens {
+            trace.insert("out.embed", real(&seen.embed));
+            for (i, (tokens, map)) in seen.blocks.iter().zip(&seen.attention_means).enumerate() {
+                trace.insert(format!("out.block.{i}"), real(tokens));
+                trace.insert(format!("out.attn_mean.{i}"), real(map));
+            }
+        }
+        for (i, map) in self.stages.iter().enumerate() {
+            let [batch, channels, height, width] = map.dims();
+            let rows = map.clone().permute([0, 2, 3, 1]).reshape([batch, height * width, channels]);
+            trace.insert(format!("out.stage.{i}"), real(&rows));
         }
         for (place, gates) in self.gates.iter().enumerate() {
             trace.insert(format!("out.gates.{place}"), real(gates));

@@ -127,9 +127,14 @@ impl VisionTransformer {
         blocks.fold(self.embed(images), |x, (i, block)| block.forward_kept(x, drop_path.and_then(|drop| drop.sa(i))).0)
     }
 
+    /// The normed class token `[B, D]` of tokens `[B, N + 1, D]`.
+    pub(super) fn feature(&self, tokens: Tensor<3>) -> Tensor<2> {
+        class_feature(&self.norm, tokens)
+    }
+
     /// Tokens `[B, N + 1, D]` to the normed class token `[B, D]` and the logits `[B, classes]`.
     pub fn classify(&self, tokens: Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        let feature = class_feature(&self.norm, tokens);
+        let feature = self.feature(tokens);
         (feature.clone(), behind(self.bottleneck.as_ref(), &self.head, feature))
     }
 
@@ -201,4 +206,22 @@ pub(crate) fn behind(bottleneck: Option<&Bottleneck>, head: &Linear, feature: Te
 /// The class token of `tokens` `[B, T, D]` after `norm`, `[B, D]`.
 pub(crate) fn class_feature(norm: &LayerNorm, tokens: Tensor<3>) -> Tensor<2> {
     norm.forward(tokens.narrow(1, 0, 1)).squeeze_dim(1)
+}
+
+/// The patch tokens `[B, N, D]` of `tokens` `[B, N + 1, D]`.
+pub(super) fn patches(tokens: Tensor<3>) -> Tensor<3> {
+    let [_, count, _] = tokens.dims();
+    tokens.narrow(1, 1, count - 1)
+}
+
+/// Patch tokens `[B, H W, D]` as a map `[B, D, H, W]`.
+pub(super) fn on_grid(patches: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [batch, _, dim] = patches.dims();
+    patches.swap_dims(1, 2).reshape([batch, dim, height, width])
+}
+
+/// `tokens` `[B, N + 1, D]` with a map `[B, D, H, W]` in the place of its patch tokens: the class token passes by.
+pub(super) fn with_patches(tokens: Tensor<3>, map: Tensor<4>) -> Tensor<3> {
+    let patches: Tensor<3> = map.flatten(2, 3);
+    Tensor::cat(vec![tokens.narrow(1, 0, 1), patches.swap_dims(1, 2)], 1)
 }

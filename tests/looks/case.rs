@@ -132,6 +132,7 @@ pub(crate) fn host<const D: usize>(tensor: burn::tensor::Tensor<D>) -> Vec<f32> 
 
 /// The tokens before block `layer`, `[T, D]`.
 pub(crate) fn block_input(forward: &Forward, layer: usize) -> Vec<f64> {
-    let x = if layer == 0 { &forward.tokens.embed } else { &forward.tokens.blocks[layer - 1] };
+    let tokens = forward.tokens.as_ref().unwrap();
+    let x = if layer == 0 { &tokens.embed } else { &tokens.blocks[layer - 1] };
     host(x.clone()).iter().map(|&v| f64::from(v)).collect()
 }

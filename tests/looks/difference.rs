@@ -20,7 +20,7 @@ fn brute_force(case: &Case, forward: &Forward, [a, b]: [usize; 2], glca: bool) -
     let Architecture { dim, heads, depth, .. } = case.architecture;
     let (tokens, width) = (case.architecture.tokens(), case.architecture.head_dim());
     let [norm, head] = if glca { ["glca_norm", "glca_head"] } else { ["norm", "head"] };
-    let last = if glca { forward.glca.as_ref().unwrap().tokens.clone() } else { forward.tokens.last() };
+    let last = if glca { forward.glca.as_ref().unwrap().tokens.clone() } else { forward.tokens.as_ref().unwrap().last() };
     let class: Vec<f64> = host(last)[..dim].iter().map(|&v| f64::from(v)).collect();
     let (_, deviation) = case.moments(&class);
     let (gamma, weight) = (case.weight(&format!("{norm}.weight")), case.weight(&format!("{head}.weight")));
@@ -93,7 +93,8 @@ fn the_difference_adds_up_to_the_logits() {
 
     let class =
         |x: &burn::tensor::Tensor<3>| -> Vec<f64> { host(x.clone())[..dim].iter().map(|&v| f64::from(v)).collect() };
-    let end = class(&forward.tokens.last());
+    let tokens = forward.tokens.as_ref().unwrap();
+    let end = class(&tokens.last());
     let (_, deviation) = case.moments(&end);
     let (gamma, beta) = (case.weight("norm.weight"), case.weight("norm.bias"));
     let (weight, bias) = (case.weight("head.weight"), case.weight("head.bias"));
@@ -103,12 +104,12 @@ fn the_difference_adds_up_to_the_logits() {
         |x: &[f64]| x.iter().enumerate().map(|(d, x)| x * (gamma[d] * rows(d) - centre) / deviation).sum::<f64>();
 
     // Everything but attention's sum over tokens: the embedding, each block's projection bias and MLP, the head's bias.
-    let mut rest = along(&class(&forward.tokens.embed)) + bias[a] - bias[b];
+    let mut rest = along(&class(&tokens.embed)) + bias[a] - bias[b];
     rest += (0..dim).map(|d| beta[d] * rows(d)).sum::<f64>();
-    for (layer, block) in case.network.vit.blocks.iter().enumerate() {
-        let before = if layer == 0 { &forward.tokens.embed } else { &forward.tokens.blocks[layer - 1] };
+    for (layer, block) in case.network.backbone.vit().unwrap().blocks.iter().enumerate() {
+        let before = if layer == 0 { &tokens.embed } else { &tokens.blocks[layer - 1] };
         let (attended, _) = block.attn.over_itself(block.norm1.forward(before.clone()));
-        let [before, attended, after] = [class(before), class(&attended), class(&forward.tokens.blocks[layer])];
+        let [before, attended, after] = [class(before), class(&attended), class(&tokens.blocks[layer])];
         let mlp: Vec<f64> = (0..dim).map(|d| after[d] - before[d] - attended[d]).collect();
         rest += along(&mlp) + along(&case.weight(&format!("blocks.{layer}.attn.proj.bias")));
     }

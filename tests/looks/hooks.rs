@@ -63,7 +63,7 @@ fn attention_of_any_token_and_rollout_to_any_layer() {
             close("all layers, CPU", &seen.attention_of_layers(&processor, query).unwrap(), &truth);
         }
         for layer in 0..depth {
-            let truth = host(rollout(&forward.tokens.attention_means[..=layer]));
+            let truth = host(rollout(&forward.tokens.as_ref().unwrap().attention_means[..=layer]));
             close("rollout", &block_on(engine.rollout(layer)).unwrap(), &truth);
             close("rollout, CPU", &seen.rollout(&processor, layer).unwrap(), &truth);
         }

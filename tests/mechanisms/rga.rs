@@ -3,7 +3,7 @@
 use burn::module::Param;
 use burn::tensor::{Device, FloatDType, Tensor};
 use finegrain::architecture::Rga as Settings;
-use finegrain::model::Statistics;
+use finegrain::model::{Statistics, observe};
 use finegrain::model::rga::{Rga, trace};
 use finegrain::tensors::TensorMap;
 
@@ -84,10 +84,8 @@ fn training_is_observed_by_each_norm() {
     for _ in 0..120 {
         let mut batches = Vec::new();
         rga.forward(x.clone(), &mut Statistics::Batch(&mut batches));
-        last = batches.clone();
-        let mut batches = batches.into_iter();
-        rga = rga.observe(&mut batches);
-        assert!(batches.next().is_none());
+        rga = observe(rga, &batches);
+        last = batches.into_iter().map(|seen| seen.batch).collect();
     }
     let parts = [rga.spatial.unwrap(), rga.channel.unwrap()];
     let norms: Vec<_> =

@@ -134,8 +134,9 @@ mod tests {
     /// Gradients of two parameters, the rest without.
     fn gradients(network: &Network, norm: [f32; 4], head: f32) -> GradientsParams {
         let mut gradients = GradientsParams::new();
-        gradients.register::<1>(network.vit.norm.gamma.id, Tensor::from_floats(norm, &Device::flex()));
-        gradients.register::<2>(network.vit.head.weight.id, Tensor::full([4, 2], head, &Device::flex()));
+        let vit = network.backbone.vit().unwrap();
+        gradients.register::<1>(vit.norm.gamma.id, Tensor::from_floats(norm, &Device::flex()));
+        gradients.register::<2>(vit.head.weight.id, Tensor::full([4, 2], head, &Device::flex()));
         gradients
     }
 

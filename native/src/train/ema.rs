@@ -74,8 +74,13 @@ mod tests {
             mechanism: Mechanism::None,
         };
         let mut network = Network::new(&architecture, &Device::flex());
-        network.vit.norm.gamma = network.vit.norm.gamma.map(|old| old.zeros_like() + gamma);
+        set(&mut network, gamma);
         network
+    }
+
+    fn set(network: &mut Network, gamma: f32) {
+        let norm = &mut network.backbone.vit_mut().unwrap().norm;
+        norm.gamma = norm.gamma.clone().map(|old| old.zeros_like() + gamma);
     }
 
     #[test]
@@ -91,7 +96,7 @@ mod tests {
                 .unwrap_or(0.5);
             expected = decay * expected + (1.0 - decay) * gamma;
             let mut now = start.clone();
-            now.vit.norm.gamma = now.vit.norm.gamma.map(|old| old.zeros_like() + gamma as f32);
+            set(&mut now, gamma as f32);
             ema.update(&now, step);
             let found = ema.network().weights();
             for value in found.reals("norm.weight").unwrap() {

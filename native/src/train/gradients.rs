@@ -7,15 +7,15 @@ use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-use finegrain::model::{BatchStatistics, DropPath, Network, Target};
+use finegrain::model::{DropPath, Network, Seen, Target};
 
 use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
 use super::outcome::{Outcome, hits};
 use super::twin::Twin;
 
-/// What the mechanism's batch norms saw of each part of a batch, in the order of the parts and of the forward pass.
-pub(super) type Norms = Vec<Vec<BatchStatistics>>;
+/// What the batch norms saw of each part of a batch, in the order of the parts and of the forward pass.
+pub(super) type Norms = Vec<Vec<Seen>>;
 
 /// Where a worker computes.
 pub(super) struct Seat {
@@ -67,7 +67,7 @@ impl Workers {
         self.pools.len()
     }
 
-    /// Gradients of the mean loss over `batch`, and what the mechanism's batch norms saw of each part: they normalise by the
+    /// Gradients of the mean loss over `batch`, and what the batch norms saw of each part: they normalise by the
     /// part, as they do on several devices (the authors' code has it so, too). `network` is on the plain device.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl Workers {
     }
 
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
-    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome, Vec<BatchStatistics>) {
+    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome, Vec<Seen>) {
         let device = self.autodiff(&seat.device);
         let Twin { leaves, runs: twin } = self.twin(seat);
         let count = part.len();
@@ -201,7 +201,8 @@ impl Workers {
             },
         };
         let drop_path = self.drop_path(&twin, part, &device);
-        let channels = twin.tasn.as_ref().map(|_| part.channels(twin.architecture().dim));
+        let behind = twin.architecture().tasn().map(|tasn| twin.architecture().map_behind(tasn.after));
+        let channels = behind.map(|map| part.channels(map.channels));
         let losses = twin.losses_with(images, &target, partners, drop_path.as_ref(), channels.as_deref());
         let photos = count as f64;
         let scalar = |loss: &Tensor<1>| loss.clone().into_data().iter::<f64>().next().unwrap_or(f64::NAN) * photos;

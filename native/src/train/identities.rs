@@ -209,12 +209,12 @@ mod tests {
             let network = network(Mechanism::None);
             let loss = |network: &Network| workers.run_identities(network, &batch(), &reid).unwrap().1.loss;
             let (gradients, ..) = workers.run_identities(&network, &batch(), &reid).unwrap();
-            let gradient = gradients.get::<2>(network.vit.blocks[0].mlp.fc2.weight.id).unwrap();
+            let gradient = gradients.get::<2>(network.backbone.vit().unwrap().blocks[0].mlp.fc2.weight.id).unwrap();
             let squared: f64 = gradient.clone().into_data().iter::<f64>().map(|g| g * g).sum();
             let step = 2e-3 / squared.sqrt();
             let moved = |by: f64| {
                 let mut network = network.clone();
-                let fc2 = &mut network.vit.blocks[0].mlp.fc2;
+                let fc2 = &mut network.backbone.vit_mut().unwrap().blocks[0].mlp.fc2;
                 fc2.weight = fc2.weight.clone().map(|old| old + gradient.clone() * by);
                 loss(&network)
             };

@@ -120,7 +120,7 @@ pub(super) fn start(
         Saved { network, optimizer: Optimizer::new(&config.train), average: None, position: Position::default(), init }
     };
     if config.train.freeze > 0 {
-        saved.network.vit = saved.network.vit.freeze_first(config.train.freeze);
+        saved.network.backbone = saved.network.backbone.freeze_first(config.train.freeze);
     }
     Ok((saved, report))
 }

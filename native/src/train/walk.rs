@@ -46,6 +46,15 @@ pub(super) fn from_file(values: &[f32], device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
+/// A component of a path. The backbone goes by its kind ("vit", "resnet"), as it does in the checkpoints there are.
+fn within(name: &str, holder: &str) -> String {
+    match (name, holder) {
+        ("backbone", "Struct:Network") => String::new(),
+        (kind, "Enum:Backbone") => kind.to_lowercase(),
+        (name, _) => name.to_owned(),
+    }
+}
+
 struct Walk<'a> {
     path: Vec<String>,
     /// Without them every parameter is visited, with them those that have one.
@@ -54,8 +63,8 @@ struct Walk<'a> {
 }
 
 impl ModuleMapper for Walk<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, holder: &str) {
+        self.path.push(within(name, holder));
     }
 
     fn exit_module(&mut self, _: &str, _: &str) {
@@ -70,7 +79,7 @@ impl ModuleMapper for Walk<'_> {
                 None => return param,
             },
         };
-        let path = self.path.join(".");
+        let path = self.path.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(".");
         param.map(|value| {
             let shape = value.dims();
             (self.change)(Parameter { path, value: value.flatten(0, D - 1) }, gradient).reshape(shape)

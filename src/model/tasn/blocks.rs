@@ -1,4 +1,4 @@
-//! TASN on a vision transformer (TASN, section 3): which net sees which photo.
+//! TASN on a backbone (TASN, section 3): which net sees which photo.
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -7,19 +7,20 @@ use burn::tensor::{Device, Tensor};
 
 use super::{coordinates, detail, grid_sample, structure, trilinear};
 use crate::architecture::{self, Architecture};
-use crate::model::DropPath;
 use crate::model::layer_norm::LayerNorm;
-use crate::model::vit::{VisionTransformer, behind, classifier};
+use crate::model::resnet::mean;
+use crate::model::vit::{behind, classifier, on_grid, patches};
+use crate::model::{Backbone, DropPath, Statistics};
 
-/// What the attention net has of its own, and the part net's classifier. All else is the transformer's: the attention net is its
-/// first blocks over the photo made small, part net and master net are all of it over the photo resampled. The master net's
-/// classifier is the transformer's and gives the answer; the two here are training's alone.
+/// What the attention net has of its own, and the part net's classifier. All else is the backbone's: the attention net is its
+/// first blocks (or stages) over the photo made small, part net and master net are all of it over the photo resampled. The master
+/// net's classifier is the backbone's and gives the answer; the two here are training's alone.
 ///
 /// The paper's classifiers of an earlier stage of its ResNet are left out.
 #[derive(Module, Debug)]
 pub struct TasnBlocks {
-    /// Norm of the tokens that are the map.
-    pub norm: LayerNorm,
+    /// Norm of a transformer's tokens that are the map.
+    pub norm: Option<LayerNorm>,
     /// Classifier of the attention net, over the mean of its map.
     pub attention_head: Linear,
     /// Classifier of the part net.
@@ -42,7 +43,7 @@ pub(in crate::model) struct Attended {
 
 /// A photo as attention resampled it.
 pub(in crate::model) struct Resampled {
-    /// `[B, 3, H, W]`, what the transformer sees.
+    /// `[B, 3, H, W]`, what the backbone sees.
     pub(in crate::model) images: Tensor<4>,
     /// Where its rows and columns come from ([`coordinates`]), rows first, `[B, H + W]`.
     pub(in crate::model) sampling: Tensor<2>,
@@ -52,9 +53,10 @@ impl TasnBlocks {
     /// Random weights; the classifiers start at zero.
     pub fn new(architecture: &Architecture, settings: &architecture::TasnBlocks, device: &Device) -> Self {
         let Architecture { dim, classes, .. } = *architecture;
+        let channels = architecture.map_behind(settings.after).channels;
         Self {
-            norm: LayerNorm::new(architecture, device),
-            attention_head: classifier(dim, classes, device),
+            norm: architecture.resnet.is_none().then(|| LayerNorm::new(architecture, device)),
+            attention_head: classifier(channels, classes, device),
             part_head: classifier(dim, classes, device),
             settings: settings.clone(),
             size: architecture.image_size,
@@ -66,15 +68,25 @@ impl TasnBlocks {
     /// channel says no, it attends to nothing.
     pub(in crate::model) fn attend(
         &self,
-        vit: &VisionTransformer,
+        backbone: &Backbone,
         photos: Tensor<4>,
         drop_path: Option<&DropPath>,
+        statistics: &mut Statistics<'_>,
     ) -> Attended {
-        let tokens = vit.tokens_behind(shrink(photos, self.settings.zoom), self.settings.after, drop_path);
-        let ([batch, count, dim], [height, width]) = (tokens.dims(), self.grid);
-        let map = relu(self.norm.forward(tokens.narrow(1, 1, count - 1)));
-        let logits = behind(None, &self.attention_head, map.clone().mean_dim(1).squeeze_dim(1));
-        let map = map.swap_dims(1, 2).reshape([batch, dim, height, width]);
+        let (small, count) = (shrink(photos, self.settings.zoom), self.settings.after);
+        let map = match backbone {
+            Backbone::Vit(vit) => {
+                let patches = patches(vit.tokens_behind(small, count, drop_path));
+                let patches = match &self.norm {
+                    Some(norm) => norm.forward(patches),
+                    None => patches,
+                };
+                on_grid(patches, self.grid)
+            }
+            Backbone::ResNet(resnet) => resnet.map_behind(small, count, statistics),
+        };
+        let map = relu(map);
+        let logits = behind(None, &self.attention_head, mean(map.clone()));
         Attended { logits, maps: trilinear(map, self.settings.scale) }
     }
 
@@ -155,9 +167,10 @@ mod tests {
         };
 
         let tasn = network.tasn.as_ref().unwrap();
-        let Attended { logits, maps } = tasn.attend(&network.vit, photos.clone(), None);
+        let Attended { logits, maps } = tasn.attend(&network.backbone, photos.clone(), None, &mut Statistics::Running);
         let detail = tasn.detail(maps, Some(&channels), photos.clone()).images;
-        let (feature, _) = network.vit.classify(network.vit.tokens(detail).last());
+        let vit = network.backbone.vit().unwrap();
+        let (feature, _) = vit.classify(vit.tokens(detail).last());
         let part = host(behind(None, &tasn.part_head, feature));
         let (attention, master) = (host(logits), host(network.forward(photos.clone()).logits_sa));
         let mut expected = 0.0;

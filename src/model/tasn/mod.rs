@@ -3,7 +3,7 @@
 //! The last feature map attends to itself ([`trilinear`]); its attention says how densely the full-resolution photo is
 //! sampled ([`coordinates`], [`grid_sample`]): once as the sum of all attention maps (structure, for the master net),
 //! once as one of them (detail, for the part net), from which the master net learns ([`distil`]). [`TasnBlocks`] is all of it
-//! on a vision transformer.
+//! on a backbone.
 
 mod blocks;
 mod distil;
