@@ -1,16 +1,12 @@
 // Where a residual network saw its most probable class c, the first of equals (Zhou et al., CVPR 2016): a_p = max(0, w_c . f_p)
-// for each position, divided by their sum, all zero where that is 0; before them a zero, as rollout has a class token. With
-// `apart`, what the positions added to the logit of class `first` over that of `second` instead: (w_first - w_second) . f_p / N.
-// One workgroup. F16, INT8: how W is stored.
+// for each position, divided by their sum, all zero where that is 0; before them a zero, as rollout has a class token. One
+// workgroup. F16, INT8: how W is stored.
 #import weight
 
 struct ClassActivationUniforms {
     positions: u32, // N
     dim: u32,       // D
     classes: u32,   // C
-    apart: u32,     // 0 or 1
-    first: u32,
-    second: u32,
 }
 
 @group(0) @binding(0) var<uniform> u: ClassActivationUniforms;
@@ -24,18 +20,6 @@ struct ClassActivationUniforms {
 
 #import reduce
 
-// w_row . f_p
-fn along(p: u32, row: u32) -> f32 {
-    var sum = 0.0;
-    for (var d = 0u; d < u.dim; d++) {
-        sum += f[p * u.dim + d] * widen(weight[d * ((u.classes + 3u) / 4u) + row / 4u])[row % 4u];
-    }
-#ifdef INT8
-    sum *= scale[row];
-#endif
-    return sum;
-}
-
 @compute @workgroup_size(64)
 fn main(lane: Lane) {
     let thread = lane.thread;
@@ -48,15 +32,18 @@ fn main(lane: Lane) {
     for (var i = thread; i < u.classes; i += 64u) {
         before = max(before, select(-1e30, -f32(i), logits[i] == high));
     }
-    let probable = u32(-highest(lane, before));
+    let c = u32(-highest(lane, before));
+    let width4 = (u.classes + 3u) / 4u;
     var sum = 0.0;
     for (var p = thread; p < u.positions; p += 64u) {
         var value = 0.0;
-        if u.apart == 1u {
-            value = (along(p, u.first) - along(p, u.second)) / f32(u.positions);
-        } else {
-            value = max(along(p, probable), 0.0);
+        for (var d = 0u; d < u.dim; d++) {
+            value += f[p * u.dim + d] * widen(weight[d * width4 + c / 4u])[c % 4u];
         }
+#ifdef INT8
+        value *= scale[c];
+#endif
+        value = max(value, 0.0);
         sum += value;
         y[1u + p] = value;
     }
@@ -64,7 +51,7 @@ fn main(lane: Lane) {
     if thread == 0u {
         y[0] = 0.0;
     }
-    if u.apart == 0u && sum > 0.0 {
+    if sum > 0.0 {
         for (var p = thread; p < u.positions; p += 64u) {
             y[1u + p] /= sum;
         }

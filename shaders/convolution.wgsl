@@ -1,6 +1,6 @@
 // A convolution as a matrix product: a row of X is what the kernel sees from one position, tap by tap and of each tap all
 // channels, read straight from the map (no unfolded matrix in memory), zero outside. Any square kernel, stride, dilation and
-// padding. F16: how W is stored; sums are in f32.
+// padding. F16: how W is stored; sums are in f32. A batch norm behind it is not folded into W, whose values would be rounded anew.
 #import tile
 #import weight
 
@@ -19,7 +19,7 @@ struct ConvolutionUniforms {
     x_offset: u32,      // where the map starts in its buffer
     x_position: u32,    // values from one position of the map to the next
     x_channel: u32,     // values from one channel to the next
-    biased: u32,        // 1: bias is added; 0: it is not read
+    normed: u32,        // 1: a batch norm follows, times scale plus shift; 0: these are not read
     adds: u32,          // 1: what y held is added
     relu: u32,          // 1: then nothing is below 0
 }
@@ -27,8 +27,9 @@ struct ConvolutionUniforms {
 @group(0) @binding(0) var<uniform> u: ConvolutionUniforms;
 @group(0) @binding(1) var<storage, read> x: array<f32>;             // [H W, C], strided
 @group(0) @binding(2) var<storage, read> weight: array<Four>;       // [k k C, N / 4], rows padded with zeros
-@group(0) @binding(3) var<storage, read> bias: array<f32>;          // [N]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;       // [M, N]
+@group(0) @binding(3) var<storage, read> scale: array<f32>;         // [N]
+@group(0) @binding(4) var<storage, read> shift: array<f32>;         // [N]
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;       // [M, N]
 
 // Row and column of the map that each row of the tile sees first; outside, they count down from 2^32.
 var<workgroup> corner: array<vec2<u32>, TILE_ROWS>;
@@ -72,8 +73,8 @@ fn store(row: u32, column4: u32, product: vec4<f32>) {
         if row < u.rows && column < u.columns {
             let at = row * u.columns + column;
             var value = product[j];
-            if u.biased == 1u {
-                value += bias[column];
+            if u.normed == 1u {
+                value = value * scale[column] + shift[column];
             }
             if u.adds == 1u {
                 value += y[at];

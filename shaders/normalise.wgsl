@@ -1,4 +1,4 @@
-// A batch norm at inference and its ReLU, where no convolution stands before it that could take it in (Wide ResNets):
+// A batch norm at inference and its ReLU, where no convolution ends with it (wide residual networks):
 // y = max(0, x scale + shift), both for each channel. One thread a value.
 
 struct NormaliseUniforms {

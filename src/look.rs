@@ -30,9 +30,6 @@ pub enum LookError {
     /// A recording names a buffer that classifying does not leave behind, or one of another shape.
     #[error("classifying leaves no buffer \"{0}\" of that shape behind: take label and shape from its recording")]
     NotKept(String),
-    /// A residual network.
-    #[error("a residual network has no attention between tokens: ask for its class activation map, gates or masks")]
-    NoTokens,
     /// GLCA looks from the class token and the local queries only.
     #[error(
         "token {0} is no local query of this photo: ask for the class token, for one that was selected, or for a larger R"
@@ -47,6 +44,11 @@ pub enum LookError {
     /// A network without the modules of Attend and Rectify.
     #[error("this network has no masks: ask for its attention")]
     NoMasks,
+    /// A residual network.
+    #[error(
+        "a residual network has no attention to look into: ask for its answer, whose map says what spoke for the name"
+    )]
+    NoAttention,
     /// A class that the network does not have.
     #[error("there is no class {class}: this network has classes 0 to {last}")]
     Class {
@@ -128,20 +130,20 @@ pub(crate) fn masked(architecture: &Architecture) -> Result<&RectifyBlocks, Look
     architecture.rectify().ok_or(LookError::NoMasks)
 }
 
-/// `layer` is one of a transformer's blocks.
+/// There are tokens that attend to each other.
+pub(crate) fn check_attention(architecture: &Architecture) -> Result<(), LookError> {
+    if architecture.resnet.is_some() { Err(LookError::NoAttention) } else { Ok(()) }
+}
+
+/// `layer` is one of the blocks of a transformer.
 pub(crate) fn check_layer(architecture: &Architecture, layer: usize) -> Result<(), LookError> {
-    if architecture.resnet.is_some() {
-        return Err(LookError::NoTokens);
-    }
+    check_attention(architecture)?;
     let last = architecture.depth.saturating_sub(1);
     if layer > last { Err(LookError::Layer { layer, last }) } else { Ok(()) }
 }
 
-/// `token` is a transformer's class token or a patch.
+/// `token` is the class token or a patch.
 pub(crate) fn check_token(architecture: &Architecture, token: usize) -> Result<(), LookError> {
-    if architecture.resnet.is_some() {
-        return Err(LookError::NoTokens);
-    }
     let last = architecture.patches();
     if token > last { Err(LookError::Token { token, last }) } else { Ok(()) }
 }

@@ -10,10 +10,11 @@ use std::ops::Add;
 
 use super::kernels::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
-    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms,
-    GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms,
-    MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
+    MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
+    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms,
+    SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -258,13 +259,13 @@ pub(super) fn gate(u: &GateUniforms) -> Cost {
     cost(positions * channels, gates + 2 * positions * channels)
 }
 
-/// As a matrix product over every tap of the kernel, those that see nothing at the edges, too; bias, sum and ReLU as asked for.
+/// As a matrix product over every tap of the kernel, those that see nothing at the edges, too; norm (2), sum and ReLU as asked for.
 pub(super) fn convolution(precision: Precision, u: &ConvolutionUniforms) -> Cost {
     let [rows, inner, columns, pixels] = wide([u.rows, u.inner, u.columns, u.height * u.width]);
-    let [channels, biased, adds, relu] = wide([u.channels, u.biased, u.adds, u.relu]);
+    let [channels, normed, adds, relu] = wide([u.channels, u.normed, u.adds, u.relu]);
     cost(
-        rows * columns * (2 * inner + biased + adds + relu),
-        pixels * channels + weight(precision, inner, columns) + biased * columns + (1 + adds) * rows * columns,
+        rows * columns * (2 * inner + 2 * normed + adds + relu),
+        pixels * channels + weight(precision, inner, columns) + 2 * normed * columns + (1 + adds) * rows * columns,
     )
 }
 
@@ -282,15 +283,11 @@ pub(super) fn normalise(u: &NormaliseUniforms) -> Cost {
     cost(3 * values, 2 * values + 2 * channels)
 }
 
-/// The most probable class is found; its row (or two), which comes in words of four bytes, times each position; ReLU, sum and
-/// division.
+/// The most probable class is found; its row, which comes in words of four bytes, times each position; ReLU, sum and division.
 pub(super) fn class_activation(precision: Precision, u: &ClassActivationUniforms) -> Cost {
-    let [positions, dim, classes, apart] = wide([u.positions, u.dim, u.classes, u.apart]);
-    let scales = if precision == Precision::Int8 { 1 + apart } else { 0 };
-    cost(
-        classes + positions * (2 * dim * (1 + apart) + 3),
-        positions * dim + dim * (1 + apart) + scales + classes + positions + 1,
-    )
+    let [positions, dim, classes] = wide([u.positions, u.dim, u.classes]);
+    let scales = u64::from(precision == Precision::Int8);
+    cost(classes + positions * (2 * dim + 3), positions * dim + dim + scales + classes + positions + 1)
 }
 
 /// A multiply-add for each position, channel, head and tap; those that see nothing at the edges count, too.

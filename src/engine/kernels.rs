@@ -13,10 +13,11 @@ mod generated {
 pub(super) use generated::DIGEST;
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
-    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms,
-    GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms,
-    MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
+    MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
+    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms,
+    SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a

@@ -13,6 +13,7 @@ mod profile;
 #[path = "../support/random.rs"]
 mod random;
 mod recordings;
+mod residual;
 mod support;
 #[path = "../support/traces.rs"]
 mod traces;

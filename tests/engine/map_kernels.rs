@@ -50,7 +50,7 @@ fn convolution_case(
         x_offset: c,
         x_position,
         x_channel,
-        biased: 0,
+        normed: 0,
         adds: 0,
         relu: 0,
     };
@@ -60,23 +60,25 @@ fn convolution_case(
         let shape = [outputs, channels, side, side];
         case.values.insert("weight", case.random.tensor(&shape, 2.0 / (inner as f32).sqrt()));
         let weight = case.recording.convolution("weight", shape, precision);
-        let mut bias: Vec<f32> = (0..outputs).map(|_| case.random.real(1.0)).collect();
-        bias[0] = 5.0; // something is above 0
-        let bias = case.given("bias", &[outputs], bias);
+        let scale = case.random("scale", &[outputs], 1.0);
+        let mut shift: Vec<f32> = (0..outputs).map(|_| case.random.real(1.0)).collect();
+        shift[0] = 5.0; // something is above 0
+        let shift = case.given("shift", &[outputs], shift);
         let mut outputs_seen = Vec::new();
         for (tile, kernel) in kernels::tiles(kernels::linear(precision).convolution).iter().copied().enumerate() {
             let name = kernel.shader.name;
             let y = case.output(name, &[rows * across, outputs]);
             // Each ending somewhere; ADDS adds to what the first left.
-            case.run(kernel, ConvolutionUniforms { biased: 1, ..plain }, &[x, weight, bias, y]);
-            let (biased, relu) = (u32::from(tile != 1), u32::from(tile != 2));
-            let ending = ConvolutionUniforms { biased, adds: 1, relu, ..plain };
-            case.run(kernel, ending, &[x, weight, if biased == 1 { bias } else { x }, y]);
+            case.run(kernel, ConvolutionUniforms { normed: 1, ..plain }, &[x, weight, scale, shift, y]);
+            let (normed, relu) = (u32::from(tile != 1), u32::from(tile != 2));
+            let ending = ConvolutionUniforms { normed, adds: 1, relu, ..plain };
+            let [scale, shift] = if normed == 1 { [scale, shift] } else { [x, x] };
+            case.run(kernel, ending, &[x, weight, scale, shift, y]);
             outputs_seen.push((name, y));
         }
         // Alone, as Attend and Rectify has it.
         let y = case.output("plain", &[rows * across, outputs]);
-        case.run(kernels::linear(precision).convolution, plain, &[x, weight, x, y]);
+        case.run(kernels::linear(precision).convolution, plain, &[x, weight, x, x, y]);
         outputs_seen.push(("plain", y));
         let what = format!("{height} x {width}, {channels} to {outputs}, {kernel:?}, planar: {planar}");
         let found = case.compare(gpu, &what, &outputs_seen);
@@ -146,8 +148,7 @@ fn normalise() {
     }
 }
 
-/// The class activation, and what set the last class apart from the first. `best` has the highest logit, shared with the class
-/// behind it.
+/// `best` has the highest logit, shared with the class behind it.
 fn class_activation_case(gpu: &Gpu, [positions, dim, classes]: [usize; 3], precision: Precision, seed: u64) {
     let best = classes / 2;
     let mut case = Case::new(seed);
@@ -157,26 +158,16 @@ fn class_activation_case(gpu: &Gpu, [positions, dim, classes]: [usize; 3], preci
     logits[best] = 4.0;
     logits[(best + 1).min(classes - 1)] = 4.0;
     let logits = case.given("logits", &[classes], logits);
+    let y = case.output("y", &[positions + 1]);
     let [n, d, c] = [positions, dim, classes].map(|n| n as u32);
-    let kernel = kernels::linear(precision).class_activation;
-    let mut outputs = Vec::new();
-    for (name, apart) in [("activation", 0), ("difference", 1)] {
-        // One class is not apart from itself.
-        if apart == 1 && classes == 1 {
-            continue;
-        }
-        let y = case.output(name, &[positions + 1]);
-        let uniforms =
-            ClassActivationUniforms { positions: n, dim: d, classes: c, apart, first: c - 1, second: 0 };
-        let bindings: Vec<BufferId> = [f, weight, logits, y].into_iter().chain(scales).collect();
-        case.run(kernel, uniforms, &bindings);
-        outputs.push((name, y));
-    }
+    let uniforms = ClassActivationUniforms { positions: n, dim: d, classes: c };
+    let bindings: Vec<BufferId> = [f, weight, logits, y].into_iter().chain(scales).collect();
+    case.run(kernels::linear(precision).class_activation, uniforms, &bindings);
     let what = format!("{positions} positions, {dim} channels, {classes} classes, {precision:?}");
-    let found = case.compare(gpu, &what, &outputs);
-    let activation = found.reals("activation").unwrap();
-    assert_eq!(activation[0], 0.0);
-    assert!((activation.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{what}");
+    let found = case.compare(gpu, &what, &[("y", y)]);
+    let y = found.reals("y").unwrap();
+    assert_eq!(y[0], 0.0);
+    assert!((y.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{what}");
 }
 
 #[test]
@@ -197,7 +188,7 @@ fn class_activation_of_nothing() {
     let weight = case.recording.linear("weight", &[1, 3], 0..1, Precision::F32);
     let logits = case.given("logits", &[1], vec![-3.0]);
     let y = case.output("y", &[3]);
-    let uniforms = ClassActivationUniforms { positions: 2, dim: 3, classes: 1, apart: 0, first: 0, second: 0 };
+    let uniforms = ClassActivationUniforms { positions: 2, dim: 3, classes: 1 };
     case.run(&kernels::CLASS_ACTIVATION, uniforms, &[f, weight, logits, y]);
     case.recording.read_back("y", y);
     let found = pollster::block_on(finegrain::engine::run(&gpu, case.recording, &case.values, &[])).unwrap();

@@ -1,9 +1,9 @@
 //! The kernels of TASN, RGA and Attend and Rectify against their CPU twins, as in `kernels.rs`.
 
 use finegrain::engine::kernels::{
-    self, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms,
-    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms,
-    SoftmaxUniforms, SumUniforms,
+    self, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms, GridSampleUniforms,
+    HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms, SoftmaxUniforms,
+    SumUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;

@@ -4,11 +4,10 @@ use super::shared::Weight;
 use crate::engine::kernels::ConvolutionUniforms;
 use crate::tensors::Precision;
 
-/// x `[H W, C]`, strided, weight `[k k C, N]` (rows padded to a multiple of four), bias `[N]`, y `[M, N]`.
+/// x `[H W, C]`, strided, weight `[k k C, N]` (rows padded to a multiple of four), scale and shift `[N]`, y `[M, N]`.
 pub fn convolution(precision: Precision, u: &ConvolutionUniforms, bindings: &mut [Vec<f32>]) {
-    let [x, weight, bias, y] = bindings else { return };
-    let [rows, inner, columns, height, width] =
-        [u.rows, u.inner, u.columns, u.height, u.width].map(|n| n as usize);
+    let [x, weight, scale, shift, y] = bindings else { return };
+    let [rows, inner, columns, height, width] = [u.rows, u.inner, u.columns, u.height, u.width].map(|n| n as usize);
     let [channels, side, stride, dilation, padding, across] =
         [u.channels, u.side, u.stride, u.dilation, u.padding, u.across].map(|n| n as usize);
     let [x_offset, x_position, x_channel] = [u.x_offset, u.x_position, u.x_channel].map(|n| n as usize);
@@ -30,8 +29,8 @@ pub fn convolution(precision: Precision, u: &ConvolutionUniforms, bindings: &mut
         for column in 0..columns {
             let at = position * columns + column;
             let mut value = weight.product(inner, column, pixel);
-            if u.biased == 1 {
-                value += f64::from(bias[column]);
+            if u.normed == 1 {
+                value = value * f64::from(scale[column]) + f64::from(shift[column]);
             }
             if u.adds == 1 {
                 value += f64::from(y[at]);

@@ -91,7 +91,7 @@ impl Map {
             x_offset: self.offset as u32,
             x_position: self.channels as u32,
             x_channel: 1,
-            biased: 0,
+            normed: 0,
             adds: 0,
             relu: 0,
         }

@@ -31,8 +31,8 @@ fn module(recording: &mut Recording, prefix: &str, map: &Map, heads: usize, vote
     };
     let attention = recording.convolution(label("attention"), [heads, map.channels, 3, 3], Precision::F32);
     let scores = recording.matrix(label("scores"), positions, heads);
-    // Without a bias: what is bound for it is not read.
-    let bindings = [map.buffer, attention, map.buffer, scores.buffer];
+    // Without a norm: what is bound for it is not read.
+    let bindings = [map.buffer, attention, map.buffer, map.buffer, scores.buffer];
     recording.dispatch(label("attention"), &kernels::CONVOLUTION, map.convolved(heads, 3, 1), &bindings);
     let masks = recording.softmax(&label("masks"), scores.transposed(), 1.0);
     let seen = recording.matrix(label("seen"), heads, taps);

@@ -1,12 +1,12 @@
 //! A residual network: convolutions over maps, the mean over the last one, and its class activation in place of rollout
-//! (`src/architecture/resnet.rs` says which convolutions, `fold.rs` what became of the batch norms).
+//! (`src/architecture/resnet.rs` says which convolutions, `fold::apart` what became of the batch norms).
 
 use super::Recorder;
 use super::matrix::Map;
 use crate::architecture::{Convolution, MapSize, ResNet, Stem};
 use crate::engine::EngineError;
 use crate::engine::kernels::{self, ConvolutionUniforms};
-use crate::engine::recording::BufferId;
+use crate::engine::recording::{BufferId, Recording};
 
 /// The buffers of a pass. With TASN there are two, and the second one's results stay.
 struct Maps {
@@ -30,6 +30,13 @@ fn label(resnet: &ResNet, stages: usize) -> String {
     match (0..stages).rev().find(moved) {
         Some(stage) => format!("stage.{stage}"),
         None => "stem".into(),
+    }
+}
+
+impl Recording {
+    /// What a batch norm multiplies with and adds, `[C]`.
+    fn norm(&mut self, name: &str, channels: usize) -> [BufferId; 2] {
+        ["scale", "shift"].map(|part| self.vector(format!("{name}.{part}"), &[channels]))
     }
 }
 
@@ -67,21 +74,10 @@ impl Recorder<'_> {
             self.rectified(votes, feature.buffer, logits);
         }
         if activation {
-            let y = self.class_activation("class_activation", &map, logits, None);
+            let y = self.class_activation(&map, logits);
             self.recording.read_back("out.rollout", y);
         }
         Ok(())
-    }
-
-    /// What set `classes` apart at each position of the last map that classifying left behind: `out.difference.sa` `[N + 1]`.
-    pub(super) fn resnet_difference(&mut self, resnet: &ResNet, classes: [usize; 2]) {
-        let architecture = self.architecture;
-        let size = architecture.map_behind(architecture.depth);
-        let label = resnet.last_norm().map_or_else(|| label(resnet, architecture.depth), str::to_owned);
-        let map = Map::new(self.recording.kept(label, &[size.positions(), size.channels]), size);
-        let logits = self.recording.kept("logits.sa", &[architecture.classes]);
-        let y = self.class_activation("difference.sa", &map, logits, Some(classes));
-        self.recording.read_back("out.difference.sa", y);
     }
 
     fn maps(&mut self, resnet: &ResNet) -> Maps {
@@ -190,41 +186,35 @@ impl Recorder<'_> {
     fn convolve(&mut self, layer: &Convolution, x: BufferId, uniforms: ConvolutionUniforms, y: BufferId) -> Map {
         let Convolution { name, norm, inputs, outputs, side, .. } = layer;
         let recording = &mut self.recording;
-        let weight =
-            recording.convolution(format!("{name}.weight"), [*outputs, *inputs, *side, *side], self.precision);
-        let bias = norm.as_ref().map(|_| recording.vector(format!("{name}.bias"), &[*outputs]));
-        let uniforms = ConvolutionUniforms { biased: u32::from(bias.is_some()), ..uniforms };
-        recording.dispatch(name, self.kernels.convolution, uniforms, &[x, weight, bias.unwrap_or(x), y]);
+        let weight = recording.convolution(format!("{name}.weight"), [*outputs, *inputs, *side, *side], self.precision);
+        let uniforms = ConvolutionUniforms { normed: u32::from(norm.is_some()), ..uniforms };
+        // Without a norm, what is bound for it is not read.
+        let [scale, shift] = match norm {
+            Some(norm) => recording.norm(norm, *outputs),
+            None => [x; 2],
+        };
+        recording.dispatch(name, self.kernels.convolution, uniforms, &[x, weight, scale, shift, y]);
         let [rows, across] = [uniforms.rows, uniforms.across].map(|n| n as usize);
         Map { buffer: y, offset: 0, height: rows / across, width: across, channels: *outputs }
     }
 
-    /// A batch norm that no convolution took in, and a ReLU.
+    /// A batch norm with no convolution before it, and a ReLU.
     fn normalise(&mut self, name: &str, x: &Map, y: BufferId) {
         let [height, width, channels] = [x.height, x.width, x.channels].map(|n| n as u32);
-        let [scale, shift] =
-            ["scale", "shift"].map(|part| self.recording.vector(format!("{name}.{part}"), &[x.channels]));
+        let [scale, shift] = self.recording.norm(name, x.channels);
         let uniforms = kernels::NormaliseUniforms { height, width, channels };
         self.recording.dispatch(name, &kernels::NORMALISE, uniforms, &[x.buffer, scale, shift, y]);
     }
 
-    /// Where on `map` the most probable class was seen, or what set two classes `apart`: `[N + 1]`.
-    fn class_activation(&mut self, label: &str, map: &Map, logits: BufferId, apart: Option<[usize; 2]>) -> BufferId {
+    /// Where on `map` the most probable class was seen, `[N + 1]`.
+    fn class_activation(&mut self, map: &Map, logits: BufferId) -> BufferId {
         let (dim, classes) = (self.architecture.dim, self.architecture.classes);
         let weight = self.weight("head.weight", &[classes, dim], 0..classes);
-        let y = self.recording.scratch(label, &[map.positions() + 1]);
-        let [first, second] = apart.unwrap_or_default().map(|class| class as u32);
-        let uniforms = kernels::ClassActivationUniforms {
-            positions: map.positions() as u32,
-            dim: dim as u32,
-            classes: classes as u32,
-            apart: u32::from(apart.is_some()),
-            first,
-            second,
-        };
-        let bindings: Vec<BufferId> =
-            [map.buffer, weight.values, logits, y].into_iter().chain(weight.scales).collect();
-        self.recording.dispatch(label, self.kernels.class_activation, uniforms, &bindings);
+        let y = self.recording.scratch("class_activation", &[map.positions() + 1]);
+        let [positions, d, c] = [map.positions(), dim, classes].map(|n| n as u32);
+        let uniforms = kernels::ClassActivationUniforms { positions, dim: d, classes: c };
+        let bindings: Vec<BufferId> = [map.buffer, weight.values, logits, y].into_iter().chain(weight.scales).collect();
+        self.recording.dispatch("class_activation", self.kernels.class_activation, uniforms, &bindings);
         y
     }
 }

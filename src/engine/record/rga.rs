@@ -89,7 +89,9 @@ impl Recorder<'_> {
     /// The gates behind block `index`, if there are any, on a map: the patch tokens (the class token passes by) or a residual
     /// network's.
     pub(super) fn rga(&mut self, index: usize, map: &Map) {
-        let Some((rga, place)) = self.architecture.rga().and_then(|rga| Some((rga, rga.behind(index)?))) else { return };
+        let Some((rga, place)) = self.architecture.rga().and_then(|rga| Some((rga, rga.behind(index)?))) else {
+            return;
+        };
         let traced = self.detail == Detail::Trace;
         gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), map, &mut |recording, part, gates| {
             if traced && part == "spatial" {
