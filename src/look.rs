@@ -44,6 +44,11 @@ pub enum LookError {
     /// A network without the modules of Attend and Rectify.
     #[error("this network has no masks: ask for its attention")]
     NoMasks,
+    /// A residual network.
+    #[error(
+        "a residual network has no attention to look into: ask for its answer, whose map says what spoke for the name"
+    )]
+    NoAttention,
     /// A class that the network does not have.
     #[error("there is no class {class}: this network has classes 0 to {last}")]
     Class {
@@ -125,8 +130,14 @@ pub(crate) fn masked(architecture: &Architecture) -> Result<&RectifyBlocks, Look
     architecture.rectify().ok_or(LookError::NoMasks)
 }
 
-/// `layer` is one of the blocks.
+/// There are tokens that attend to each other.
+pub(crate) fn check_attention(architecture: &Architecture) -> Result<(), LookError> {
+    if architecture.resnet.is_some() { Err(LookError::NoAttention) } else { Ok(()) }
+}
+
+/// `layer` is one of the blocks of a transformer.
 pub(crate) fn check_layer(architecture: &Architecture, layer: usize) -> Result<(), LookError> {
+    check_attention(architecture)?;
     let last = architecture.depth.saturating_sub(1);
     if layer > last { Err(LookError::Layer { layer, last }) } else { Ok(()) }
 }

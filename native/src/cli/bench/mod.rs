@@ -24,10 +24,10 @@ pub(super) struct Args {
     /// Folder or .zip of a bundle
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "size"])]
     bundle: Option<PathBuf>,
-    /// Without a bundle: vit-tiny, vit-small or vit-base, with random weights, 100 classes and GLCA
+    /// Without a bundle: vit-tiny, vit-small or vit-base with GLCA, resnet-18, resnet-50 or wrn-28-10; random weights, 100 classes
     #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
     model: String,
-    /// Without a bundle: height and width of a photo, in pixels; 16 divides it
+    /// Without a bundle: height and width of a photo, in pixels; 16 divides it, for a ResNet 32
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     size: usize,
     /// What computes: our shaders, or our forward pass on the processor
