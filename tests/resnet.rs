@@ -274,7 +274,12 @@ fn tasn_attends_with_the_first_stages() {
         let resnet = network.architecture().resnet.as_ref().unwrap();
         let norms = |stages: usize| {
             let blocks = (0..stages).flat_map(|stage| resnet.stage(stage));
-            blocks.map(|block| 2 + usize::from(name == "bottleneck") + usize::from(block.shortcut.is_some_and(|s| s.norm.is_some()))).sum::<usize>()
+            blocks
+                .map(|block| {
+                    2 + usize::from(name == "bottleneck")
+                        + usize::from(block.shortcut.is_some_and(|s| s.norm.is_some()))
+                })
+                .sum::<usize>()
         };
         // Attention net, part net and master net, each behind the first norm or before the last.
         let outside = if name == "wide" { 2 } else { 3 };

@@ -77,7 +77,9 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
                 Mixing::Softmax => "softmax",
                 Mixing::Sigmoid => "sigmoid",
             };
-            format!("Attend and Rectify (ECCV 2018): modules of {heads} heads after {behind}s {places}, mixed by {mixing}")
+            format!(
+                "Attend and Rectify (ECCV 2018): modules of {heads} heads after {behind}s {places}, mixed by {mixing}"
+            )
         }
     };
     let _ = writeln!(
@@ -93,7 +95,9 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
 pub(crate) fn network(architecture: &Architecture) -> String {
     let Architecture { depth, dim, heads, patch_size, resnet, .. } = architecture;
     let Some(resnet) = resnet else {
-        return format!("vision transformer, {depth} blocks, width {dim}, {heads} heads, patches of {patch_size} pixels");
+        return format!(
+            "vision transformer, {depth} blocks, width {dim}, {heads} heads, patches of {patch_size} pixels"
+        );
     };
     let kind = match resnet.block {
         Residual::Basic => "basic",

@@ -103,10 +103,8 @@ impl Block {
         let [first, second, rest @ ..] = block.convolutions.as_slice() else { return None };
         let third = rest.first();
         let norm = |channels: usize| BatchNorm::new(channels, device);
-        let zero = |channels: usize| BatchNorm {
-            weight: Initializer::Zeros.init([channels], device),
-            ..norm(channels)
-        };
+        let zero =
+            |channels: usize| BatchNorm { weight: Initializer::Zeros.init([channels], device), ..norm(channels) };
         let (bn2, bn3) = match third {
             Some(third) => (norm(second.outputs), Some(zero(third.outputs))),
             None if kind == Residual::Wide => (norm(first.outputs), None),

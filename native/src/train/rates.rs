@@ -16,7 +16,8 @@ pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
     let norm = matches!(holder, "bn" | "bn1" | "bn2" | "bn3" | "norm");
     let decayed = path.ends_with(".weight") && !norm || path.ends_with(".conv");
     let decayed = decayed || [".attention", ".gate", ".output"].iter().any(|end| path.ends_with(end));
-    let anew = ["vit.head.", "resnet.head.", "dcal.glca.head.", "rga.", "rectify.", "tasn.attention_head.", "tasn.part_head."];
+    let anew =
+        ["vit.head.", "resnet.head.", "dcal.glca.head.", "rga.", "rectify.", "tasn.attention_head.", "tasn.part_head."];
     let head = anew.iter().any(|part| path.starts_with(part));
     let behind = path.strip_prefix("vit.blocks.").or_else(|| path.strip_prefix("resnet.stages."));
     let first = ["vit.patch_embed.", "resnet.conv1.", "resnet.bn1."].iter().any(|part| path.starts_with(part));
