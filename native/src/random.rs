@@ -1,7 +1,7 @@
 //! Networks of known shape with random weights: their answers mean nothing, their times do.
 
 use anyhow::{Result, anyhow, bail};
-use finegrain::architecture::{Architecture, Dcal, Mechanism, ResNet};
+use finegrain::architecture::{Architecture, Dcal, Mechanism};
 use finegrain::tensors::{Tensor, TensorMap};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -15,29 +15,20 @@ const CLASSES: usize = 100;
 /// Above this, times say nothing that smaller inputs do not, and memory ends.
 const MAX_SIZE: usize = 2048;
 
-/// A backbone by name (`vit-tiny`), with GLCA as DCAL has it (R = 0.1), or a plain residual network (`resnet-50`), for photos of
-/// `size` pixels, and its weights.
+/// A backbone by name (`vit-tiny`, with GLCA as DCAL has it, R = 0.1; `resnet-50`), for photos of `size` pixels, and its weights.
 ///
 /// # Errors
 /// No such backbone, or a size that it cannot have.
 pub fn network(name: &str, size: usize) -> Result<(Architecture, TensorMap)> {
-    let residual = match name {
-        "resnet-18" => Some(ResNet::resnet_18()),
-        "resnet-50" => Some(ResNet::resnet_50()),
-        "wrn-28-10" => Some(ResNet::wrn_28_10()),
-        _ => None,
-    };
+    let backbone = Backbone::named(name).map_err(|error| anyhow!("\"{name}\" is no network: {error}"))?;
     if size > MAX_SIZE {
         bail!("a size of {size} is more than the {MAX_SIZE} pixels that can be measured");
     }
-    let architecture = match residual {
-        Some(resnet) => resnet.architecture([size, size], CLASSES, Mechanism::None),
-        None => {
-            let backbone = Backbone::named(name).map_err(|error| anyhow!("\"{name}\" is no network: {error}"))?;
-            let mechanism = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false });
-            backbone.architecture(size, CLASSES, mechanism)
-        }
+    let mechanism = match backbone.resnet() {
+        Some(_) => Mechanism::None,
+        None => Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
     };
+    let architecture = backbone.architecture(size, CLASSES, mechanism);
     architecture.check()?;
     let weights = weights(&architecture);
     Ok((architecture, weights))
@@ -50,8 +41,7 @@ pub fn weights(architecture: &Architecture) -> TensorMap {
     for spec in architecture.weights() {
         let inputs: usize = spec.shape.iter().skip(1).product();
         let scale = if spec.shape.len() == 1 { 0.1 } else { 1.0 / (inputs as f32).sqrt() };
-        // A weight with one axis is a norm's.
-        let gain = spec.shape.len() == 1 && [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end));
+        let gain = spec.name.ends_with("running_var") || spec.shape.len() == 1 && spec.name.ends_with(".weight");
         let middle = if gain { 1.0 } else { 0.0 };
         let length = spec.shape.iter().product();
         let values = (0..length).map(|_| middle + scale * random.random_range(-1.0..1.0_f32)).collect();

@@ -184,6 +184,15 @@ impl Manifest {
         let weights = architecture.parameters()?.checked_mul(8)?;
         let [height, width] = architecture.input_size();
         let image = words(height.checked_mul(width)?.checked_mul(3)?)?;
+        if architecture.resnet.is_some() {
+            // The largest map is that of the first convolution, four times as large as what its pooling leaves, or one behind it.
+            let map = |stages| {
+                let map = architecture.map_behind(stages);
+                words(map.positions().checked_mul(map.channels)?.checked_mul(4)?)
+            };
+            let largest = (0..=architecture.depth).map(map).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+            return [image, largest.checked_mul(4)?, self.bytes()].into_iter().try_fold(weights, u64::checked_add);
+        }
         let tokens = architecture.tokens();
         // The CPU path keeps the tokens before each block, for looks.
         let kept = architecture.dim.checked_mul(architecture.depth.checked_add(8)?)?;

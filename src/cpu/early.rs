@@ -1,9 +1,9 @@
 //! An answer before the last block, where the modules of Attend and Rectify agree.
 
-use super::forward::{Pass, softmax};
+use super::forward::{Observe, Pass, softmax};
 use super::rectify::weighted;
 use super::together::Together;
-use super::{Cpu, CpuError, Wanted};
+use super::{Backbone, Cpu, CpuError, Run, Wanted, answer_of_maps, resnet};
 
 /// When the modules may answer by themselves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Sure {
 pub struct Early {
     /// `[classes]`, at the temperature.
     pub probability: Vec<f32>,
-    /// How many blocks were computed.
+    /// How many blocks, of a residual network stages, were computed.
     pub blocks: usize,
 }
 
@@ -34,18 +34,31 @@ impl Cpu {
     pub fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early, CpuError> {
         self.check(image)?;
         let (architecture, together) = (&self.architecture, Together::new(&self.architecture, None));
-        let mut pass = Pass::new(architecture, &self.weights, together, false);
         let exits = architecture.rectify().map_or(&[][..], |rectify| rectify.exits(architecture.depth));
+        if exits.is_empty() {
+            let probability = self.classify(image)?.calibrated(sure.temperature);
+            return Ok(Early { probability, blocks: architecture.depth });
+        }
         let mut found = None;
-        let blocks = pass.blocks(image, &mut |_, _, _| {}, &mut |blocks, votes| {
+        let enough = &mut |blocks: usize, votes: &[Vec<f32>]| {
             found = exits.contains(&blocks).then(|| agreed(votes, sure)).flatten();
             found.is_some()
-        })?;
-        if let Some(probability) = found {
-            return Ok(Early { probability, blocks });
-        }
-        let run = self.answer(pass, Wanted::Answer, &mut |_, _, _| {})?;
-        Ok(Early { probability: run.answer.calibrated(sure.temperature), blocks })
+        };
+        let nobody: Observe<'_> = &mut |_, _, _| {};
+        let (blocks, run) = match &self.backbone {
+            Backbone::Transformer(weights) => {
+                let mut pass = Pass::new(architecture, weights, together, false);
+                let blocks = pass.blocks(image, nobody, enough)?;
+                (blocks, if found.is_some() { None } else { Some(self.answer(weights, pass, Wanted::Answer, nobody)?) })
+            }
+            Backbone::Residual(weights) => {
+                let mut pass = resnet::Pass::new(architecture, weights, together);
+                let stages = pass.stages(image, nobody, enough)?;
+                (stages, if found.is_some() { None } else { Some(answer_of_maps(pass, nobody)?) })
+            }
+        };
+        let full = |run: Run| run.answer.calibrated(sure.temperature);
+        Ok(Early { probability: found.or(run.map(full)).unwrap_or_default(), blocks })
     }
 }
 

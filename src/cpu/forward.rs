@@ -273,15 +273,14 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// RGA's gates behind block `index`, if there are any. Each thread computes all of them, a hundredth of a photo's work,
-    /// from all patch tokens, and multiplies its own rows.
+    /// RGA's gates behind block `index`, if there are any: from all patch tokens to this thread's own rows.
     fn rga(&mut self, index: usize, observe: Observe<'_>) -> Result<(), CpuError> {
         let Some(place) = self.architecture.rga().and_then(|rga| rga.behind(index)) else { return Ok(()) };
         let Some(gates) = self.weights.rga.get(place) else { return Ok(()) };
         let dim = self.architecture.dim;
         let own = self.rows.start * dim..self.rows.end * dim;
         let mut all = self.all_tokens(true)?;
-        gates.apply(&mut all[dim..], dim, &mut self.gates);
+        gates.apply(&mut all[dim..], dim, &mut self.together, &mut self.gates)?;
         self.x.copy_from_slice(&all[own]);
         let patches = self.architecture.patches();
         if let Some(gates) = self.gates.get(place * patches..).filter(|gates| !gates.is_empty()) {

@@ -10,7 +10,7 @@ use super::weights::{Block, Glca, Linear, Norm};
 use super::{Cpu, CpuError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_classes, check_layer, check_token, gate_places, glca_row, masked};
+use crate::look::{Difference, LookError, check_attention, check_classes, check_layer, check_token, gate_places, glca_row, masked};
 use crate::select::select;
 
 /// A photo that was classified ([`Cpu::see`]). Its methods take the network that classified it.
@@ -59,7 +59,8 @@ impl Seen {
     pub fn attention(&self, network: &Cpu, layer: usize, query: usize) -> Result<Vec<f32>, CpuError> {
         check_layer(&self.architecture, layer)?;
         check_token(&self.architecture, query)?;
-        let (queries, kv) = self.queries_and_rest(network, layer, query);
+        let block = &network.transformer()?.blocks[layer];
+        let (queries, kv) = self.queries_and_rest(block, layer, query);
         Ok(self.rows(&queries, &kv))
     }
 
@@ -75,7 +76,8 @@ impl Seen {
         Ok(all)
     }
 
-    /// RGA's spatial gates, from 0 to 1, of each place that has them: `[places, N]`.
+    /// RGA's spatial gates, from 0 to 1, of each place that has them: `[places, N]`. Of a residual network each place has the `N` of
+    /// the map there.
     ///
     /// # Errors
     /// [`CpuError::Look`] for a network without them.
@@ -84,7 +86,8 @@ impl Seen {
         Ok(&self.gates)
     }
 
-    /// Where each head of each module of Attend and Rectify looks, `[modules, K, N]`; each head's mask sums to 1.
+    /// Where each head of each module of Attend and Rectify looks, `[modules, K, N]`; each head's mask sums to 1. Of a residual
+    /// network each module has the `N` of the map there.
     ///
     /// # Errors
     /// [`CpuError::Look`] for a network without them.
@@ -99,7 +102,7 @@ impl Seen {
     /// [`CpuError::Look`] without GLCA, or for a token that was not selected.
     pub fn glca_attention(&self, network: &Cpu, query: usize) -> Result<Vec<f32>, CpuError> {
         glca_row(&self.architecture, &self.answer, query)?;
-        let (glca, seen) = network.weights.glca.as_ref().zip(self.glca.as_ref()).ok_or(LookError::NoGlca)?;
+        let (glca, seen) = network.transformer()?.glca.as_ref().zip(self.glca.as_ref()).ok_or(LookError::NoGlca)?;
         Ok(self.glca_rows(glca, seen, query))
     }
 
@@ -109,12 +112,13 @@ impl Seen {
     /// [`CpuError::Look`] for a layer that is not there.
     pub fn rollout(&self, network: &Cpu, layer: usize) -> Result<Vec<f32>, CpuError> {
         check_layer(&self.architecture, layer)?;
+        let weights = network.transformer()?;
         let Architecture { dim, heads, .. } = self.architecture;
         let tokens = self.architecture.tokens();
         let (mut scratch, mut lse, mut mixed) = (Scratch::default(), vec![0.0; tokens], vec![0.0; tokens * dim]);
         let mut row = vec![0.0; tokens];
         row[0] = 1.0;
-        for (block, x) in network.weights.blocks[..=layer].iter().zip(&self.inputs).rev() {
+        for (block, x) in weights.blocks[..=layer].iter().zip(&self.inputs).rev() {
             let normed = self.normed(x, &block.norm1);
             let (queries, kv) = (block.q.of(&normed, tokens), block.kv.of(&normed, tokens));
             let mut next: Vec<f32> = row.iter().map(|r| 0.5 * r).collect();
@@ -146,8 +150,9 @@ impl Seen {
     /// # Errors
     /// [`CpuError::Look`] for a class that is not there.
     pub fn difference(&self, network: &Cpu, classes: [usize; 2]) -> Result<Difference, CpuError> {
+        check_attention(&self.architecture)?;
         check_classes(&self.architecture, classes)?;
-        let weights = &network.weights;
+        let weights = network.transformer()?;
         let dim = self.architecture.dim;
         let Some(last) = self.inputs.last() else { return Err(LookError::NoPhoto.into()) };
         let sa = self.direction(&last[..dim], &weights.norm, &weights.head, classes);
@@ -157,7 +162,7 @@ impl Seen {
         let mut sum_sa = vec![0.0; tokens];
         let mut sum_glca = vec![0.0; if glca.is_some() { tokens } else { 0 }];
         for (layer, block) in weights.blocks.iter().enumerate() {
-            let (queries, kv) = self.queries_and_rest(network, layer, 0);
+            let (queries, kv) = self.queries_and_rest(block, layer, 0);
             let map = self.rows(&queries, &kv);
             self.add_contributions(&map, &kv, &block.proj.weight.pull_back(&sa), &mut sum_sa);
             if let Some((_, _, direction)) = &glca {
@@ -172,9 +177,8 @@ impl Seen {
     }
 
     /// The queries of one token `[D]`, and keys and values of all `[T, 2 D]`, of block `layer`.
-    fn queries_and_rest(&self, network: &Cpu, layer: usize, query: usize) -> (Vec<f32>, Vec<f32>) {
+    fn queries_and_rest(&self, block: &Block, layer: usize, query: usize) -> (Vec<f32>, Vec<f32>) {
         let dim = self.architecture.dim;
-        let block: &Block = &network.weights.blocks[layer];
         let normed = self.normed(&self.inputs[layer], &block.norm1);
         (block.q.of(&normed[query * dim..][..dim], 1), block.kv.of(&normed, self.architecture.tokens()))
     }

@@ -4,12 +4,14 @@
 //! thread or on several ([`Exchange`]). It speaks the engine's language: the same weights in, the same [`Answer`] out, the
 //! same names in a trace.
 
+mod class_activation;
 mod early;
 mod forward;
 mod glca;
 pub(crate) mod kernels;
 mod look;
 mod rectify;
+mod resnet;
 mod rga;
 mod tasn;
 mod together;
@@ -61,7 +63,13 @@ pub enum CpuError {
 /// A network, ready to classify on the calling thread.
 pub struct Cpu {
     architecture: Architecture,
-    weights: Weights,
+    backbone: Backbone,
+}
+
+/// What looks at the photo.
+enum Backbone {
+    Transformer(Box<Weights>),
+    Residual(Box<resnet::Weights>),
 }
 
 impl Cpu {
@@ -71,10 +79,12 @@ impl Cpu {
     /// [`CpuError::Architecture`] or [`CpuError::Weights`].
     pub fn load(architecture: &Architecture, weights: &TensorMap) -> Result<Self, CpuError> {
         architecture.check()?;
-        Ok(Self {
-            architecture: architecture.clone(),
-            weights: Weights::read(architecture, &*folded(architecture, weights)?)?,
-        })
+        let folded = folded(architecture, weights)?;
+        let backbone = match &architecture.resnet {
+            Some(resnet) => Backbone::Residual(Box::new(resnet::Weights::read(architecture, resnet, &folded)?)),
+            None => Backbone::Transformer(Box::new(Weights::read(architecture, &folded)?)),
+        };
+        Ok(Self { architecture: architecture.clone(), backbone })
     }
 
     /// The network's architecture.
@@ -122,10 +132,19 @@ impl Cpu {
         let together = Together::new(&self.architecture, Some(exchange));
         let mut image = vec![0.0; 3 * height * width];
         together.take_image(&mut image)?;
-        let mut pass = Pass::new(&self.architecture, &self.weights, together, true);
-        pass.backbone(&image, &mut |_, _, _| {})?;
-        pass.finish()?;
-        pass.rollout()?;
+        match &self.backbone {
+            Backbone::Transformer(weights) => {
+                let mut pass = Pass::new(&self.architecture, weights, together, true);
+                pass.backbone(&image, &mut |_, _, _| {})?;
+                pass.finish()?;
+                pass.rollout()?;
+            }
+            Backbone::Residual(weights) => {
+                let mut pass = resnet::Pass::new(&self.architecture, weights, together);
+                pass.backbone(&image, &mut |_, _, _| {})?;
+                pass.finish(&mut |_, _, _| {})?;
+            }
+        }
         Ok(())
     }
 
@@ -161,6 +180,14 @@ impl Cpu {
         Ok(trace)
     }
 
+    /// What looks go into.
+    fn transformer(&self) -> Result<&Weights, LookError> {
+        match &self.backbone {
+            Backbone::Transformer(weights) => Ok(weights),
+            Backbone::Residual(_) => Err(LookError::NoAttention),
+        }
+    }
+
     fn check(&self, image: &[f32]) -> Result<(), CpuError> {
         let [height, width] = self.architecture.input_size();
         let expected = 3 * height * width;
@@ -179,14 +206,29 @@ impl Cpu {
         wanted: Wanted,
         observe: forward::Observe<'_>,
     ) -> Result<Run, CpuError> {
-        let mut pass = Pass::new(&self.architecture, &self.weights, together, wanted == Wanted::Looks);
-        pass.backbone(image, observe)?;
-        self.answer(pass, wanted, observe)
+        match &self.backbone {
+            Backbone::Transformer(weights) => {
+                let mut pass = Pass::new(&self.architecture, weights, together, wanted == Wanted::Looks);
+                pass.backbone(image, observe)?;
+                self.answer(weights, pass, wanted, observe)
+            }
+            Backbone::Residual(weights) => {
+                let mut pass = resnet::Pass::new(&self.architecture, weights, together);
+                pass.backbone(image, observe)?;
+                answer_of_maps(pass, observe)
+            }
+        }
     }
 
     /// What follows the last block.
-    fn answer(&self, mut pass: Pass<'_>, wanted: Wanted, observe: forward::Observe<'_>) -> Result<Run, CpuError> {
-        let (architecture, weights) = (&self.architecture, &self.weights);
+    fn answer(
+        &self,
+        weights: &Weights,
+        mut pass: Pass<'_>,
+        wanted: Wanted,
+        observe: forward::Observe<'_>,
+    ) -> Result<Run, CpuError> {
+        let architecture = &self.architecture;
         let kv = pass.finish()?;
         let rollout = pass.rollout()?;
         let [logits_sa, logits_mixed] = pass.classify(observe);
@@ -204,6 +246,14 @@ impl Cpu {
     }
 }
 
+/// What follows the last stage of a residual network.
+fn answer_of_maps(pass: resnet::Pass<'_>, observe: forward::Observe<'_>) -> Result<Run, CpuError> {
+    let resnet::End { logits: [logits, mixed], class_activation, sampling, gates, masks } = pass.finish(observe)?;
+    let answer = answer([logits, Vec::new(), mixed], class_activation, Vec::new())?;
+    let answer = Answer { sampling, ..answer };
+    Ok(Run { answer, inputs: Vec::new(), gates, masks, glca: None })
+}
+
 /// What is computed beside the answer.
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
@@ -219,7 +269,7 @@ struct Run {
     answer: Answer,
     /// Tokens before each block and after the last, `[T, D]`, for looks.
     inputs: Vec<Vec<f32>>,
-    /// RGA's spatial gates, `[places, N]`.
+    /// RGA's spatial gates, `[places, N]`; maps of a residual network have each an `N` of its own.
     gates: Vec<f32>,
     /// The masks of Attend and Rectify, `[modules, K, N]`.
     masks: Vec<f32>,

@@ -1,5 +1,7 @@
 //! Attend and Rectify at inference, batch norm folded into the gates' weight (`src/model/rectify.rs`).
 
+use std::borrow::Cow;
+
 use super::forward::{normed, softmax};
 use super::kernels::matmul::{Matrix, Store, matmul};
 use super::weights::{Linear, Norm};
@@ -13,9 +15,10 @@ pub(super) struct Rectify {
     pub mixing: Mixing,
 }
 
-/// One module with K heads; weights lie tap by tap ([`by_tap`]).
+/// One module with K heads; weights lie tap by tap ([`by_tap`](super::kernels::convolution::by_tap)).
 pub(super) struct Module {
-    pub norm: Norm,
+    /// A transformer's tokens come from no norm, a residual network's maps from one already.
+    pub norm: Option<Norm>,
     /// What the masks are softmaxes of, under each tap by itself: `C -> K 9`.
     pub attention: Linear,
     /// How far each head is to be trusted, `[K, 9 C]`.
@@ -47,12 +50,15 @@ fn taps([height, width]: [usize; 2], mut each: impl FnMut(usize, usize, usize)) 
 }
 
 impl Module {
-    /// What the module thinks of patch tokens `[N, C]` on a map of that `grid`. A convolution that is summed over positions is
+    /// What the module thinks of patch tokens or a map `[N, C]` of that `grid`. A convolution that is summed over positions is
     /// its weight times what the masks see under each tap, so nothing but the scores is computed at every position.
     pub(super) fn hypothesis(&self, tokens: &[f32], grid: [usize; 2], epsilon: f32) -> Hypothesis {
         let positions = grid[0] * grid[1];
         let (channels, heads) = (tokens.len() / positions, self.output.len());
-        let map = normed(tokens, &self.norm, epsilon);
+        let map = match &self.norm {
+            Some(norm) => Cow::Owned(normed(tokens, norm, epsilon)),
+            None => Cow::Borrowed(tokens),
+        };
         let under = self.attention.of(&map, positions);
         let mut scores = vec![0.0; heads * positions];
         taps(grid, |tap, position, seen| {
@@ -109,10 +115,4 @@ pub(super) fn weighted(votes: &[Vec<f32>], weights: &[f32]) -> Vec<f32> {
         mixed.iter_mut().zip(vote).for_each(|(mixed, z)| *mixed += weight * (z - most - log_sum));
     }
     mixed
-}
-
-/// Weights `[outputs, C, 3, 3]` as `[outputs, 9, C]`.
-pub(super) fn by_tap(values: &[f32], channels: usize) -> Vec<f32> {
-    let row = |row: &[f32]| (0..9 * channels).map(|i| row[i % channels * 9 + i / channels]).collect::<Vec<_>>();
-    values.chunks_exact(9 * channels).flat_map(row).collect()
 }

@@ -1,14 +1,15 @@
 //! One photo on several threads, each with a memory of its own.
 //!
-//! Every thread holds the network and computes some of the tokens' rows. What a row needs of the others are the keys and
-//! values of all tokens, once a block: they go through a memory that all can reach ([`Exchange`]). So the threads need no
+//! Every thread holds the network and computes some of the tokens' rows, of a residual network some of the positions of each map.
+//! What a row needs of the others are the keys and values of all tokens, once a block, and a position its neighbours, once a
+//! convolution: they go through a memory that all can reach ([`Exchange`]). So the threads need no
 //! common heap, no atomics in Rust's standard library and no special build of it; in the browser they are workers, and the
 //! common memory is a `SharedArrayBuffer`.
 
 use std::ops::Range;
 
 use super::CpuError;
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, ResNet, ResidualBlock};
 
 /// What one of several threads has in common with the others.
 pub trait Exchange {
@@ -40,9 +41,26 @@ fn image(architecture: &Architecture) -> usize {
 }
 
 /// The most that is exchanged at a time: keys and values, and the tokens themselves for the first thread; or a row of
-/// rollout from each.
+/// rollout from each; of a residual network the largest map.
 fn slot(architecture: &Architecture, threads: usize) -> usize {
+    if let Some(resnet) = &architecture.resnet {
+        return largest_map(architecture, resnet);
+    }
     architecture.tokens() * (3 * architecture.dim).max(threads)
+}
+
+/// Values of the largest map that a residual network exchanges: what comes into a stage, what its blocks have inside, or what
+/// comes out; or RGA's gates of a map's channels.
+fn largest_map(architecture: &Architecture, resnet: &ResNet) -> usize {
+    let behind = (0..=resnet.blocks.len()).map(|stages| {
+        let map = architecture.map_behind(stages);
+        map.positions() * map.channels
+    });
+    let inside = (0..resnet.blocks.len()).map(|stage| {
+        let inner = |block: &ResidualBlock| block.convolutions.iter().rev().skip(1).map(|c| c.outputs).max();
+        architecture.map_behind(stage).positions() * resnet.stage(stage).iter().filter_map(inner).max().unwrap_or(0)
+    });
+    behind.chain(inside).max().unwrap_or(0)
 }
 
 /// A thread's way through a photo: which rows are its own, and what it exchanges. Alone it exchanges nothing.
@@ -107,6 +125,25 @@ impl<'a> Together<'a> {
     /// Waits for the others: what they gave is there now.
     pub(super) fn meet(&self) -> Result<(), CpuError> {
         self.exchange.map_or(Ok(()), |exchange| exchange.meet().map_err(CpuError::Thread))
+    }
+
+    /// Fills in `wanted` of `values` but for this thread's `own`.
+    pub(super) fn take_some(&self, at: usize, values: &mut [f32], own: &Range<usize>, wanted: Range<usize>) {
+        let Some(exchange) = self.exchange else { return };
+        for part in [wanted.start..wanted.end.min(own.start), wanted.start.max(own.end)..wanted.end] {
+            if !part.is_empty() {
+                exchange.take(at + part.start, &mut values[part]);
+            }
+        }
+    }
+
+    /// Gives this thread's `own` of `values` to the others and takes `wanted` from them.
+    pub(super) fn trade(&mut self, values: &mut [f32], own: &Range<usize>, wanted: Range<usize>) -> Result<(), CpuError> {
+        let slot = self.next_slot();
+        self.give(slot + own.start, &values[own.clone()]);
+        self.meet()?;
+        self.take_some(slot, values, own, wanted);
+        Ok(())
     }
 
     /// Fills in all of `values` but this thread's `own`.

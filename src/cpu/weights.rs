@@ -1,9 +1,10 @@
-//! A network's weights, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
+//! A transformer's weights, and what a residual network has of the same kinds, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
+use super::kernels::convolution::by_tap;
 use super::kernels::matmul::{Matrix, Store, Weight};
-use super::rectify::{Module, Rectify, by_tap};
+use super::rectify::{Module, Rectify};
 use super::rga::{Gates, Part};
-use crate::architecture::{Architecture, RectifyBlocks, RelationWidths, Rga};
+use crate::architecture::{Architecture, RelationWidths, Rga};
 use crate::tensors::{TensorError, TensorMap};
 
 /// A linear layer.
@@ -61,7 +62,7 @@ pub(super) struct Glca {
     pub head: Linear,
 }
 
-/// Everything.
+/// Everything of a transformer.
 pub(super) struct Weights {
     /// Class token plus its position, `[D]`.
     pub class: Vec<f32>,
@@ -87,9 +88,9 @@ impl Weights {
     /// # Errors
     /// [`TensorError`] names the weight that is missing, of another shape or no number.
     pub(super) fn read(architecture: &Architecture, map: &TensorMap) -> Result<Self, TensorError> {
-        let (dim, classes, hidden) = (architecture.dim, architecture.classes, architecture.hidden());
+        let (dim, classes) = (architecture.dim, architecture.classes);
         let (patch, tokens) = (architecture.patch_size, architecture.tokens());
-        let reader = Reader { map, dim, hidden };
+        let reader = Reader::new(architecture, map);
         let class = map.weight("cls_token", &[1, 1, dim])?;
         let position = map.weight("pos_embed", &[1, tokens, dim])?;
         let bias = map.weight("patch_embed.proj.bias", &[dim])?.to_vec();
@@ -102,11 +103,6 @@ impl Weights {
                 head: reader.linear("glca_head", dim, classes)?,
             })
         });
-        let rga = architecture.rga().map(|rga| -> Result<Vec<Gates>, TensorError> {
-            let sizes = [architecture.patches(), dim];
-            (0..rga.after.len()).map(|place| reader.gates(&format!("rga.{place}"), &rga.gates(), sizes)).collect()
-        });
-        let rectify = architecture.rectify().map(|rectify| reader.rectify(rectify, classes));
         Ok(Self {
             class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
             positions: rest.to_vec(),
@@ -115,26 +111,42 @@ impl Weights {
             norm: reader.norm("norm")?,
             head: reader.linear("head", dim, classes)?,
             glca: glca.transpose()?,
-            rga: rga.transpose()?.unwrap_or_default(),
-            rectify: rectify.transpose()?,
+            rga: reader.rga()?,
+            rectify: reader.rectify()?,
             tasn: architecture.tasn().map(|_| reader.norm("tasn.norm")).transpose()?,
         })
     }
 }
 
-struct Reader<'a> {
+/// Takes weights out of a map.
+pub(super) struct Reader<'a> {
+    architecture: &'a Architecture,
     map: &'a TensorMap,
     dim: usize,
     hidden: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(architecture: &'a Architecture, map: &'a TensorMap) -> Self {
+        Self { architecture, map, dim: architecture.dim, hidden: architecture.hidden() }
+    }
+
+    /// RGA's gates, place by place; none without RGA.
+    pub(super) fn rga(&self) -> Result<Vec<Gates>, TensorError> {
+        let Some(rga) = self.architecture.rga() else { return Ok(Vec::new()) };
+        let places = rga.after.iter().enumerate().map(|(place, &after)| {
+            let map = self.architecture.map_behind(after);
+            self.gates(&format!("rga.{place}"), &rga.gates(), [map.positions(), map.channels])
+        });
+        places.collect()
+    }
+
     fn norm(&self, name: &str) -> Result<Norm, TensorError> {
         let part = |part: &str| Ok::<_, TensorError>(self.map.weight(&format!("{name}.{part}"), &[self.dim])?.to_vec());
         Ok(Norm { gamma: part("weight")?, beta: part("bias")? })
     }
 
-    fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, TensorError> {
+    pub(super) fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear, TensorError> {
         let weight = turned(self.map.weight(&format!("{name}.weight"), &[outputs, inputs])?, outputs);
         Ok(Linear { weight, bias: self.map.weight(&format!("{name}.bias"), &[outputs])?.to_vec() })
     }
@@ -153,29 +165,33 @@ impl Reader<'_> {
         rga.parts(positions, channels).map(part).collect::<Result<_, _>>().map(Gates)
     }
 
-    /// Modules for `classes` classes and folded gates.
-    fn rectify(&self, rectify: &RectifyBlocks, classes: usize) -> Result<Rectify, TensorError> {
-        let (dim, heads) = (self.dim, rectify.heads);
-        let module = |place: usize| {
+    /// Attend and Rectify, its gates folded; nothing without it.
+    pub(super) fn rectify(&self) -> Result<Option<Rectify>, TensorError> {
+        let architecture = self.architecture;
+        let Some(rectify) = architecture.rectify() else { return Ok(None) };
+        let (heads, classes) = (rectify.heads, architecture.classes);
+        let module = |(place, &after): (usize, &usize)| {
+            let channels = architecture.map_behind(after).channels;
             let mut layers = Vec::new();
-            for (layer, shape) in rectify.layers(dim, classes) {
-                layers.push(by_tap(self.map.weight(&format!("rectify.{place}.{layer}"), &shape)?, dim));
+            for (layer, shape) in rectify.layers(channels, classes) {
+                layers.push(by_tap(self.map.weight(&format!("rectify.{place}.{layer}"), &shape)?, channels, 9));
             }
             let missing = || TensorError::Missing(format!("rectify.{place}"));
             let [attention, gate, output] = layers.try_into().map_err(|_| missing())?;
             let opinion = |own: &[f32]| Linear { weight: turned(own, classes), bias: vec![0.0; classes] };
+            let norm = architecture.resnet.is_none().then(|| self.norm(&format!("rectify.{place}.norm")));
             Ok(Module {
-                norm: self.norm(&format!("rectify.{place}.norm"))?,
+                norm: norm.transpose()?,
                 attention: Linear { weight: turned(&attention, 9 * heads), bias: vec![0.0; 9 * heads] },
                 gate,
-                output: output.chunks_exact(classes * 9 * dim).map(opinion).collect(),
+                output: output.chunks_exact(classes * 9 * channels).map(opinion).collect(),
             })
         };
-        Ok(Rectify {
-            modules: (0..rectify.after.len()).map(module).collect::<Result<_, TensorError>>()?,
-            gates: self.linear("rectify.mix", dim, rectify.votes())?,
+        Ok(Some(Rectify {
+            modules: rectify.after.iter().enumerate().map(module).collect::<Result<_, TensorError>>()?,
+            gates: self.linear("rectify.mix", self.dim, rectify.votes())?,
             mixing: rectify.mixing,
-        })
+        }))
     }
 
     /// Queries apart, keys and values together.

@@ -53,7 +53,8 @@ impl Network {
         Ok(patches_of(&self.executor.rollout(layer).await?, self.tokens()))
     }
 
-    /// RGA's spatial gates of each place that has them, `[places, patches]`.
+    /// RGA's spatial gates of each place that has them, `[places, patches]`; of a residual network each place has as many as the map
+    /// there has positions.
     ///
     /// # Errors
     /// A network without them, no photo yet; as `classify`.
@@ -62,7 +63,7 @@ impl Network {
         Ok(Float32Array::from(self.executor.gates().await?.as_slice()))
     }
 
-    /// Where the heads of each module of Attend and Rectify look, `[modules, heads, patches]`.
+    /// Where the heads of each module of Attend and Rectify look, `[modules, heads, patches]`, in the same way.
     ///
     /// # Errors
     /// A network without them, no photo yet; as `classify`.
@@ -85,16 +86,28 @@ impl Network {
         Ok(object.into())
     }
 
-    /// Blocks of the backbone.
+    /// Blocks of the backbone, of a residual network its stages.
     #[wasm_bindgen(getter)]
     pub fn layers(&self) -> usize {
         self.manifest.architecture.depth
     }
 
-    /// Attention heads of a block.
+    /// Attention heads of a block; none of a residual network, which has no attention.
     #[wasm_bindgen(getter)]
     pub fn heads(&self) -> usize {
-        self.manifest.architecture.heads
+        let architecture = &self.manifest.architecture;
+        if architecture.resnet.is_some() { 0 } else { architecture.heads }
+    }
+
+    /// Rows and columns of the map behind each block, `[layers, 2]`.
+    #[wasm_bindgen(getter)]
+    pub fn grids(&self) -> Vec<usize> {
+        let architecture = &self.manifest.architecture;
+        let map = |blocks| {
+            let map = architecture.map_behind(blocks);
+            [map.height, map.width]
+        };
+        (1..=architecture.depth).flat_map(map).collect()
     }
 
     /// The bundle's share of local queries; nothing for a network without GLCA.

@@ -21,6 +21,8 @@ pub(super) struct Outcome {
     glca: Vec<Prediction>,
     #[serde(with = "serde_wasm_bindgen::preserve")]
     rollout: Float32Array,
+    /// What `rollout` is.
+    map: &'static str,
     #[serde(with = "serde_wasm_bindgen::preserve")]
     selected: Uint32Array,
     grid: [usize; 2],
@@ -110,6 +112,7 @@ impl Outcome {
             sa: top(&sa, labels, top_k),
             glca: top(&glca, labels, top_k),
             rollout: Float32Array::from(rollout),
+            map: if architecture.resnet.is_some() { "activation" } else { "rollout" },
             selected: Uint32Array::from(patches.as_slice()),
             grid: architecture.grid(),
             crop,

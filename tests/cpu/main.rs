@@ -12,6 +12,7 @@ use finegrain::tensors::{Tensor, TensorMap, Values};
 
 #[path = "../support/random.rs"]
 mod random;
+mod residual;
 mod threads;
 #[path = "../support/traces.rs"]
 mod traces;

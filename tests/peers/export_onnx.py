@@ -1,6 +1,8 @@
-"""The backbone of a ViT with its classifier as ONNX, for ONNX Runtime: no rollout and no second look, which it has no operator for.
+"""The backbone of a network with its classifier as ONNX, for ONNX Runtime: no rollout and no second look, which it has no operator
+for. A ViT, or with the word resnet-50 that one (He et al., CVPR 2016; the stride in the 3x3 convolution).
 
     python export_onnx.py OUT.onnx [SIDE] [WIDTH] [DEPTH] [HEADS]
+    python export_onnx.py OUT.onnx SIDE resnet-50
 
 Random weights: speed does not depend on them. Needs torch, onnx and onnxscript.
 """
@@ -47,11 +49,51 @@ class Vit(nn.Module):
         return self.head(self.norm(self.blocks(x))[:, 0]).softmax(-1)
 
 
+def convolution(inputs, outputs, side, stride=1):
+    layer = nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs))
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, inside, stride):
+        super().__init__()
+        outputs = 4 * inside
+        self.layers = nn.Sequential(
+            convolution(inputs, inside, 1), nn.ReLU(), convolution(inside, inside, 3, stride), nn.ReLU(),
+            convolution(inside, outputs, 1),
+        )
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, 1, stride)
+
+    def forward(self, x):
+        return F.relu(self.shortcut(x) + self.layers(x))
+
+
+class ResNet50(nn.Module):
+    def __init__(self, classes=100):
+        super().__init__()
+        layers = [convolution(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+        inputs = 64
+        for stage, blocks in enumerate([3, 4, 6, 3]):
+            for block in range(blocks):
+                layers.append(Bottleneck(inputs, 64 << stage, 2 if block == 0 and stage > 0 else 1))
+                inputs = 256 << stage
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(inputs, classes)
+
+    def forward(self, images):
+        return self.head(self.layers(images).mean((2, 3))).softmax(-1)
+
+
 def main():
     out = sys.argv[1]
-    side, dim, depth, heads = [int(value) for value in sys.argv[2:]] or [224, 192, 12, 3]
     torch.manual_seed(1)
-    network = Vit(side, dim, depth, heads).eval()
+    if sys.argv[3:] == ["resnet-50"]:
+        side, network = int(sys.argv[2]), ResNet50()
+    else:
+        side, dim, depth, heads = [int(value) for value in sys.argv[2:]] or [224, 192, 12, 3]
+        network = Vit(side, dim, depth, heads)
+    network.eval()
     torch.onnx.export(
         network, (torch.randn(1, 3, side, side),), out, input_names=["images"], output_names=["probability"],
         dynamo=True, external_data=False,

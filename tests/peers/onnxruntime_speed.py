@@ -1,6 +1,6 @@
 """Milliseconds a photo of ONNX Runtime on the processor, one thread: the twin of `examples/cpu_speed.rs`.
 
-    python onnxruntime_speed.py VIT.onnx      (made by export_onnx.py)
+    python onnxruntime_speed.py NETWORK.onnx      (made by export_onnx.py)
 """
 
 import sys

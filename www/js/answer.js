@@ -27,6 +27,8 @@ export function showAnswer(result, name) {
   find("confused").textContent = result.confused.map(confusedText).join(" ");
   const isCalibrated = typeof result.recognised === "boolean";
   find("calibrated").textContent = isCalibrated ? "calibrated on photos that were held out" : "not calibrated";
+  for (const map of ["rollout", "activation"]) find(`meaning-${map}`).hidden = map !== result.map;
+  find("meaning-queries").hidden = result.map === "activation";
   find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
 }
 

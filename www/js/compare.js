@@ -4,7 +4,7 @@ import { preview } from "../pkg/finegrain.js";
 import { heatImage, rangeOf } from "./heat.js";
 import { fillList, plainName } from "./lists.js";
 import { drawPhoto } from "./map.js";
-import { ownLook } from "./mechanism.js";
+import { MAPS, ownLook } from "./mechanism.js";
 import { outline } from "./stage.js";
 
 /**
@@ -51,7 +51,7 @@ export class Pair {
     this.#opacity = opacity;
   }
 
-  /** Whether to draw what the mechanisms have of their own instead of rollout. */
+  /** Whether to draw what the mechanisms have of their own instead of the map that all have. */
   set isOwn(isOwn) {
     this.#isOwn = isOwn;
   }
@@ -60,7 +60,7 @@ export class Pair {
     return this.#other?.between ?? null;
   }
 
-  /** Whether there is more to see than rollout. @param {Side} first */
+  /** Whether there is more to see than that. @param {Side} first */
   hasOwn(first) {
     return this.#other !== null && (first.own ?? this.#other.own) !== null;
   }
@@ -83,9 +83,9 @@ export class Pair {
   #figure({ shown, result, name, own }, range) {
     const figure = document.createElement("figure");
     const canvas = document.createElement("canvas");
-    const { crop, grid, selected, rollout, predictions, recognised, sampling } = result;
+    const { crop, grid, selected, rollout, map, predictions, recognised, sampling } = result;
     const ownMap = this.#isOwn ? own : null;
-    const seen = ownMap?.label ?? "Rollout";
+    const seen = ownMap?.label ?? MAPS[map];
     const scale = 640 / Math.max(crop.width, crop.height);
     [canvas.width, canvas.height] = [crop.width, crop.height].map((v) => Math.max(1, Math.round(v * scale)));
     canvas.setAttribute("role", "img");
@@ -95,7 +95,7 @@ export class Pair {
     drawPhoto(context, shown, crop, ownMap?.sampling);
     context.globalAlpha = this.#opacity;
     if (!ownMap) context.drawImage(heatImage(rollout, grid, range, sampling), ...all);
-    else if (ownMap.values) context.drawImage(heatImage(ownMap.values, grid), ...all);
+    else if (ownMap.values) context.drawImage(heatImage(ownMap.values, ownMap.grid), ...all);
     context.globalAlpha = 1;
     if (!ownMap && selected.length > 0) outline(context, all, { selected, grid }, 2);
     const caption = document.createElement("figcaption");

@@ -5,9 +5,9 @@ import { apart, nameSides } from "./apart.js";
 import { Pair } from "./compare.js";
 import { heatImage } from "./heat.js";
 import { GLCA, Layers, mapOf, nameOf } from "./layers.js";
-import { fillList } from "./lists.js";
+import { fillList, plainName } from "./lists.js";
 import { PhotoMap } from "./map.js";
-import { ownLook } from "./mechanism.js";
+import { MAPS, ownLook, partOf, stepOf } from "./mechanism.js";
 import { shortTitle } from "./models.js";
 import { Ratio } from "./ratio.js";
 import { largest } from "./resampled.js";
@@ -94,10 +94,17 @@ export class Look {
     choose("branch", "both");
     const plain = classifier.ratio === null;
     for (const id of ["look-branch", "look-ratio"]) find(id).hidden = plain;
+    // A residual network has no attention: no layers and heads to look into, nothing to be traced back.
+    const hasAttention = classifier.heads > 0;
+    for (const mode of ["layers", "apart"]) {
+      find(`${mode}-mode`).hidden = !hasAttention;
+      if (!hasAttention && chosen("mode") === mode) choose("mode", "rollout");
+    }
+    find("map-name").textContent = MAPS[result.map];
     const depth = find("depth");
     depth.max = String(classifier.layers);
     depth.value = depth.max;
-    this.#layers.build(classifier);
+    if (hasAttention) this.#layers.build(classifier);
     this.#offer("gates", "gate", classifier.gatesAfter.length);
     this.#offer("masks", "mask", classifier.masksAfter.length);
     find("resampled-mode").hidden = !result.sampling;
@@ -191,6 +198,7 @@ export class Look {
     const mine = (this.#turn += 1);
     const mode = chosen("mode");
     for (const name of ["rollout", "layers", "apart", "gates", "masks"]) find(`look-${name}`).hidden = name !== mode;
+    if (this.#seen?.classifier.heads === 0) find("look-rollout").hidden = true;
     this.#map.pickable = mode === "layers";
     const seen = this.#seen;
     if (!seen || !find("look").open) return;
@@ -216,6 +224,10 @@ export class Look {
 
   async #rollout() {
     const { classifier, result } = this.#seen;
+    if (result.map === "activation") {
+      const label = `What spoke for ${plainName(result.predictions[0].label)} in the last stage`;
+      return { image: heatImage(result.rollout, result.grid), label };
+    }
     const layer = Number(find("depth").value) - 1;
     const last = layer === classifier.layers - 1;
     find("depth-said").textContent = `${layer + 1} of ${classifier.layers}`;
@@ -268,32 +280,31 @@ export class Look {
   }
 
   async #gates() {
-    const { classifier, result } = this.#seen;
+    const { classifier } = this.#seen;
     const place = Number(find("gate").value) - 1;
     const said = String(classifier.gatesAfter[place]);
     find("gate-said").textContent = `${said} of ${classifier.layers}`;
     const all = await this.#once("gates", (network, of) => network.gates({ of }));
-    const patches = result.rollout.length;
-    const values = all.slice(place * patches, (place + 1) * patches);
-    return { image: heatImage(values, result.grid), label: `What the gates after layer ${said} let through` };
+    const { values, grid } = partOf(all, classifier.gatesAfter, place, classifier.grids);
+    return { image: heatImage(values, grid), label: `What the gates after ${stepOf(classifier)} ${said} let through` };
   }
 
   async #masks() {
-    const { classifier, result } = this.#seen;
+    const { classifier } = this.#seen;
     const place = Number(find("mask").value) - 1;
     const said = String(classifier.masksAfter[place]);
     const all = await this.#once("masks", (network, of) => network.masks({ of }));
-    const patches = result.rollout.length;
-    const heads = all.length / classifier.masksAfter.length / patches;
+    const { values, heads, patches, grid } = partOf(all, classifier.masksAfter, place, classifier.grids);
     // 0 is all of them: the mean.
     const slider = find("mask-head");
     slider.max = String(heads);
     const head = Number(slider.value);
     find("mask-said").textContent = `${said} of ${classifier.layers}`;
     find("mask-head-said").textContent = head === 0 ? "all" : `${head} of ${heads}`;
-    const values = mapOf(all, place, head === 0 ? "mean" : head - 1, heads, patches);
+    const shown = mapOf(values, 0, head === 0 ? "mean" : head - 1, heads, patches);
     const who = head === 0 ? "the heads" : `head ${head}`;
-    return { image: heatImage(values, result.grid), label: `Where ${who} of the module after layer ${said} looked` };
+    const label = `Where ${who} of the module after ${stepOf(classifier)} ${said} looked`;
+    return { image: heatImage(shown, grid), label };
   }
 
   #resampled() {
@@ -347,6 +358,7 @@ export class Look {
     const first = { shown: this.#stage.photo, result, name, own };
     const hasOwn = this.#pair.hasOwn(first);
     find("pair-view").hidden = !hasOwn;
+    find("pair-map").textContent = MAPS[result.map];
     this.#pair.isOwn = hasOwn && chosen("pair-view") === "own";
     const said = this.#pair.draw(first);
     if (said) find("beside-said").textContent = said;

@@ -120,12 +120,14 @@ export function outline(context, [x, y, width, height], { selected, grid: [rows,
 }
 
 /** The overlay in words, for who cannot see it. */
-function describe({ rollout, grid: [rows, columns], selected, sampling }) {
+function describe({ rollout, map, grid: [rows, columns], selected, sampling }) {
   const peak = rollout.indexOf(Math.max(...rollout));
   const third = (value, count, shares, names) => names[Math.min(2, Math.floor(3 * middleOf(value, count, shares)))];
   const vertical = third(Math.floor(peak / columns), rows, sampling?.rows, ["upper", "middle", "lower"]);
   const horizontal = third(peak % columns, columns, sampling?.columns, ["left", "middle", "right"]);
   const place = vertical === horizontal ? "middle" : `${vertical} ${horizontal}`;
   const queries = selected.length ? `; ${selected.length} of ${rollout.length} patches are outlined as local queries` : "";
-  return `Photo with the network’s attention laid over it: most of it lies in the ${place} of the part it saw${queries}`;
+  const what = map === "activation" ? "what spoke for the name" : "the network’s attention";
+  if (!(rollout[peak] > 0)) return `Photo with ${what} laid over it, which is nothing`;
+  return `Photo with ${what} laid over it: most of it lies in the ${place} of the part it saw${queries}`;
 }

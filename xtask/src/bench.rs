@@ -69,11 +69,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// The peer's network, exported once.
 fn exported(python: &str, name: &str, size: &str) -> Result<PathBuf> {
     // Width, blocks, heads (Dosovitskiy et al., 2021; Touvron et al., 2021).
-    let shape = match name {
-        "vit-tiny" => ["192", "12", "3"],
-        "vit-small" => ["384", "12", "6"],
-        "vit-base" => ["768", "12", "12"],
-        _ => bail!("--network \"{name}\" is not known: vit-tiny, vit-small or vit-base"),
+    let shape: &[&str] = match name {
+        "vit-tiny" => &["192", "12", "3"],
+        "vit-small" => &["384", "12", "6"],
+        "vit-base" => &["768", "12", "12"],
+        "resnet-50" => &["resnet-50"],
+        _ => bail!("--network \"{name}\" is not known: vit-tiny, vit-small, vit-base or resnet-50"),
     };
     let file = shell::target().join(format!("peers/{name}-{size}.onnx"));
     if !file.is_file() {

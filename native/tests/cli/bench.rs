@@ -90,6 +90,30 @@ fn a_bundle_is_measured_on_the_processor() {
     assert_eq!((&found["tiles"], &found["cold"]["tune_ms"]), (&Value::Null, &Value::Null));
 }
 
+/// The model that is trained, in turns with what runs it.
+#[test]
+fn burn_is_measured_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("small");
+    write_bundle(&bundle);
+    let bench = |backend: &str| {
+        let mut command = finegrain(["bench", "--runs", "2", "--beside", "cpu", "--backend", backend, "--bundle"]);
+        json(command.arg(&bundle))["beside"].as_array().unwrap().clone()
+    };
+    let backends: &[&str] = if has_adapter() { &["cpu", "webgpu"] } else { &["cpu"] };
+    for backend in backends {
+        let [ours, burn] = &bench(backend)[..] else { panic!("two rows") };
+        assert_eq!((&ours["name"], &burn["name"]), (&"finegrain".into(), &"burn, flex (CPU)".into()));
+        assert!(ours["ratio"] == 1.0 && positive(&burn["median_ms"]), "{burn}");
+        assert_eq!(
+            burn["ratio"].as_f64().unwrap(),
+            burn["median_ms"].as_f64().unwrap() / ours["median_ms"].as_f64().unwrap()
+        );
+    }
+    let without = refusal(finegrain(["bench", "--beside", "wgpu", "--backend", "cpu", "--bundle"]).arg(&bundle));
+    assert!(without.contains("--features wgpu"), "{without}");
+}
+
 /// The tiles are measured where that is asked for, kept in the user's cache folder, and read from there.
 #[test]
 fn tiles_are_measured_once() {

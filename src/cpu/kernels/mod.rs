@@ -2,6 +2,7 @@
 //! model's CPU back end, where each has a backward pass too.
 
 pub(crate) mod attention;
+pub(crate) mod convolution;
 pub(crate) mod gelu;
 pub(crate) mod lanes;
 pub(crate) mod layer_norm;

@@ -138,8 +138,11 @@ export interface Result {
   /** Global-local cross-attention branch alone; empty for a network without it. */
   glca: Prediction[];
   /** Attention rollout for each patch, `grid[0] * grid[1]` values in reading order; with the class token's own share
-   *  they sum to 1. */
+   *  they sum to 1. Of a residual network, which has no attention, its class activation map (Zhou et al., CVPR 2016): how much
+   *  each place of the last map spoke for the most probable name, as shares of all that did; all 0 where none did. */
   rollout: Float32Array;
+  /** What `rollout` is: attention rollout, or the class activation map of a residual network. */
+  map: "rollout" | "activation";
   /** The local queries that GLCA chose: patch indices in reading order from 0, highest rollout first. */
   selected: Uint32Array;
   /** Rows and columns of patches. */
@@ -215,9 +218,12 @@ export class Classifier implements Choice {
   readonly backend: Backend;
   readonly adapter: string;
   readonly reason: string | null;
-  /** Blocks of the network and attention heads of each. */
+  /** Blocks of the network and attention heads of each; of a residual network its stages, and 0 heads: it has no attention, and
+   *  `attention`, `rollout` and `difference` fail with a sentence. */
   readonly layers: number;
   readonly heads: number;
+  /** Rows and columns of the map behind each block: those of `Result.grid`, and of a residual network a map of its own. */
+  readonly grids: readonly (readonly [rows: number, columns: number])[];
   /** The bundle's share R of patches that become local queries; null for a network without GLCA. */
   readonly ratio: number | null;
   /** Behind how many blocks each of RGA's spatial gates stands; empty for a network without them. */
@@ -242,12 +248,13 @@ export class Classifier implements Choice {
   rollout(options?: Look & { layer?: number }): Promise<Float32Array>;
   /**
    * RGA's spatial gates in the photo classified last: what each patch was multiplied by, from 0 to 1, in reading order, one
-   * place of `gatesAfter` after the other.
+   * place of `gatesAfter` after the other, each with as many values as its map (`grids`) has places.
    */
   gates(options?: Look): Promise<Float32Array>;
   /**
    * Where each head of each module of Attend and Rectify looked in the photo classified last: shares of all patches in reading
-   * order, a head's sum to 1. The heads of a module lie one after the other, one module of `masksAfter` after the other.
+   * order, a head's sum to 1. The heads of a module lie one after the other, one module of `masksAfter` after the other, each with as
+   * many values as its map (`grids`) has places.
    */
   masks(options?: Look): Promise<Float32Array>;
   /**

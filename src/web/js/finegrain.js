@@ -127,12 +127,15 @@ export class Classifier {
     return this.#facts.reason;
   }
 
-  /** Blocks of the network, heads of each, and the bundle's share of local queries. */
+  /** Blocks of the network, heads of each, rows and columns behind each, and the bundle's share of local queries. */
   get layers() {
     return this.#facts.layers;
   }
   get heads() {
     return this.#facts.heads;
+  }
+  get grids() {
+    return this.#facts.grids;
   }
   get ratio() {
     return this.#facts.ratio;

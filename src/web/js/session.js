@@ -80,11 +80,14 @@ export class Session {
     if (own && options.keep) await this.#bundle.keep();
     this.#progress({ stage: "ready", loaded: 0, total: 0 });
     const { id, title, labels } = this.#bundle.manifest;
-    const { layers, heads, ratio = null } = this.#network;
+    const { layers, heads, grids, ratio = null } = this.#network;
+    const gridOf = (_, layer) => [grids[2 * layer], grids[2 * layer + 1]];
     const gatesAfter = [...this.#network.gates_after];
     const masksAfter = [...this.#network.masks_after];
     const canvas = typeof OffscreenCanvas === "function";
-    return { id, title, labels, layers, heads, ratio, gatesAfter, masksAfter, kept: this.#bundle.kept ?? null, ...this.#choice, canvas };
+    const kept = this.#bundle.kept ?? null;
+    const shape = { layers, heads, grids: Array.from({ length: layers }, gridOf), ratio, gatesAfter, masksAfter };
+    return { id, title, labels, ...shape, kept, ...this.#choice, canvas };
   }
 
   /**

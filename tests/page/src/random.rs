@@ -1,20 +1,38 @@
 //! Bundles of networks of known shape with random weights, to be timed.
 
 use anyhow::Result;
-use finegrain::architecture::{Architecture, Mechanism, Mixing, RectifyBlocks, RgaBlocks, TasnBlocks};
+use finegrain::architecture::{
+    Architecture, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
+};
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, TensorMap};
 use finegrain_native::{golden, random};
 use serde_json::json;
 
-/// A bundle of the backbone `name` for photos of `size` pixels, in f16 as bundles are, with rollout and GLCA.
+/// A bundle of the backbone `name` for photos of `size` pixels, in f16 as bundles are, a transformer's with rollout and GLCA.
 ///
 /// # Errors
 /// No such backbone, or a size that it cannot have.
 pub fn bundle(name: &str, size: usize) -> Result<Bundle> {
+    if name == "resnet-50" {
+        let architecture = ResNet::resnet_50().architecture([size, size], 100, Mechanism::None);
+        return of(&format!("{name} at {size} pixels"), architecture.clone(), &random::weights(&architecture));
+    }
     let (architecture, weights) = random::network(name, size)?;
     of(&format!("{name} at {size} pixels"), architecture, &weights)
+}
+
+/// A bundle of a small residual network with that mechanism, for photos of 64 pixels: maps of 16, 8 and 4 rows.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn residual(mechanism: Mechanism) -> Result<Bundle> {
+    let (blocks, strides) = (vec![1; 3], vec![1, 2, 2]);
+    let resnet = ResNet { block: Residual::Bottleneck, stem: Stem::Large, blocks, strides, width: 8 };
+    let architecture = resnet.architecture([64, 64], 5, mechanism);
+    let weights = random::weights(&architecture);
+    of("Residual: 5 classes", architecture, &weights)
 }
 
 /// A bundle of a small network with RGA's gates, for photos of 64 pixels.

@@ -1,6 +1,7 @@
 //! `finegrain bench`: how fast a network is on this machine, and where the time goes (`Report` is the document of
 //! `--json`). Times are those of one photo, from normalised pixels to the answer in memory.
 
+mod beside;
 mod measure;
 mod report;
 mod subject;
@@ -10,11 +11,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use finegrain::tensors::Precision;
 
+use self::beside::Peer;
 use self::report::{Measured, Report};
 use self::subject::Subject;
 use super::Outcome;
 use super::output::Output;
 use crate::backend::{BackendChoice, WeightChoice};
+use crate::train::DeviceChoice;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +43,10 @@ pub(super) struct Args {
     /// What was measured before is in the cache folder (~/.cache/finegrain/tiles-*.txt) and not measured again
     #[arg(long)]
     tune: bool,
+    /// In turns with it, the same network in burn (the model that is trained), on these devices: cpu, and cuda or wgpu where this
+    /// build has them
+    #[arg(long, value_enum, value_name = "DEVICE,..", value_delimiter = ',')]
+    beside: Vec<DeviceChoice>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
@@ -52,12 +59,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     if args.tune && args.backend != BackendChoice::Webgpu {
         bail!("--tune is about our shaders: leave it out, or use --backend webgpu");
     }
+    let peers = args.beside.iter().map(|&device| Peer::new(&subject, device)).collect::<Result<Vec<_>>>()?;
     let measured = match args.backend {
-        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs, args.tune)?,
-        BackendChoice::Cpu => measure::cpu(&subject, runs)?,
+        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs, args.tune, &peers)?,
+        BackendChoice::Cpu => measure::cpu(&subject, runs, &peers)?,
         BackendChoice::Cuda => bail!("CUDA is for training and not measured here: use --backend webgpu or cpu"),
     };
-    let Measured { adapter, cold, warm, device_bytes, parts, kernels, tiles } = measured;
+    let Measured { adapter, cold, warm, device_bytes, beside, parts, kernels, tiles } = measured;
     let report = Report {
         adapter,
         model: subject.name,
@@ -69,6 +77,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         cold,
         warm,
         device_bytes,
+        beside,
         parts,
         kernels,
         tiles,

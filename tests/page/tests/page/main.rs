@@ -25,6 +25,7 @@ mod photos;
 mod precision;
 mod quiet;
 mod recovery;
+mod residual;
 mod resampled;
 mod tiles;
 mod ways_in;

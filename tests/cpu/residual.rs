@@ -1,0 +1,186 @@
+//! Residual networks on the processor: against the burn model, on one thread and on several, and what can be asked of them.
+
+use burn::tensor::Device;
+use finegrain::architecture::{
+    Architecture, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
+};
+use finegrain::compare::{compare, reals};
+use finegrain::cpu::{Cpu, CpuError, Sure};
+use finegrain::look::LookError;
+use finegrain::tensors::Tensor;
+
+use crate::threads::together;
+use crate::{case, tolerance};
+
+fn resnet(block: Residual, stem: Stem, blocks: &[usize], strides: &[usize], width: usize) -> ResNet {
+    ResNet { block, stem, blocks: blocks.to_vec(), strides: strides.to_vec(), width }
+}
+
+/// Basic, bottleneck and wide blocks; last stride 1; strides of 3; images that are not square; maps of a single position; every
+/// mechanism, also behind the last stage.
+fn architectures() -> Vec<Architecture> {
+    let basic = || resnet(Residual::Basic, Stem::Large, &[2, 1, 2], &[1, 2, 2], 9);
+    let bottleneck = || resnet(Residual::Bottleneck, Stem::Large, &[1, 2, 1, 2], &[1, 2, 2, 1], 6);
+    let wide = || resnet(Residual::Wide, Stem::Small, &[2, 1, 2], &[1, 2, 2], 12);
+    let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
+        Mechanism::Rga(RgaBlocks { ratio: 4, spatial, channel, after: after.to_vec() })
+    };
+    let rectify =
+        |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
+    let tasn = |zoom, after| Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() });
+    vec![
+        basic().architecture([48, 80], 7, Mechanism::None),
+        basic().architecture([16, 16], 2, Mechanism::None),
+        bottleneck().architecture([112, 80], 196, Mechanism::None),
+        wide().architecture([28, 20], 5, Mechanism::None),
+        resnet(Residual::Basic, Stem::Small, &[1, 1], &[3, 1], 8).architecture([27, 21], 4, Mechanism::None),
+        resnet(Residual::Bottleneck, Stem::Small, &[1, 1], &[2, 4], 5).architecture([24, 40], 3, Mechanism::None),
+        resnet(Residual::Wide, Stem::Large, &[1, 2], &[1, 3], 7).architecture([36, 60], 3, Mechanism::None),
+        basic().architecture([48, 80], 7, rga([true, true], &[1, 3])),
+        bottleneck().architecture([80, 48], 9, rga([false, true], &[2, 3, 4])),
+        wide().architecture([28, 20], 5, rga([true, false], &[2, 3])),
+        basic().architecture([48, 80], 7, rectify(4, &[1, 2, 3], Mixing::Softmax)),
+        wide().architecture([28, 20], 5, rectify(3, &[1, 3], Mixing::Sigmoid)),
+        bottleneck().architecture([48, 64], 6, tasn(2, 3)),
+        wide().architecture([20, 28], 5, tasn(3, 2)),
+        basic().architecture([32, 48], 4, tasn(2, 3)),
+    ]
+}
+
+#[test]
+fn residual_networks_agree_with_burn() {
+    for architecture in architectures() {
+        let (network, weights, image) = case(&architecture);
+        let truth = network.trace(network.images(&image, &Device::flex()));
+        let found = Cpu::load(&architecture, &weights).unwrap().trace(&image).unwrap();
+        let (what, differences) = (format!("{architecture:?}"), compare(&found, &truth, "out."));
+        for (name, _) in truth.iter().filter(|(name, _)| name.starts_with("out.")) {
+            let difference = differences.get(name).unwrap_or_else(|| panic!("{what}: {name} was not computed"));
+            // Coordinates are near 0 and have an absolute limit.
+            let most = if name == "out.sampling" { 1e-4 } else { tolerance(&architecture) };
+            assert!(difference.rel_norm <= most, "{what}: {name}: {difference:?}");
+        }
+        let stages = (0..architecture.depth).filter(|stage| truth.get(&format!("out.stage.{stage}")).is_some()).count();
+        assert_eq!(stages, architecture.depth, "{what}");
+        assert!(differences.contains_key("out.feature.sa") && differences.contains_key("out.rollout"), "{what}");
+        if architecture.tasn().is_some() {
+            let [found, truth] = [&found, &truth].map(|trace| trace.reals("out.sampling").unwrap());
+            let worst = found.iter().zip(truth).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-5, "{what}: a coordinate is off by {worst}");
+        }
+    }
+}
+
+#[test]
+fn several_threads_see_what_one_sees_of_maps() {
+    for architecture in architectures() {
+        let (_, weights, image) = case(&architecture);
+        let cpu = Cpu::load(&architecture, &weights).unwrap();
+        let one = cpu.see(&image).unwrap();
+        for threads in [1, 2, 3, 4, 7] {
+            let several = together(&architecture, &weights, &[&image, &image], threads).pop().unwrap();
+            let same = |what: &str, found: &[f32], truth: &[f32]| {
+                let difference = reals(found, truth).rel_norm;
+                assert!(
+                    found.len() == truth.len() && difference <= tolerance(&architecture),
+                    "{architecture:?} on {threads} threads, {what}: {difference:.2e}"
+                );
+            };
+            let (found, truth) = (several.answer(), one.answer());
+            same("logits", &found.logits_sa, &truth.logits_sa);
+            same("mixed votes", &found.logits_mixed, &truth.logits_mixed);
+            same("class activation", &found.rollout, &truth.rollout);
+            let apart = found.sampling.iter().zip(&truth.sampling).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-6 && found.sampling.len() == truth.sampling.len(), "a coordinate is off by {apart}");
+            if architecture.rectify().is_some() {
+                same("masks", several.masks().unwrap(), one.masks().unwrap());
+            }
+            if architecture.rga().is_some_and(|rga| rga.spatial) {
+                same("gates", several.gates().unwrap(), one.gates().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_of_each_place_have_the_size_there() {
+    for architecture in architectures() {
+        let (_, weights, image) = case(&architecture);
+        let seen = Cpu::load(&architecture, &weights).unwrap().see(&image).unwrap();
+        let positions = |after: &[usize]| after.iter().map(|&n| architecture.map_behind(n).positions()).sum::<usize>();
+        match (&architecture.mechanism, seen.gates(), seen.masks()) {
+            (Mechanism::Rga(rga), Ok(gates), Err(_)) => {
+                assert_eq!(gates.len(), positions(&rga.after));
+                assert!(gates.iter().all(|&gate| gate > 0.0 && gate < 1.0));
+            }
+            (Mechanism::Rectify(rectify), Err(_), Ok(masks)) => {
+                assert_eq!(masks.len(), rectify.heads * positions(&rectify.after));
+                let sum: f32 = masks.iter().sum();
+                assert!((sum - (rectify.heads * rectify.after.len()) as f32).abs() < 1e-4, "each mask sums to 1");
+            }
+            (_, Err(_), Err(_)) => {}
+            _ => assert!(architecture.rga().is_some_and(|rga| !rga.spatial), "{architecture:?}"),
+        }
+        let activation = &seen.answer().rollout;
+        assert_eq!(activation.len(), architecture.tokens());
+        assert!(activation[0] == 0.0 && activation.iter().all(|&a| a >= 0.0), "{activation:?}");
+        let sum: f32 = activation.iter().sum();
+        assert!(sum == 0.0 || (sum - 1.0).abs() < 1e-5, "{sum}");
+    }
+}
+
+#[test]
+fn what_a_residual_network_has_not_is_said() {
+    let architecture = &architectures()[0];
+    let (_, weights, image) = case(architecture);
+    let cpu = Cpu::load(architecture, &weights).unwrap();
+    let mut seen = cpu.see(&image).unwrap();
+    for error in [
+        seen.attention(&cpu, 0, 0).err(),
+        seen.attention_of_layers(&cpu, 0).err(),
+        seen.rollout(&cpu, 1).err(),
+        seen.difference(&cpu, [0, 1]).err(),
+    ] {
+        assert!(matches!(error, Some(CpuError::Look(LookError::NoAttention))), "{error:?}");
+    }
+    assert!(matches!(seen.glca_attention(&cpu, 0), Err(CpuError::Look(LookError::NoGlca))));
+    assert!(matches!(seen.with_ratio(0.5), Err(CpuError::Look(LookError::NoGlca))));
+    let mut broken = image;
+    broken[7] = f32::NAN;
+    assert!(matches!(cpu.classify(&broken), Err(CpuError::NotFinite(_))));
+    let mut missing = weights.clone();
+    missing.remove("layer2.0.downsample.1.running_var");
+    let error = Cpu::load(architecture, &missing).err().unwrap().to_string();
+    assert!(error.contains("layer2.0.downsample.1.running_var"), "{error}");
+    let mut damaged = weights;
+    damaged.insert("layer1.0.conv1.weight", Tensor::f32([1], vec![f32::NAN]));
+    assert!(matches!(Cpu::load(architecture, &damaged), Err(CpuError::Weights(_))));
+}
+
+/// As in a transformer: two modules that agree end it, and a threshold above 1 never does.
+#[test]
+fn maps_are_left_where_modules_agree() {
+    let mechanism = Mechanism::Rectify(RectifyBlocks { heads: 2, after: vec![1, 2, 3], mixing: Mixing::Softmax });
+    let architecture = resnet(Residual::Basic, Stem::Large, &[1, 1, 1, 1], &[1, 2, 1, 1], 8);
+    let architecture = architecture.architecture([32, 32], 2, mechanism);
+    let (_, weights, _) = case(&architecture);
+    let cpu = Cpu::load(&architecture, &weights).unwrap();
+    let mut stages = [0; 5];
+    for photo in 0..24 {
+        let image: Vec<f32> =
+            (0..3 * 32 * 32).map(|i| ((i + 7 * photo) as f32 * (0.05 + 0.03 * photo as f32)).sin()).collect();
+        let full = cpu.classify(&image).unwrap();
+        let trace = cpu.trace(&image).unwrap();
+        let names = |place: usize| {
+            let vote = trace.reals(&format!("out.votes.{place}")).unwrap();
+            usize::from(vote[1] > vote[0])
+        };
+        let never = cpu.classify_early(&image, Sure { probability: 1.1, temperature: 1.0 }).unwrap();
+        assert_eq!((never.blocks, &never.probability), (4, &full.calibrated(1.0)));
+        let early = cpu.classify_early(&image, Sure { probability: 0.0, temperature: 1.0 }).unwrap();
+        assert_eq!(early.blocks, if names(0) == names(1) { 2 } else { 4 });
+        stages[early.blocks] += 1;
+    }
+    println!("answers after so many stages: {stages:?}");
+    assert!(stages[2] > 0, "some end early");
+}
