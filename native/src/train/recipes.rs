@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::config::Config;
 
 /// Names and texts of the recipes in `native/recipes`.
-pub const RECIPES: [(&str, &str); 12] = [
+pub const RECIPES: [(&str, &str); 15] = [
     ("birds", include_str!("../../recipes/birds.toml")),
     ("cars", include_str!("../../recipes/cars.toml")),
     ("cars-160", include_str!("../../recipes/cars-160.toml")),
