@@ -96,6 +96,12 @@ fn residual_networks_agree_with_twins_and_burn() {
         // The engine has all votes in one tensor.
         let expected = truth.iter().map(|(name, _)| name).filter(|name| !name.starts_with("out.votes."));
         for name in expected.filter(|name| name.starts_with("out.")) {
+            // A column there, a row here.
+            if name.starts_with("out.gates.") {
+                let error = relative_norm(found.reals(name).unwrap(), truth.reals(name).unwrap());
+                assert!(error <= 1e-5, "{what}: {name}: {error:.1e}");
+                continue;
+            }
             let difference = differences.get(name).unwrap_or_else(|| panic!("{what}: {name} was not computed"));
             assert!(difference.judged(name) <= tolerance(&architecture), "{what}: {name}: {difference:?}");
         }

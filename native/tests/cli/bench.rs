@@ -50,6 +50,24 @@ fn the_table_names_every_kernel_of_the_recording() {
 }
 
 #[test]
+fn a_residual_network_is_measured() {
+    if !has_adapter() {
+        return;
+    }
+    let found = json(&mut finegrain(["bench", "--model", "resnet-18", "--size", "32", "--runs", "1"]));
+    let table = found["kernels"]["table"].as_array().unwrap();
+    let convolutions: i64 = table
+        .iter()
+        .filter(|kernel| kernel["name"].as_str().unwrap().starts_with("convolution"))
+        .map(|kernel| kernel["dispatches"].as_i64().unwrap())
+        .sum();
+    assert_eq!(convolutions, 20, "{found:#}");
+    // A product of each size, in a tile of its own.
+    assert!(!found["tiles"].as_array().unwrap().is_empty() && positive(&found["warm"]["median_ms"]), "{found:#}");
+    assert!(refusal(&mut finegrain(["bench", "--model", "resnet-18", "--size", "40"])).contains("does not divide"));
+}
+
+#[test]
 fn a_person_is_told_that_the_weights_are_random() {
     let output = finegrain(["bench", "--size", "32", "--runs", "2", "--backend", "cpu"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

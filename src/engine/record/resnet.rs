@@ -2,7 +2,7 @@
 //! (`src/architecture/resnet.rs` says which convolutions, `fold::apart` what became of the batch norms).
 
 use super::Recorder;
-use super::matrix::Map;
+use super::matrix::{Map, Matrix};
 use crate::architecture::{Convolution, MapSize, ResNet, Stem};
 use crate::engine::EngineError;
 use crate::engine::kernels::{self, ConvolutionUniforms};
@@ -65,7 +65,7 @@ impl Recorder<'_> {
             self.normalise(norm, &map, normed.buffer);
             map = normed;
         }
-        let feature = self.recording.matrix("feature.sa", 1, architecture.dim);
+        let feature = Matrix::new(self.recording.scratch("feature.sa", &[architecture.dim]), 1, architecture.dim);
         let mean = 1.0 / map.positions() as f32;
         self.recording.sum("feature.sa", map.matrix().transposed(), mean, feature.transposed());
         let logits = self.head("sa", "head", feature.buffer);
