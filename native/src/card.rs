@@ -226,6 +226,17 @@ fn training(text: &mut String, record: &RunRecord, sha256: &str) -> Result<()> {
     );
     let mut from: Option<&Training> = Some(training);
     while let Some(run) = from {
+        let kept: Vec<_> = run.averaged.iter().filter(|ingredient| ingredient.kept).collect();
+        if !kept.is_empty() {
+            let runs = kept.iter().map(|kept| format!("`{}` (SHA-256 `{}`)", plain(&kept.run), kept.sha256));
+            let _ = writeln!(
+                text,
+                "These weights are the mean of {} runs, chosen by held-out photos (`finegrain average`): {}. What follows is \
+                 about the first.",
+                kept.len(),
+                runs.collect::<Vec<_>>().join(", ")
+            );
+        }
         if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
             let _ = writeln!(text, "It started from `{}` (SHA-256 `{sha256}`).", plain(file));
         }

@@ -41,8 +41,7 @@ pub fn weights(architecture: &Architecture) -> TensorMap {
     for spec in architecture.weights() {
         let inputs: usize = spec.shape.iter().skip(1).product();
         let scale = if spec.shape.len() == 1 { 0.1 } else { 1.0 / (inputs as f32).sqrt() };
-        // A weight with one axis is a norm's.
-        let gain = spec.shape.len() == 1 && [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end));
+        let gain = spec.name.ends_with("running_var") || spec.shape.len() == 1 && spec.name.ends_with(".weight");
         let middle = if gain { 1.0 } else { 0.0 };
         let length = spec.shape.iter().product();
         let values = (0..length).map(|_| middle + scale * random.random_range(-1.0..1.0_f32)).collect();
