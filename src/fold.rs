@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::architecture::{Architecture, ResNet, Rga};
+use crate::architecture::{Architecture, ResNet, Rga, WeightSpec};
 use crate::tensors::{Tensor, TensorError, TensorMap};
 
 /// Epsilon of every batch norm, PyTorch's.
@@ -99,17 +99,44 @@ fn fold_resnet(resnet: &ResNet, weights: &TensorMap) -> Result<TensorMap, Tensor
     Ok(folded)
 }
 
-/// The weights of a network with every batch norm folded away: what engine and CPU path compute with. The global gates of Attend
+/// The weights of a network with every batch norm folded away: what the CPU path computes with. The global gates of Attend
 /// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there; of a residual network each convolution has a
 /// `.bias` `[out]`, and the norms of wide blocks are `.scale` and `.shift` `[C]`.
 ///
 /// # Errors
 /// As [`fold`].
 pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
-    let mut folded = match &architecture.resnet {
+    let folded = match &architecture.resnet {
         Some(resnet) => Cow::Owned(fold_resnet(resnet, weights)?),
         None => Cow::Borrowed(weights),
     };
+    mechanisms(architecture, weights, folded)
+}
+
+/// The same for the engine: each norm of a residual network is `.scale` and `.shift` `[C]`, the convolutions are as they were, so that
+/// weights that a bundle stores in f16 are not rounded again after they were multiplied.
+///
+/// # Errors
+/// As [`fold`].
+pub fn apart<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+    let mut apart = mechanisms(architecture, weights, Cow::Borrowed(weights))?;
+    if architecture.resnet.is_some() {
+        for WeightSpec { name, shape } in architecture.weights() {
+            let Some(norm) = name.strip_suffix(".running_var") else { continue };
+            let (scale, shift) = scale_and_shift(weights, norm, shape.iter().product())?;
+            apart.to_mut().insert(format!("{norm}.scale"), narrow(&scale));
+            apart.to_mut().insert(format!("{norm}.shift"), narrow(&shift));
+        }
+    }
+    Ok(apart)
+}
+
+/// The norms of the mechanisms, folded.
+fn mechanisms<'a>(
+    architecture: &Architecture,
+    weights: &TensorMap,
+    mut folded: Cow<'a, TensorMap>,
+) -> Result<Cow<'a, TensorMap>, TensorError> {
     if architecture.rectify().is_some() {
         let (weight, bias) = fold(weights, "rectify.gates.weight", "rectify.gates.bn")?;
         folded.to_mut().insert("rectify.mix.weight", weight);

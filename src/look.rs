@@ -45,7 +45,9 @@ pub enum LookError {
     #[error("this network has no masks: ask for its attention")]
     NoMasks,
     /// A residual network.
-    #[error("a residual network has no attention to look into: ask for its answer, whose map says what spoke for the name")]
+    #[error(
+        "a residual network has no attention to look into: ask for its answer, whose map says what spoke for the name"
+    )]
     NoAttention,
     /// A class that the network does not have.
     #[error("there is no class {class}: this network has classes 0 to {last}")]

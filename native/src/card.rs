@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use finegrain::architecture::{Mechanism, Mixing};
+use finegrain::architecture::{Architecture, Mechanism, Mixing, Residual, Stem};
 use finegrain::bundle::Manifest;
 use finegrain::tensors::Precision;
 
@@ -40,6 +40,8 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
         record.training.train_photos,
         source(record),
     );
+    let network = network(architecture);
+    let behind = if architecture.resnet.is_some() { "stage" } else { "block" };
     let mechanism = match &architecture.mechanism {
         Mechanism::None => "no further mechanism".to_owned(),
         Mechanism::Dcal(dcal) => {
@@ -55,7 +57,7 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             let (zoom, after) = (tasn.zoom, tasn.after);
             format!(
                 "trilinear attention sampling (TASN, CVPR 2019): photos of {zoom} times the size, resampled by the attention after \
-                 block {after}"
+                 {behind} {after}"
             )
         }
         Mechanism::Rga(rga) => {
@@ -66,7 +68,7 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             };
             let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
             let (ratio, places) = (rga.ratio, places.join(", "));
-            format!("relation-aware global attention (RGA, CVPR 2020): {gates} after blocks {places}, ratio {ratio}")
+            format!("relation-aware global attention (RGA, CVPR 2020): {gates} after {behind}s {places}, ratio {ratio}")
         }
         Mechanism::Rectify(rectify) => {
             let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
@@ -75,20 +77,43 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
                 Mixing::Softmax => "softmax",
                 Mixing::Sigmoid => "sigmoid",
             };
-            format!("Attend and Rectify (ECCV 2018): modules of {heads} heads after blocks {places}, mixed by {mixing}")
+            format!(
+                "Attend and Rectify (ECCV 2018): modules of {heads} heads after {behind}s {places}, mixed by {mixing}"
+            )
         }
     };
     let _ = writeln!(
         text,
-        "| | |\n|---|---|\n| Network | vision transformer, {} blocks, width {}, {} heads, patches of {} pixels |\n\
+        "| | |\n|---|---|\n| Network | {network} |\n\
          | Mechanism | {mechanism} |\n| Input | {height} x {width} pixels |\n{}\n{}\n",
-        architecture.depth,
-        architecture.dim,
-        architecture.heads,
-        architecture.patch_size,
         weights(manifest),
         files(manifest),
     );
+}
+
+/// What the backbone is, in words.
+pub(crate) fn network(architecture: &Architecture) -> String {
+    let Architecture { depth, dim, heads, patch_size, resnet, .. } = architecture;
+    let Some(resnet) = resnet else {
+        return format!(
+            "vision transformer, {depth} blocks, width {dim}, {heads} heads, patches of {patch_size} pixels"
+        );
+    };
+    let kind = match resnet.block {
+        Residual::Basic => "basic",
+        Residual::Bottleneck => "bottleneck",
+        Residual::Wide => "wide",
+    };
+    let first = match resnet.stem {
+        Stem::Large => "7 x 7",
+        Stem::Small => "3 x 3",
+    };
+    let blocks: Vec<String> = resnet.blocks.iter().map(ToString::to_string).collect();
+    format!(
+        "residual network, {} {kind} blocks in {depth} stages, first convolution {first}, {dim} channels at the end, stride \
+         {patch_size}",
+        blocks.join(" + ")
+    )
 }
 
 fn weights(manifest: &Manifest) -> String {
@@ -201,6 +226,17 @@ fn training(text: &mut String, record: &RunRecord, sha256: &str) -> Result<()> {
     );
     let mut from: Option<&Training> = Some(training);
     while let Some(run) = from {
+        let kept: Vec<_> = run.averaged.iter().filter(|ingredient| ingredient.kept).collect();
+        if !kept.is_empty() {
+            let runs = kept.iter().map(|kept| format!("`{}` (SHA-256 `{}`)", plain(&kept.run), kept.sha256));
+            let _ = writeln!(
+                text,
+                "These weights are the mean of {} runs, chosen by held-out photos (`finegrain average`): {}. What follows is \
+                 about the first.",
+                kept.len(),
+                runs.collect::<Vec<_>>().join(", ")
+            );
+        }
         if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
             let _ = writeln!(text, "It started from `{}` (SHA-256 `{sha256}`).", plain(file));
         }

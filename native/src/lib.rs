@@ -6,6 +6,8 @@
 #[cfg(feature = "full")]
 pub mod ablate;
 #[cfg(feature = "full")]
+pub mod average;
+#[cfg(feature = "full")]
 pub mod backend;
 #[cfg(feature = "full")]
 pub mod card;

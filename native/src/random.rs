@@ -15,7 +15,7 @@ const CLASSES: usize = 100;
 /// Above this, times say nothing that smaller inputs do not, and memory ends.
 const MAX_SIZE: usize = 2048;
 
-/// A backbone by name (`vit-tiny`), with GLCA as DCAL has it (R = 0.1), for photos of `size` pixels, and its weights.
+/// A backbone by name (`vit-tiny`, with GLCA as DCAL has it, R = 0.1; `resnet-50`), for photos of `size` pixels, and its weights.
 ///
 /// # Errors
 /// No such backbone, or a size that it cannot have.
@@ -24,7 +24,10 @@ pub fn network(name: &str, size: usize) -> Result<(Architecture, TensorMap)> {
     if size > MAX_SIZE {
         bail!("a size of {size} is more than the {MAX_SIZE} pixels that can be measured");
     }
-    let mechanism = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false });
+    let mechanism = match backbone.resnet() {
+        Some(_) => Mechanism::None,
+        None => Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
+    };
     let architecture = backbone.architecture(size, CLASSES, mechanism);
     architecture.check()?;
     let weights = weights(&architecture);
@@ -38,8 +41,7 @@ pub fn weights(architecture: &Architecture) -> TensorMap {
     for spec in architecture.weights() {
         let inputs: usize = spec.shape.iter().skip(1).product();
         let scale = if spec.shape.len() == 1 { 0.1 } else { 1.0 / (inputs as f32).sqrt() };
-        // A weight with one axis is a norm's.
-        let gain = spec.shape.len() == 1 && [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end));
+        let gain = spec.name.ends_with("running_var") || spec.shape.len() == 1 && spec.name.ends_with(".weight");
         let middle = if gain { 1.0 } else { 0.0 };
         let length = spec.shape.iter().product();
         let values = (0..length).map(|_| middle + scale * random.random_range(-1.0..1.0_f32)).collect();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, ResNet};
 use finegrain::model::adapt;
 use finegrain::tensors::{Tensor, TensorMap};
 use serde::Deserialize;
@@ -22,9 +22,16 @@ pub struct Trace {
     pub weights: TensorMap,
 }
 
-/// The metadata `config`; what it leaves out follows from the tensors.
+/// The metadata `config`: of a transformer or of a residual network; what it leaves out follows from the tensors.
 #[derive(Debug, Deserialize)]
-struct Config {
+#[serde(untagged)]
+enum Config {
+    ResNet { resnet: ResNet, image_size: [usize; 2] },
+    Vit(Vit),
+}
+
+#[derive(Debug, Deserialize)]
+struct Vit {
     depth: usize,
     dim: usize,
     heads: usize,
@@ -134,6 +141,13 @@ fn architecture(config: &Config, tensors: &TensorMap) -> Result<Architecture> {
     let has = |name: &str| tensors.get(name).is_some();
     let rows = |name: &str, axis: usize| tensors.get(name).and_then(|tensor| tensor.shape.get(axis).copied());
     let Some(classes) = rows("out.logits.sa", 1) else { bail!("it has no \"out.logits.sa\" [B, classes]") };
+    let config = match config {
+        Config::ResNet { resnet, image_size } => {
+            resnet.check_numbers()?;
+            return Ok(resnet.clone().architecture(*image_size, classes, Mechanism::None));
+        }
+        Config::Vit(config) => config,
+    };
     let glca = has("out.logits.glca") || has("param.glca.norm1.weight");
     let pwca = has("out.logits.pwca");
     let hidden = rows("param.blocks.0.mlp.fc1.weight", 0);

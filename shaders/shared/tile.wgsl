@@ -5,6 +5,8 @@
 //   fn load_x(row: u32, k: u32) -> f32
 //   fn load_w(k: u32, column4: u32) -> vec4<f32>                 four columns from 4 * column4
 //   fn store(row: u32, column4: u32, product: vec4<f32>)        called for rows and columns outside, too
+// and with SEEK
+//   fn seek(k: u32)                                             before load_x with this k and whatever rows; k never falls
 const STEP = 16u;
 const TILE_ROWS = SIDE * DOWN;          // build.rs reads these two
 const TILE_COLUMNS = SIDE * ACROSS;
@@ -31,6 +33,9 @@ fn tile_product(group: vec2<u32>, local: vec2<u32>, inner: u32) {
     var far_near = mat4x4<f32>();
     var far_far = mat4x4<f32>();
     for (var start = 0u; start < inner; start += STEP) {
+#ifdef SEEK
+        seek(start + thread % STEP); // as many threads as make whole steps
+#endif
         for (var e = thread; e < STEP * ROWS4; e += ACROSS * DOWN) {
             let k = start + e % STEP;
             let first = row + 4u * (e / STEP);

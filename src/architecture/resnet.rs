@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Mechanism};
+use super::{Architecture, ArchitectureError, Mechanism};
 
 /// A residual network (He et al., CVPR 2016) in place of the transformer: a first convolution, stages of residual blocks, the mean over
 /// the last map's positions, a classifier.
@@ -198,8 +198,15 @@ impl ResNet {
         (self.block == Residual::Wide).then_some("norm")
     }
 
-    /// What is wrong with it, or with the numbers of the architecture that follow from it.
-    pub(super) fn check(&self, architecture: &Architecture) -> Result<(), String> {
+    /// Checks its own numbers, before anything is computed from them.
+    ///
+    /// # Errors
+    /// Names the first number that cannot be.
+    pub fn check_numbers(&self) -> Result<(), ArchitectureError> {
+        self.numbers().map_err(ArchitectureError)
+    }
+
+    fn numbers(&self) -> Result<(), String> {
         let stages = self.blocks.len();
         if stages == 0 || stages > 8 || self.strides.len() != stages {
             let strides = self.strides.len();
@@ -217,6 +224,13 @@ impl ResNet {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// What is wrong with it, or with the numbers of the architecture that follow from it.
+    pub(super) fn check(&self, architecture: &Architecture) -> Result<(), String> {
+        self.numbers()?;
+        let stages = self.blocks.len();
         let [height, width] = architecture.image_size;
         if height.max(width) > 4096 {
             return Err(format!("a residual network for {height} x {width} pixels; each side may have up to 4096"));

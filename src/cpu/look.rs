@@ -10,7 +10,9 @@ use super::weights::{Block, Glca, Linear, Norm};
 use super::{Cpu, CpuError};
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::look::{Difference, LookError, check_attention, check_classes, check_layer, check_token, gate_places, glca_row, masked};
+use crate::look::{
+    Difference, LookError, check_attention, check_classes, check_layer, check_token, gate_places, glca_row, masked,
+};
 use crate::select::select;
 
 /// A photo that was classified ([`Cpu::see`]). Its methods take the network that classified it.

@@ -183,21 +183,7 @@ impl<'a> Pass<'a> {
         let [x, next, normed, room, gates, masks, sampling] = Default::default();
         let (inner, votes) = Default::default();
         let size = [0, 0];
-        Self {
-            architecture,
-            weights,
-            together,
-            size,
-            x,
-            next,
-            normed,
-            inner,
-            room,
-            gates,
-            masks,
-            votes,
-            sampling,
-        }
+        Self { architecture, weights, together, size, x, next, normed, inner, room, gates, masks, votes, sampling }
     }
 
     /// Every stage: `image` is `[3, H, W]`, resampled first where there is TASN.
@@ -257,8 +243,7 @@ impl<'a> Pass<'a> {
         self.normed.extend((0..pixels).flat_map(|pixel| colours.map(|colour| colour[pixel])));
         let (how, channels) = ((Store::Set, *relu), first.outputs());
         if !pool {
-            self.size =
-                convolve(first, (&self.normed, size), how, &mut self.x, (&self.together, &mut self.room));
+            self.size = convolve(first, (&self.normed, size), how, &mut self.x, (&self.together, &mut self.room));
             return;
         }
         let large = first.window.result(size);

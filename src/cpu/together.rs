@@ -138,7 +138,12 @@ impl<'a> Together<'a> {
     }
 
     /// Gives this thread's `own` of `values` to the others and takes `wanted` from them.
-    pub(super) fn trade(&mut self, values: &mut [f32], own: &Range<usize>, wanted: Range<usize>) -> Result<(), CpuError> {
+    pub(super) fn trade(
+        &mut self,
+        values: &mut [f32],
+        own: &Range<usize>,
+        wanted: Range<usize>,
+    ) -> Result<(), CpuError> {
         let slot = self.next_slot();
         self.give(slot + own.start, &values[own.clone()]);
         self.meet()?;

@@ -9,11 +9,12 @@ use std::iter::Sum;
 use std::ops::Add;
 
 use super::kernels::{
-    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
-    ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
-    GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
-    NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
+    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
+    MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
+    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms,
+    SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -258,15 +259,35 @@ pub(super) fn gate(u: &GateUniforms) -> Cost {
     cost(positions * channels, gates + 2 * positions * channels)
 }
 
-/// As a matrix product over every tap of the kernel.
-pub(super) fn convolution(u: &ConvolutionUniforms) -> Cost {
-    let [height, width, channels, outputs] = wide([u.height, u.width, u.channels, u.outputs]);
-    let [side, rows, columns] = wide([u.side, u.rows, u.columns]);
-    let (inner, positions) = (channels * side * side, rows * columns);
+/// As a matrix product over every tap of the kernel, those that see nothing at the edges, too; norm (2), sum and ReLU as asked for.
+pub(super) fn convolution(precision: Precision, u: &ConvolutionUniforms) -> Cost {
+    let [rows, inner, columns, pixels] = wide([u.rows, u.inner, u.columns, u.height * u.width]);
+    let [channels, normed, adds, relu] = wide([u.channels, u.normed, u.adds, u.relu]);
     cost(
-        2 * positions * inner * outputs,
-        height * width * channels + inner * outputs.next_multiple_of(4) + positions * outputs,
+        rows * columns * (2 * inner + 2 * normed + adds + relu),
+        pixels * channels + weight(precision, inner, columns) + 2 * normed * columns + (1 + adds) * rows * columns,
     )
+}
+
+/// Nine values are compared.
+pub(super) fn max_pool(u: &MaxPoolUniforms) -> Cost {
+    let [height, width, channels, rows, columns] = wide([u.height, u.width, u.channels, u.rows, u.columns]);
+    let written = rows * columns * channels;
+    cost(8 * written, height * width * channels + written)
+}
+
+/// Scale, shift, a comparison.
+pub(super) fn normalise(u: &NormaliseUniforms) -> Cost {
+    let [height, width, channels] = wide([u.height, u.width, u.channels]);
+    let values = height * width * channels;
+    cost(3 * values, 2 * values + 2 * channels)
+}
+
+/// The most probable class is found; its row, which comes in words of four bytes, times each position; ReLU, sum and division.
+pub(super) fn class_activation(precision: Precision, u: &ClassActivationUniforms) -> Cost {
+    let [positions, dim, classes] = wide([u.positions, u.dim, u.classes]);
+    let scales = u64::from(precision == Precision::Int8);
+    cost(classes + positions * (2 * dim + 3), positions * dim + dim + scales + classes + positions + 1)
 }
 
 /// A multiply-add for each position, channel, head and tap; those that see nothing at the edges count, too.

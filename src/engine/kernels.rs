@@ -12,11 +12,12 @@ mod generated {
 
 pub(super) use generated::DIGEST;
 pub use generated::{
-    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassifierUniforms, ContributionUniforms,
-    ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms, GateUniforms, GatherUniforms,
-    GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms,
-    NeighboursUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
+    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
+    MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
+    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms,
+    SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
@@ -41,11 +42,11 @@ macro_rules! kernel {
     };
 }
 
-/// `matmul` in each precision and with each ending, and of each the tiles, the default first.
-macro_rules! matmul {
-    ($([$($name:ident),+]: $twin:ident in $precision:ident;)+) => {
-        $($(kernel!($name: MatmulUniforms, $twin in $precision, |u| tiles_of(&generated::$name, u.rows, u.columns));)+)+
-        static MATMULS: &[&[&Kernel]] = &[$(&[$(&$name),+]),+];
+/// The products that come in several tiles: of each precision and ending the tiles, the default first.
+macro_rules! products {
+    ($([$($name:ident),+]: $uniforms:ty, $twin:ident in $precision:ident;)+) => {
+        $($(kernel!($name: $uniforms, $twin in $precision, |u| tiles_of(&generated::$name, u.rows, u.columns));)+)+
+        static PRODUCTS: &[&[&Kernel]] = &[$(&[$(&$name),+]),+];
     };
 }
 
@@ -68,16 +69,18 @@ kernel!(PATCH_EMBED_F16: PatchEmbedUniforms, patch_embed in F16, |u| {
 });
 kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
 kernel!(#[cfg(not(target_arch = "wasm32"))] LAYER_NORM_SUBGROUP: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
-matmul! {
-    [MATMUL, MATMUL_SMALL, MATMUL_LARGE]: matmul in F32;
-    [MATMUL_F16, MATMUL_F16_SMALL, MATMUL_F16_LARGE]: matmul in F16;
-    [MATMUL_INT8, MATMUL_INT8_SMALL, MATMUL_INT8_LARGE]: matmul in Int8;
-    [MATMUL_GELU, MATMUL_GELU_SMALL, MATMUL_GELU_LARGE]: matmul_gelu in F32;
-    [MATMUL_GELU_F16, MATMUL_GELU_F16_SMALL, MATMUL_GELU_F16_LARGE]: matmul_gelu in F16;
-    [MATMUL_GELU_INT8, MATMUL_GELU_INT8_SMALL, MATMUL_GELU_INT8_LARGE]: matmul_gelu in Int8;
-    [MATMUL_RESIDUAL, MATMUL_RESIDUAL_SMALL, MATMUL_RESIDUAL_LARGE]: matmul_residual in F32;
-    [MATMUL_RESIDUAL_F16, MATMUL_RESIDUAL_F16_SMALL, MATMUL_RESIDUAL_F16_LARGE]: matmul_residual in F16;
-    [MATMUL_RESIDUAL_INT8, MATMUL_RESIDUAL_INT8_SMALL, MATMUL_RESIDUAL_INT8_LARGE]: matmul_residual in Int8;
+products! {
+    [MATMUL, MATMUL_SMALL, MATMUL_LARGE]: MatmulUniforms, matmul in F32;
+    [MATMUL_F16, MATMUL_F16_SMALL, MATMUL_F16_LARGE]: MatmulUniforms, matmul in F16;
+    [MATMUL_INT8, MATMUL_INT8_SMALL, MATMUL_INT8_LARGE]: MatmulUniforms, matmul in Int8;
+    [MATMUL_GELU, MATMUL_GELU_SMALL, MATMUL_GELU_LARGE]: MatmulUniforms, matmul_gelu in F32;
+    [MATMUL_GELU_F16, MATMUL_GELU_F16_SMALL, MATMUL_GELU_F16_LARGE]: MatmulUniforms, matmul_gelu in F16;
+    [MATMUL_GELU_INT8, MATMUL_GELU_INT8_SMALL, MATMUL_GELU_INT8_LARGE]: MatmulUniforms, matmul_gelu in Int8;
+    [MATMUL_RESIDUAL, MATMUL_RESIDUAL_SMALL, MATMUL_RESIDUAL_LARGE]: MatmulUniforms, matmul_residual in F32;
+    [MATMUL_RESIDUAL_F16, MATMUL_RESIDUAL_F16_SMALL, MATMUL_RESIDUAL_F16_LARGE]: MatmulUniforms, matmul_residual in F16;
+    [MATMUL_RESIDUAL_INT8, MATMUL_RESIDUAL_INT8_SMALL, MATMUL_RESIDUAL_INT8_LARGE]: MatmulUniforms, matmul_residual in Int8;
+    [CONVOLUTION, CONVOLUTION_SMALL, CONVOLUTION_LARGE]: ConvolutionUniforms, convolution in F32;
+    [CONVOLUTION_F16, CONVOLUTION_F16_SMALL, CONVOLUTION_F16_LARGE]: ConvolutionUniforms, convolution in F16;
 }
 kernel!(ATTENTION_32: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
@@ -141,8 +144,19 @@ kernel!(COORDINATES: CoordinatesUniforms, coordinates, |u| [(u.rows + u.columns)
 kernel!(GRID_SAMPLE: GridSampleUniforms, grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(SHRINK: ShrinkUniforms, shrink, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
-kernel!(CONVOLUTION: ConvolutionUniforms, convolution, |u| {
-    tiles_of(&generated::CONVOLUTION, u.rows * u.columns, u.outputs)
+kernel!(MAX_POOL: MaxPoolUniforms, max_pool, |u| [u.channels.div_ceil(64), u.columns, u.rows]);
+kernel!(NORMALISE: NormaliseUniforms, normalise, |u| [u.channels.div_ceil(64), u.width, u.height]);
+kernel!(CLASS_ACTIVATION: ClassActivationUniforms, class_activation in F32, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(CLASS_ACTIVATION_F16: ClassActivationUniforms, class_activation in F16, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
+kernel!(CLASS_ACTIVATION_INT8: ClassActivationUniforms, class_activation in Int8, |u| {
+    let _ = u;
+    [1, 1, 1]
 });
 kernel!(NEIGHBOURS: NeighboursUniforms, neighbours, |u| [u.channels.div_ceil(64), u.heads, 9]);
 kernel!(HYPOTHESIS: HypothesisUniforms, hypothesis, |u| {
@@ -160,7 +174,7 @@ kernel!(GLOBAL_GATES_SIGMOID: GlobalGatesUniforms, global_gates_sigmoid, |u| {
 kernel!(PROBE_FMA: ProbeFmaUniforms, probe_fma, |u| [u.threads.div_ceil(64), 1, 1]);
 kernel!(PROBE_COPY: ProbeCopyUniforms, probe_copy, |u| [u.count.div_ceil(256), 1, 1]);
 
-/// The kernels that read weights of linear layers and of the patch convolution.
+/// The kernels that read weights of linear layers and of convolutions.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear {
     /// Patch embedding.
@@ -173,13 +187,17 @@ pub struct Linear {
     pub matmul_residual: &'static Kernel,
     /// A head.
     pub classifier: &'static Kernel,
+    /// A convolution.
+    pub convolution: &'static Kernel,
+    /// What a residual network has in place of rollout.
+    pub class_activation: &'static Kernel,
     /// Looks: from two classes to a direction.
     pub direction: &'static Kernel,
     /// Looks: a direction before a layer.
     pub pull_back: &'static Kernel,
 }
 
-/// The kernels for weights that lie on the device in `precision`; the patch convolution is no matrix and has no eight bits.
+/// The kernels for weights that lie on the device in `precision`; convolutions are no matrices and have no eight bits.
 pub fn linear(precision: Precision) -> Linear {
     match precision {
         Precision::F32 => Linear {
@@ -188,6 +206,8 @@ pub fn linear(precision: Precision) -> Linear {
             matmul_gelu: &MATMUL_GELU,
             matmul_residual: &MATMUL_RESIDUAL,
             classifier: &CLASSIFIER,
+            convolution: &CONVOLUTION,
+            class_activation: &CLASS_ACTIVATION,
             direction: &DIRECTION,
             pull_back: &PULL_BACK,
         },
@@ -197,6 +217,8 @@ pub fn linear(precision: Precision) -> Linear {
             matmul_gelu: &MATMUL_GELU_F16,
             matmul_residual: &MATMUL_RESIDUAL_F16,
             classifier: &CLASSIFIER_F16,
+            convolution: &CONVOLUTION_F16,
+            class_activation: &CLASS_ACTIVATION_F16,
             direction: &DIRECTION_F16,
             pull_back: &PULL_BACK_F16,
         },
@@ -206,6 +228,8 @@ pub fn linear(precision: Precision) -> Linear {
             matmul_gelu: &MATMUL_GELU_INT8,
             matmul_residual: &MATMUL_RESIDUAL_INT8,
             classifier: &CLASSIFIER_INT8,
+            convolution: &CONVOLUTION_F16,
+            class_activation: &CLASS_ACTIVATION_INT8,
             direction: &DIRECTION_INT8,
             pull_back: &PULL_BACK_INT8,
         },
@@ -228,7 +252,7 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 /// The tiles in which a matrix product can be computed, the one that recordings name first; none for any other kernel.
 pub fn tiles(kernel: &Kernel) -> &'static [&'static Kernel] {
     let has = |tiles: &&&'static [&'static Kernel]| tiles.iter().any(|tile| std::ptr::eq(tile.shader, kernel.shader));
-    MATMULS.iter().find(has).copied().unwrap_or_default()
+    PRODUCTS.iter().find(has).copied().unwrap_or_default()
 }
 
 /// The same kernel with subgroup operations, where there is one.
@@ -251,7 +275,7 @@ pub fn with_subgroups(kernel: &Kernel) -> Option<&'static Kernel> {
 
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
-pub static ALL: [&Kernel; 52] = [
+pub static ALL: [&Kernel; 58] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,
     &LAYER_NORM,
@@ -298,6 +322,12 @@ pub static ALL: [&Kernel; 52] = [
     &SHRINK,
     &GATE,
     &CONVOLUTION,
+    &CONVOLUTION_F16,
+    &MAX_POOL,
+    &NORMALISE,
+    &CLASS_ACTIVATION,
+    &CLASS_ACTIVATION_F16,
+    &CLASS_ACTIVATION_INT8,
     &NEIGHBOURS,
     &HYPOTHESIS,
     &GLOBAL_GATES,

@@ -26,6 +26,9 @@ pub enum Form {
     /// rows padded with zeros to a multiple of four, so that neighbouring threads read neighbours. A word of four bytes
     /// holds one value in f32, two neighbours in f16, four in eight bits, the first in the lowest bits.
     Turned(Precision),
+    /// The weight of a convolution, `[out, in, k, k]` in the file: as `[k k in, out]`, so that neighbouring rows are neighbouring
+    /// channels of one tap. Never in eight bits: it is no matrix.
+    Taps(Precision),
     /// The scales of such a weight in eight bits, one f32 for each output.
     Scales,
 }
@@ -52,8 +55,18 @@ impl WeightLayout {
             return Err(TensorError::Missing(format!("{}[{}..{}]", self.name, rows.start, rows.end)));
         };
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect();
-        Ok(match self.form {
-            Form::Plain => bits(part),
+        let (mut form, mut by_taps) = (self.form, Vec::new());
+        if let Form::Taps(precision) = form {
+            form = Form::Turned(precision);
+            by_taps.reserve_exact(part.len());
+            let taps = inner / self.shape.get(1).copied().unwrap_or(1).max(1);
+            for row in part.chunks_exact(inner.max(1)) {
+                by_taps.extend((0..taps).flat_map(|tap| row.iter().skip(tap).step_by(taps)));
+            }
+        }
+        let part = if by_taps.is_empty() { part } else { &by_taps };
+        Ok(match form {
+            Form::Plain | Form::Taps(_) => bits(part),
             Form::Scales => bits(&Quantised::of(part, inner).scales),
             Form::Turned(Precision::F32) => turned(part, inner, |v| v.to_bits()),
             Form::Turned(Precision::F16) => {

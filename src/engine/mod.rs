@@ -43,7 +43,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::answer::Answer;
 use crate::architecture::Architecture;
-use crate::fold::folded;
+use crate::fold::apart;
 use crate::tensors::{Precision, Tensor, TensorMap, Values};
 use executor::{Executor, Pipelines};
 use look::Seen;
@@ -142,7 +142,7 @@ impl Engine {
                 call(progress);
             }
         };
-        let weights = WeightBuffers::upload(gpu, &recording, &*folded(architecture, weights)?)?;
+        let weights = WeightBuffers::upload(gpu, &recording, &*apart(architecture, weights)?)?;
         progress(Progress::Uploaded { bytes: weights.bytes() });
         let pipelines = Pipelines::default();
         let mut times = Times::default();

@@ -183,6 +183,16 @@ impl Recording {
         self.buffer(label, laid_out, Content::Weight(layout))
     }
 
+    /// The weight of a convolution, `[out, in, k, k]` in the file, laid out tap by tap; in f16 where others have eight bits.
+    pub fn convolution(&mut self, name: impl Into<String>, shape: [usize; 4], precision: Precision) -> BufferId {
+        let (name, precision) = (name.into(), precision.min(Precision::F16));
+        let [outputs, inputs, height, width] = shape;
+        let columns = outputs.next_multiple_of(4) / values_a_word(precision);
+        let laid_out = vec![height * width * inputs, columns];
+        let layout = WeightLayout { name: name.clone(), shape: shape.into(), rows: None, form: Form::Taps(precision) };
+        self.buffer(name, laid_out, Content::Weight(layout))
+    }
+
     /// The scales of [`Recording::linear`] in eight bits, `[rows]`.
     pub fn scales(&mut self, name: impl Into<String>, shape: &[usize], rows: std::ops::Range<usize>) -> BufferId {
         let name = name.into();
@@ -205,8 +215,18 @@ impl Recording {
         uniforms: U,
         bindings: &[BufferId],
     ) {
-        let uniforms = bytemuck::bytes_of(&uniforms).to_vec();
-        self.commands.push(Command::Dispatch { label: label.into(), kernel, uniforms, bindings: bindings.into() });
+        self.dispatch_bytes(label.into(), kernel, bytemuck::bytes_of(&uniforms), bindings);
+    }
+
+    /// The same with the uniforms of another dispatch.
+    pub(super) fn dispatch_bytes(
+        &mut self,
+        label: String,
+        kernel: &'static Kernel,
+        uniforms: &[u8],
+        bindings: &[BufferId],
+    ) {
+        self.commands.push(Command::Dispatch { label, kernel, uniforms: uniforms.into(), bindings: bindings.into() });
     }
 
     /// Reads a buffer back, as it is at this point of the pass.

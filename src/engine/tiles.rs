@@ -12,7 +12,7 @@ use super::recording::{Command, Kernel, Recording};
 /// this share of the time of all products.
 const WORTH: f64 = 0.01;
 
-/// A matrix product `[rows, inner] [inner, columns]`.
+/// A matrix product `[rows, inner] [inner, columns]`, or a convolution that is one.
 #[derive(Debug, Clone)]
 pub(super) struct Product {
     /// In every tile, first the default one.
@@ -29,7 +29,9 @@ impl Product {
         if tiles.is_empty() {
             return None;
         }
-        let MatmulUniforms { rows, inner, columns } = bytemuck::try_pod_read_unaligned(uniforms).ok()?;
+        // A convolution's begin alike.
+        let MatmulUniforms { rows, inner, columns } =
+            bytemuck::try_pod_read_unaligned(uniforms.get(..size_of::<MatmulUniforms>())?).ok()?;
         Some(Self { tiles, rows, inner, columns })
     }
 

@@ -7,7 +7,7 @@ use super::profile::Timestamps;
 use super::recording::{Buffer, Command, Kernel, Recording};
 use super::tiles::{Product, TileTimes, Times, products};
 use super::weights::WeightBuffers;
-use super::{EngineError, Gpu, kernels};
+use super::{EngineError, Gpu};
 
 /// So many milliseconds make what a submission costs, which is the same for every tile, small beside the work.
 const LONG_ENOUGH: f64 = 2.0;
@@ -121,8 +121,7 @@ fn trial(recording: &Recording, product: &Product, tiles: &[&'static Kernel]) ->
         let Buffer { label, shape, .. } = recording.buffers().get(id.0)?;
         copies.push(trial.scratch(label, shape));
     }
-    let uniforms: kernels::MatmulUniforms = bytemuck::try_pod_read_unaligned(uniforms).ok()?;
-    tiles.iter().for_each(|tile| trial.dispatch(tile.shader.name, tile, uniforms, &copies));
+    tiles.iter().for_each(|tile| trial.dispatch_bytes(tile.shader.name.into(), tile, uniforms, &copies));
     Some(trial)
 }
 

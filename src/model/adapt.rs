@@ -9,13 +9,47 @@ use crate::tensors::{Tensor, TensorError, TensorMap};
 /// - A classifier with another number of classes starts at zero.
 /// - Without `glca.*`, the GLCA block starts as a copy of the last block and its norm as a copy of the final norm;
 ///   its classifier is treated like the head. `loss_log_var` starts at 0.
-/// - Without `tasn.norm.*`, TASN's norm starts as a copy of the final norm; its classifiers are treated like the head.
+/// - Without `tasn.norm.*`, TASN's norm (on a transformer) starts as a copy of the final norm; its classifiers are treated like the head.
 ///
 /// # Errors
 /// [`TensorError::Missing`] when what GLCA or the position embedding starts from is not there. Other mismatches are
 /// found when the result is loaded.
 pub fn adapt(pretrained: &TensorMap, architecture: &Architecture) -> Result<TensorMap, TensorError> {
     let mut weights = pretrained.clone();
+    if architecture.resnet.is_none() {
+        fit_positions(pretrained, &mut weights, architecture)?;
+    }
+    start_head(&mut weights, "head", architecture, architecture.dim);
+    if let Mechanism::Dcal(dcal) = &architecture.mechanism {
+        if dcal.glca {
+            if pretrained.get("glca.norm1.weight").is_none() {
+                copy(&mut weights, &format!("blocks.{}.", architecture.depth - 1), "glca.");
+            }
+            if pretrained.get("glca_norm.weight").is_none() {
+                copy(&mut weights, "norm.", "glca_norm.");
+            }
+            start_head(&mut weights, "glca_head", architecture, architecture.dim);
+        }
+        if pretrained.get("loss_log_var").is_none() {
+            weights.insert("loss_log_var", Tensor::f32([3], vec![0.0; 3]));
+        }
+    }
+    if let Some(tasn) = architecture.tasn() {
+        if architecture.resnet.is_none() && pretrained.get("tasn.norm.weight").is_none() {
+            copy(&mut weights, "norm.", "tasn.norm.");
+        }
+        start_head(&mut weights, "tasn.attention_head", architecture, architecture.map_behind(tasn.after).channels);
+        start_head(&mut weights, "tasn.part_head", architecture, architecture.dim);
+    }
+    Ok(weights)
+}
+
+/// The position embedding for another grid, where it is of another one.
+fn fit_positions(
+    pretrained: &TensorMap,
+    weights: &mut TensorMap,
+    architecture: &Architecture,
+) -> Result<(), TensorError> {
     let tokens = architecture.tokens();
     let found = pretrained.get("pos_embed").ok_or_else(|| TensorError::Missing("pos_embed".into()))?;
     if found.shape.len() == 3 && found.shape[1] != tokens && found.shape[2] == architecture.dim {
@@ -27,34 +61,12 @@ pub fn adapt(pretrained: &TensorMap, architecture: &Architecture) -> Result<Tens
         })?;
         weights.insert("pos_embed", Tensor::f32([1, tokens, architecture.dim], values));
     }
-    start_head(&mut weights, "head", architecture);
-    if let Mechanism::Dcal(dcal) = &architecture.mechanism {
-        if dcal.glca {
-            if pretrained.get("glca.norm1.weight").is_none() {
-                copy(&mut weights, &format!("blocks.{}.", architecture.depth - 1), "glca.");
-            }
-            if pretrained.get("glca_norm.weight").is_none() {
-                copy(&mut weights, "norm.", "glca_norm.");
-            }
-            start_head(&mut weights, "glca_head", architecture);
-        }
-        if pretrained.get("loss_log_var").is_none() {
-            weights.insert("loss_log_var", Tensor::f32([3], vec![0.0; 3]));
-        }
-    }
-    if architecture.tasn().is_some() {
-        if pretrained.get("tasn.norm.weight").is_none() {
-            copy(&mut weights, "norm.", "tasn.norm.");
-        }
-        start_head(&mut weights, "tasn.attention_head", architecture);
-        start_head(&mut weights, "tasn.part_head", architecture);
-    }
-    Ok(weights)
+    Ok(())
 }
 
-/// Zero weights unless a classifier of the right size is there.
-fn start_head(weights: &mut TensorMap, name: &str, architecture: &Architecture) {
-    let shape = [architecture.classes, architecture.dim];
+/// Zero weights unless a classifier of the right size is there, over `inputs` channels.
+fn start_head(weights: &mut TensorMap, name: &str, architecture: &Architecture, inputs: usize) {
+    let shape = [architecture.classes, inputs];
     let fits = weights.get(&format!("{name}.weight")).is_some_and(|tensor| tensor.shape == shape);
     if !fits {
         weights.insert(format!("{name}.weight"), Tensor::f32(shape, vec![0.0; shape[0] * shape[1]]));

@@ -92,7 +92,8 @@ fn resnet(name: &str) -> (String, bool) {
         Some((stage, rest)) => format!("layer{}.{rest}", stage.parse().map_or(0, |stage: usize| stage + 1)),
         None => name.to_owned(),
     };
-    let named = named.replacen(".downsample.conv.", ".downsample.0.", 1).replacen(".downsample.bn.", ".downsample.1.", 1);
+    let named =
+        named.replacen(".downsample.conv.", ".downsample.0.", 1).replacen(".downsample.bn.", ".downsample.1.", 1);
     (named, name == "head.weight")
 }
 

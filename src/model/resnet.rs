@@ -103,11 +103,12 @@ impl Block {
         let [first, second, rest @ ..] = block.convolutions.as_slice() else { return None };
         let third = rest.first();
         let norm = |channels: usize| BatchNorm::new(channels, device);
-        let zero = |norm: BatchNorm| BatchNorm { weight: norm.weight.map(|weight| weight * 0.0), ..norm };
+        let zero =
+            |channels: usize| BatchNorm { weight: Initializer::Zeros.init([channels], device), ..norm(channels) };
         let (bn2, bn3) = match third {
-            Some(third) => (norm(second.outputs), Some(zero(norm(third.outputs)))),
+            Some(third) => (norm(second.outputs), Some(zero(third.outputs))),
             None if kind == Residual::Wide => (norm(first.outputs), None),
-            None => (zero(norm(second.outputs)), None),
+            None => (zero(second.outputs), None),
         };
         Some(Self {
             bn1: norm(if kind == Residual::Wide { first.inputs } else { first.outputs }),

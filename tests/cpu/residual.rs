@@ -57,7 +57,12 @@ fn residual_networks_agree_with_burn() {
         for (name, _) in truth.iter().filter(|(name, _)| name.starts_with("out.")) {
             let difference = differences.get(name).unwrap_or_else(|| panic!("{what}: {name} was not computed"));
             // Coordinates are near 0 and have an absolute limit.
-            let most = if name == "out.sampling" { 1e-4 } else { tolerance(&architecture) };
+            let most = match architecture.tasn() {
+                Some(_) if name == "out.sampling" => 1e-4,
+                // The first convolution sees the resampled photo at each of its pixels: twice what patches make of it.
+                Some(_) => 2e-4,
+                None => tolerance(&architecture),
+            };
             assert!(difference.rel_norm <= most, "{what}: {name}: {difference:?}");
         }
         let stages = (0..architecture.depth).filter(|stage| truth.get(&format!("out.stage.{stage}")).is_some()).count();

@@ -43,7 +43,12 @@ impl Exchange for End<'_> {
 }
 
 /// Sees each photo on so many threads, each with weights of its own, one photo after the other in the same memory.
-pub(crate) fn together(architecture: &Architecture, weights: &TensorMap, images: &[&[f32]], threads: usize) -> Vec<Seen> {
+pub(crate) fn together(
+    architecture: &Architecture,
+    weights: &TensorMap,
+    images: &[&[f32]],
+    threads: usize,
+) -> Vec<Seen> {
     // What lies there before must not matter.
     let values = Mutex::new(vec![f32::NAN; common_values(architecture, threads)]);
     let common = Common { values, barrier: Barrier::new(threads), threads };

@@ -6,12 +6,14 @@
 mod case;
 mod kernels;
 mod look_kernels;
+mod map_kernels;
 mod mechanism_kernels;
 mod networks;
 mod profile;
 #[path = "../support/random.rs"]
 mod random;
 mod recordings;
+mod residual;
 mod support;
 #[path = "../support/traces.rs"]
 mod traces;

@@ -1,9 +1,9 @@
 //! The kernels of TASN, RGA and Attend and Rectify against their CPU twins, as in `kernels.rs`.
 
 use finegrain::engine::kernels::{
-    self, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms,
-    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms,
-    SoftmaxUniforms, SumUniforms,
+    self, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms, GridSampleUniforms,
+    HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms, SoftmaxUniforms,
+    SumUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
@@ -249,67 +249,6 @@ fn gate() {
     }
 }
 
-/// A kernel: side, stride, dilation, padding.
-fn convolution_case(
-    gpu: &Gpu,
-    [height, width]: [usize; 2],
-    [channels, outputs]: [usize; 2],
-    kernel: [usize; 4],
-    seed: u64,
-) {
-    let [side, stride, dilation, padding] = kernel;
-    let reach = |size: usize| (size + 2 * padding).checked_sub(dilation * (side - 1) + 1).map(|room| room / stride + 1);
-    let (Some(rows), Some(columns)) = (reach(height), reach(width)) else { return };
-    // Steps and padding may leave out the whole map: then all is zero, and nothing is tested.
-    let sees = |size: usize, positions: usize| {
-        let mut taps = (0..positions).flat_map(|at| (0..side).map(move |tap| at * stride + tap * dilation));
-        taps.any(|at| (padding..padding + size).contains(&at))
-    };
-    if !sees(height, rows) || !sees(width, columns) {
-        return;
-    }
-    let mut case = Case::new(seed);
-    let x = case.random("x", &[channels + height * width * channels], 1.0);
-    let taps = channels * side * side;
-    let weight = case.random("weight", &[taps, outputs.next_multiple_of(4)], 2.0 / (taps as f32).sqrt());
-    let y = case.output("y", &[rows * columns, outputs]);
-    let [h, w, c, o, r, k] = [height, width, channels, outputs, rows, columns].map(|n| n as u32);
-    let [side, stride, dilation, padding] = kernel.map(|n| n as u32);
-    let uniforms = ConvolutionUniforms {
-        height: h,
-        width: w,
-        channels: c,
-        outputs: o,
-        side,
-        stride,
-        dilation,
-        padding,
-        rows: r,
-        columns: k,
-        x_offset: c,
-    };
-    case.run(&kernels::CONVOLUTION, uniforms, &[x, weight, y]);
-    case.compare(gpu, &format!("{height} x {width}, {channels} to {outputs}, {kernel:?}"), &[("y", y)]);
-}
-
-#[test]
-fn convolution() {
-    let gpu = gpu();
-    for (size, channels, kernel) in [
-        ([8, 8], [32, 4], [3, 1, 1, 1]),
-        ([7, 5], [3, 6], [3, 2, 1, 1]),
-        ([29, 30], [3, 65], [7, 2, 1, 3]),
-        ([14, 14], [6, 5], [3, 1, 2, 2]),
-        ([1, 1], [3, 2], [3, 1, 1, 1]),
-        ([5, 6], [7, 33], [1, 1, 1, 0]),
-        ([6, 7], [4, 4], [1, 2, 1, 0]),
-        ([9, 4], [5, 9], [3, 2, 3, 3]),
-        ([3, 3], [2, 70], [3, 1, 1, 0]),
-    ] {
-        convolution_case(&gpu, size, channels, kernel, 8);
-    }
-}
-
 fn hypothesis_case(gpu: &Gpu, heads: usize, classes: usize, seed: u64) {
     let mut case = Case::new(seed);
     // As the products of all heads by all weights leave them: a head's own lie on the diagonal.
@@ -377,7 +316,7 @@ proptest! {
     fn any_shape(
         rows in 1usize..80, inner in 1usize..70, columns in 1usize..80,
         map in (1usize..12, 1usize..12), image in (2usize..90, 2usize..90), size in (1usize..60, 1usize..60),
-        kernel in (1usize..5, 1usize..4, 1usize..3, 0usize..3), seed in any::<u64>(),
+        seed in any::<u64>(),
     ) {
         let gpu = gpu();
         softmax_case(&gpu, rows, inner, seed);
@@ -386,8 +325,6 @@ proptest! {
         sampler_case(&gpu, [map.0, map.1], [image.0, image.1], [size.0, size.1], seed);
         grid_sample_case(&gpu, 1 + rows % 4, [image.0, image.1], [size.0, size.1], seed);
         gate_case(&gpu, rows, columns, seed);
-        let kernel = [kernel.0, kernel.1, kernel.2, kernel.3];
-        convolution_case(&gpu, [map.0, map.1], [1 + inner % 9, columns], kernel, seed);
         neighbours_case(&gpu, [map.0, map.1], columns, 1 + inner % 9, seed);
         hypothesis_case(&gpu, 1 + inner % 9, columns, seed);
         global_gates_case(&gpu, 1 + inner % 9, 1 + columns, seed);

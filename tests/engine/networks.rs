@@ -7,7 +7,7 @@ use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBloc
 use finegrain::bundle::round;
 use finegrain::cpu::Cpu;
 use finegrain::engine::{Engine, EngineError, LoadOptions, Progress, cpu, record};
-use finegrain::fold::folded;
+use finegrain::fold::apart;
 use finegrain::model::Network;
 use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
@@ -226,7 +226,7 @@ fn other_architectures_agree_with_the_twins() {
         let engine = block_on(Engine::load(&gpu, &architecture, &weights)).unwrap();
         let answer = block_on(engine.classify(&input)).unwrap();
         let recording = record::classify(&architecture, Precision::F32).unwrap();
-        let twin = cpu::run(&recording, &folded(&architecture, &weights).unwrap(), &input).unwrap();
+        let twin = cpu::run(&recording, &apart(&architecture, &weights).unwrap(), &input).unwrap();
         // Between two unlike pixels, as here, the rounding of a coordinate is one of the photo, as many times larger as that has
         // pixels.
         let tolerance = if architecture.tasn().is_some() { 1e-4 } else { 1e-5 };

@@ -186,7 +186,7 @@ fn what_takes_a_kernels_place_has_its_bindings() {
             assert_eq!(other.shader.uniform_bytes, kernel.shader.uniform_bytes, "{}", other.shader.name);
         }
     }
-    assert_eq!(products, 9, "three precisions, three endings");
+    assert_eq!(products, 9 + 2, "three precisions, three endings; convolutions in two");
     // The texts differ in their constants only: the page carries each once.
     let [first, small, large] = kernels::tiles(&kernels::MATMUL_GELU_INT8) else { panic!("three tiles") };
     assert_eq!((first.shader.tile, small.shader.tile, large.shader.tile), ([32, 64], [32, 32], [64, 128]));

@@ -20,7 +20,8 @@ fn brute_force(case: &Case, forward: &Forward, [a, b]: [usize; 2], glca: bool) -
     let Architecture { dim, heads, depth, .. } = case.architecture;
     let (tokens, width) = (case.architecture.tokens(), case.architecture.head_dim());
     let [norm, head] = if glca { ["glca_norm", "glca_head"] } else { ["norm", "head"] };
-    let last = if glca { forward.glca.as_ref().unwrap().tokens.clone() } else { forward.tokens.as_ref().unwrap().last() };
+    let last =
+        if glca { forward.glca.as_ref().unwrap().tokens.clone() } else { forward.tokens.as_ref().unwrap().last() };
     let class: Vec<f64> = host(last)[..dim].iter().map(|&v| f64::from(v)).collect();
     let (_, deviation) = case.moments(&class);
     let (gamma, weight) = (case.weight(&format!("{norm}.weight")), case.weight(&format!("{head}.weight")));

@@ -3,8 +3,8 @@
 use burn::module::Param;
 use burn::tensor::{Device, FloatDType, Tensor};
 use finegrain::architecture::Rga as Settings;
-use finegrain::model::{Statistics, observe};
 use finegrain::model::rga::{Rga, trace};
+use finegrain::model::{Statistics, observe};
 use finegrain::tensors::TensorMap;
 
 use crate::support::{Random, assert_close, check_gradients, config, fixture, near, seeded, values, weighted};

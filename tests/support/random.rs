@@ -38,9 +38,8 @@ pub(crate) fn weights(architecture: &Architecture, gain: f32, seed: u64) -> Tens
         let inputs: usize = spec.shape.iter().skip(1).product();
         let matrix = spec.shape.len() > 1 && !["cls_token", "pos_embed"].contains(&spec.name.as_str());
         let scale = if matrix { gain * (3.0 / inputs as f32).sqrt() } else { 0.3 };
-        // A weight with one axis is a norm's.
-        let near_one = !matrix && [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end));
-        let middle = if near_one { 1.0 } else { 0.0 };
+        let norm = spec.shape.len() == 1 && spec.name.ends_with(".weight");
+        let middle = if norm || spec.name.ends_with("running_var") { 1.0 } else { 0.0 };
         let values = (0..spec.shape.iter().product()).map(|_| middle + random.real(scale)).collect();
         weights.insert(spec.name, Tensor::f32(spec.shape, values));
     }

@@ -76,7 +76,8 @@ impl Module {
     /// What the compiler is told about our own crate, beside the flags of every crate for wasm32.
     pub(crate) fn flags(self) -> &'static [&'static str] {
         match self {
-            Self::Webgpu => &[],
+            // Its loops that matter are shaders.
+            Self::Webgpu => &["-Copt-level=s"],
             Self::Cpu => &[NO_STRENGTH_REDUCTION],
             Self::CpuFma => &[NO_STRENGTH_REDUCTION, "-Ctarget-feature=+relaxed-simd"],
         }

@@ -4,6 +4,7 @@
 //! no result.
 
 mod ablate;
+mod average;
 mod bench;
 mod classify;
 mod data;
@@ -24,7 +25,7 @@ use clap::{Parser, Subcommand};
 
 use output::Output;
 
-/// Fine-grained photo recognition: train, ablate, report, export, classify, measure, bench, verify, serve.
+/// Fine-grained photo recognition: train, ablate, average, report, export, classify, measure, bench, verify, serve.
 #[derive(Debug, Parser)]
 #[command(name = "finegrain", version, arg_required_else_help = true)]
 struct Cli {
@@ -41,6 +42,8 @@ enum Command {
     Train(train::Args),
     /// Train a recipe without and with each branch of DCAL, over several seeds, and tabulate
     Ablate(ablate::Args),
+    /// Average the weights of several runs, as far as that names the held-out photos better
+    Average(average::Args),
     /// Make a bundle for the page from a finished training run
     Export(export::Args),
     /// Name what photos show
@@ -92,6 +95,7 @@ fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Train(args) => train::run(args, &output),
         Command::Ablate(args) => ablate::run(args, &output),
+        Command::Average(args) => average::run(&args, &output),
         Command::Export(args) => export::run(&args, &output),
         Command::Classify(args) => classify::run(&args, &output),
         Command::Bench(args) => bench::run(&args, &output),

@@ -68,11 +68,8 @@ pub(super) fn facts(run: &Run) -> Vec<(&'static str, String)> {
         let [height, width] = architecture.input_size();
         facts.extend([
             (if training.recipe.reid.is_some() { "Identities" } else { "Classes" }, architecture.classes.to_string()),
-            ("Input", format!("{height} x {width} pixels, patches of {}", architecture.patch_size)),
-            (
-                "Network",
-                format!("{} blocks, width {}, {} heads", architecture.depth, architecture.dim, architecture.heads),
-            ),
+            ("Input", format!("{height} x {width} pixels")),
+            ("Network", crate::card::network(architecture)),
             ("Parameters", format!("{:.2} million", architecture.parameters().unwrap_or_default() as f64 / 1e6)),
             ("Training photos", training.train_photos.to_string()),
             ("Held-out photos", training.held_out_photos.to_string()),
@@ -106,6 +103,9 @@ pub(super) fn facts(run: &Run) -> Vec<(&'static str, String)> {
 fn history(training: &Training, facts: &mut Vec<(&'static str, String)>) {
     let mut from = Some(training);
     while let Some(run) = from {
+        for kept in run.averaged.iter().filter(|ingredient| ingredient.kept) {
+            facts.push(("Mean of", format!("{}, SHA-256 {}", kept.run, kept.sha256)));
+        }
         if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
             let made = run.init_run.as_ref().map(|before| format!(", made in {} epochs", before.epochs));
             facts.push(("Started from", format!("{file}{}, SHA-256 {sha256}", made.unwrap_or_default())));

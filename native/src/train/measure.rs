@@ -68,7 +68,7 @@ pub(super) fn at_end(
 
 impl TestAccuracy {
     /// Top-1 of a list of photos.
-    pub(super) fn of(measured: &Measured) -> Self {
+    pub(crate) fn of(measured: &Measured) -> Self {
         Self { answer: measured.answer.top1, sa: measured.sa.top1, glca: measured.glca.map(|glca| glca.top1) }
     }
 }

@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use device::DeviceChoice;
 pub use recipes::{RECIPES, recipe};
-pub use record::{Best, RunRecord, TestAccuracy, Training};
+pub use record::{Best, Ingredient, RunRecord, TestAccuracy, Training};
 pub use schedule::Schedule;
 pub use session::train;
 

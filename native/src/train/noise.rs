@@ -7,7 +7,7 @@ use rand::Rng;
 use super::augment::source;
 
 /// Replaces the random weights of a fresh network: matrices and kernels `[out, ...]` are normal with Glorot's variance
-/// `2 / (in + out)`, class token and position embedding normal with 0.02; norms, biases and the classifiers, which
+/// `2 / (in + out)`, those of a residual network with He's over the outputs, class token and position embedding normal with 0.02; norms, biases and the classifiers, which
 /// start at zero, stay. GLCA is taken out, so that `adapt` starts it as a copy of the last block.
 pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
     let mut random = source(seed, 0, u32::MAX as usize - 1);
@@ -17,6 +17,10 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
         let count: usize = tensor.shape.iter().product();
         let deviation = match (name, tensor.shape.first()) {
             ("cls_token" | "pos_embed", _) => Some(0.02),
+            (name, Some(_)) if is_convolution(name, tensor) => {
+                let inputs = tensor.shape.get(1).map_or(1, |&inputs| inputs.max(1));
+                Some((2.0 / (count / inputs) as f64).sqrt())
+            }
             (_, Some(&out)) if tensor.shape.len() > 1 && !is_classifier(name) => {
                 Some((2.0 / (out + count / out) as f64).sqrt())
             }
@@ -32,6 +36,11 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
         result.insert(name, tensor);
     }
     result
+}
+
+/// The convolutions of a residual network.
+fn is_convolution(name: &str, tensor: &Tensor) -> bool {
+    tensor.shape.len() == 4 && (name.starts_with("conv1.") || name.starts_with("layer"))
 }
 
 /// What starts at zero: every classifier (`head.`, `glca_head.`, TASN's), and what the modules of Attend and Rectify think of

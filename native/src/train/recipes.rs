@@ -7,15 +7,21 @@ use anyhow::{Context, Result, bail};
 use super::config::Config;
 
 /// Names and texts of the recipes in `native/recipes`.
-pub const RECIPES: [(&str, &str); 9] = [
+pub const RECIPES: [(&str, &str); 15] = [
     ("birds", include_str!("../../recipes/birds.toml")),
     ("cars", include_str!("../../recipes/cars.toml")),
     ("cars-160", include_str!("../../recipes/cars-160.toml")),
     ("cars-224", include_str!("../../recipes/cars-224.toml")),
     ("cars-224-long", include_str!("../../recipes/cars-224-long.toml")),
+    ("cars-rectify", include_str!("../../recipes/cars-rectify.toml")),
+    ("cars-rga", include_str!("../../recipes/cars-rga.toml")),
+    ("cars-tasn", include_str!("../../recipes/cars-tasn.toml")),
     ("cars-ablation", include_str!("../../recipes/cars-ablation.toml")),
     ("paper-categorisation", include_str!("../../recipes/paper-categorisation.toml")),
     ("paper-persons", include_str!("../../recipes/paper-persons.toml")),
+    ("paper-rectify", include_str!("../../recipes/paper-rectify.toml")),
+    ("paper-rga", include_str!("../../recipes/paper-rga.toml")),
+    ("paper-tasn", include_str!("../../recipes/paper-tasn.toml")),
     ("paper-vehicles", include_str!("../../recipes/paper-vehicles.toml")),
 ];
 

@@ -60,6 +60,9 @@ pub struct Training {
     /// The run that made them, if it was one of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_run: Option<Box<Training>>,
+    /// Where the weights are a mean: the runs that were considered, the best by itself first, which this record is otherwise about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub averaged: Vec<Ingredient>,
     /// Epochs trained.
     pub epochs: usize,
     /// Optimizer steps.
@@ -77,6 +80,21 @@ pub struct Training {
     pub test_ranking: Option<Ranking>,
     /// The whole recipe, without the folder of the pretrained weights.
     pub recipe: Config,
+}
+
+/// A run whose weights may be in an average (`finegrain average`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ingredient {
+    /// The last part of its folder.
+    pub run: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+    /// Share of the held-out photos that it names rightly by itself.
+    pub held_out_top1: f64,
+    /// Whether its weights are in the mean.
+    pub kept: bool,
+    /// How they came about.
+    pub training: Box<Training>,
 }
 
 /// What an epoch's weights made of the held-out photos.

@@ -125,6 +125,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
             init_file: session.init.as_ref().map(|init| init.name.clone()),
             init_run: session.init.and_then(|init| init.run),
+            averaged: Vec::new(),
             skipped_photos: broken.len(),
             held_out_photos: session.held_out.len(),
             best: session.position.best,

@@ -96,7 +96,8 @@ mod tests {
         let (mut weight, mut velocity) = (1f64, 0f64);
         for (i, given) in [0.4f32, -1.0, 2.0].into_iter().enumerate() {
             let mut gradients = GradientsParams::new();
-            gradients.register::<1>(network.backbone.vit().unwrap().norm.gamma.id, Tensor::from_floats([given; 4], &device));
+            gradients
+                .register::<1>(network.backbone.vit().unwrap().norm.gamma.id, Tensor::from_floats([given; 4], &device));
             if i == 1 {
                 // In the middle, through a checkpoint.
                 optimizer = Sgd::restore(0.9, &optimizer.tensors(), &device).unwrap();

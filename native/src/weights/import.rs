@@ -6,12 +6,12 @@ use finegrain::model::{Network, adapt};
 use finegrain::tensors::TensorMap;
 use serde::{Deserialize, Serialize};
 
-use super::names::{describe, rename};
+use super::names::{describe, rename, residual_in_words};
 
 /// The report of an import: tensor names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
-    /// Whose names the file has: "timm" or "Hugging Face".
+    /// Whose names the file has: "timm", "Hugging Face" or, of a residual network, "timm and torchvision".
     pub names: String,
     /// Tensors of the network that are those of the file.
     pub matched: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Import {
 /// Puts the weights of a file (as [`read`](super::read()) gave them) into `network`.
 ///
 /// # Errors
-/// When the file holds no vision transformer, or one of another architecture: both are described.
+/// When the file holds no network that we know, or one of another architecture: both are described.
 pub fn import(file: &TensorMap, network: Network) -> Result<(Network, Import)> {
     let mut renamed = rename(file)?;
     let architecture = network.architecture().clone();
@@ -64,11 +64,14 @@ pub fn import(file: &TensorMap, network: Network) -> Result<(Network, Import)> {
     Ok((network, Import { names, matched, interpolated, missing, left_over }))
 }
 
-/// Refuses another width, depth, patch or MLP, all in one sentence.
+/// Refuses another width, depth, patch or MLP, or other blocks, all in one sentence.
 fn check(weights: &TensorMap, architecture: &Architecture) -> Result<()> {
     let Architecture { dim, depth, patch_size, mlp_ratio, .. } = *architecture;
-    let (found, wanted) =
-        (describe(weights), format!("dim {dim}, depth {depth}, patch_size {patch_size}, mlp_ratio {mlp_ratio}"));
+    let wanted = match &architecture.resnet {
+        Some(resnet) => residual_in_words(resnet.block, &resnet.blocks, resnet.width),
+        None => format!("dim {dim}, depth {depth}, patch_size {patch_size}, mlp_ratio {mlp_ratio}"),
+    };
+    let found = describe(weights);
     if found != wanted {
         bail!("it holds a network of another architecture ({found}), the recipe's [model] says {wanted}");
     }
@@ -177,7 +180,7 @@ mod tests {
         assert!(error(&distilled).contains("without distillation"));
         let mut other = TensorMap::default();
         other.insert("conv1.weight", Tensor::f32([1], vec![0.0]));
-        assert!(error(&other).contains("no vision transformer (it begins with conv1.weight)"));
+        assert!(error(&other).contains("no residual network (it begins with conv1.weight)"));
         let mut broken = plain();
         broken.remove("blocks.1.attn.proj.bias");
         assert!(error(&broken).contains("\"blocks.1.attn.proj.bias\" is missing"));

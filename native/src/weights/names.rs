@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
+use finegrain::architecture::Residual;
 use finegrain::tensors::TensorMap;
 
 use super::hugging_face;
 
-/// A vision transformer's tensors under timm's names.
+/// A network's tensors under timm's names.
 #[derive(Debug)]
 pub(super) struct Renamed {
-    /// Whose names the file has: "timm" or "Hugging Face".
+    /// Whose names the file has: "timm", "Hugging Face" or, of a residual network, "timm and torchvision".
     pub names: &'static str,
     /// The tensors.
     pub weights: TensorMap,
@@ -18,21 +19,24 @@ pub(super) struct Renamed {
     pub left_over: Vec<String>,
 }
 
-/// Looks for a class token: timm's networks have it at the top, Hugging Face's under `embeddings`. What the file wraps
-/// around the network (`model.`, `state_dict.`, `module.`) is cut off.
+/// Looks for a class token: timm's transformers have it at the top, Hugging Face's under `embeddings`; or for a residual network's
+/// first block. What the file wraps around the network (`model.`, `state_dict.`, `module.`) is cut off.
 ///
 /// # Errors
-/// When there is no class token, or a second one for distillation.
+/// When there is neither, or a second class token for distillation.
 pub(super) fn rename(file: &TensorMap) -> Result<Renamed> {
-    let tokens: Vec<&str> = file.iter().filter_map(|(name, _)| name.strip_suffix("cls_token")).collect();
     // The shortest prefix: a checkpoint may hold an average (`model_ema.`) beside the network (`model.`).
-    let prefix = tokens
-        .into_iter()
-        .filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
-        .min_by_key(|prefix| (prefix.len(), prefix.to_owned()));
-    let Some(prefix) = prefix else {
+    let before = |first: &str| {
+        let prefixes = file.iter().filter_map(|(name, _)| name.strip_suffix(first));
+        let whole = prefixes.filter(|prefix| prefix.is_empty() || prefix.ends_with('.'));
+        whole.min_by_key(|prefix| (prefix.len(), prefix.to_owned()))
+    };
+    let Some(prefix) = before("cls_token") else {
+        if let Some(prefix) = before(FIRST_BLOCK) {
+            return Ok(residual(file, prefix));
+        }
         let first: Vec<&str> = file.iter().map(|(name, _)| name).take(3).collect();
-        bail!("it has no class token, so it is no vision transformer (it begins with {})", first.join(", "));
+        bail!("it is no vision transformer and no residual network (it begins with {})", first.join(", "));
     };
     let renamed = match prefix.strip_suffix("embeddings.") {
         Some(prefix) => hugging_face::rename(file, prefix)?,
@@ -50,8 +54,26 @@ pub(super) fn rename(file: &TensorMap) -> Result<Renamed> {
     Ok(renamed)
 }
 
+/// What every residual network has.
+const FIRST_BLOCK: &str = "layer1.0.conv1.weight";
+
+/// A residual network under `prefix`: its classifier is `fc.` elsewhere, and how many batches its norms saw is of no use.
+fn residual(file: &TensorMap, prefix: &str) -> Renamed {
+    let mut weights = TensorMap::default();
+    for (name, tensor) in file.under(prefix).iter().filter(|(name, _)| !name.ends_with("num_batches_tracked")) {
+        let name = name.strip_prefix("fc.").map_or_else(|| name.to_owned(), |part| format!("head.{part}"));
+        weights.insert(name, tensor.clone());
+    }
+    let outside = file.iter().map(|(name, _)| name).filter(|name| !name.starts_with(prefix));
+    let left_over = outside.filter(|name| !name.ends_with("num_batches_tracked")).map(str::to_owned).collect();
+    Renamed { names: "timm and torchvision", weights, left_over }
+}
+
 /// What a network's tensors say of it, for an error that explains itself.
 pub(super) fn describe(weights: &TensorMap) -> String {
+    if weights.get(FIRST_BLOCK).is_some() {
+        return describe_residual(weights);
+    }
     let shape = |name: &str| weights.get(name).map(|tensor| tensor.shape.clone()).unwrap_or_default();
     let blocks: BTreeSet<&str> =
         weights.iter().filter_map(|(name, _)| name.strip_prefix("blocks.")?.split('.').next()).collect();
@@ -59,4 +81,29 @@ pub(super) fn describe(weights: &TensorMap) -> String {
     let patch = shape("patch_embed.proj.weight").last().copied().unwrap_or(0);
     let hidden = shape("blocks.0.mlp.fc1.weight").first().copied().unwrap_or(0);
     format!("dim {dim}, depth {}, patch_size {patch}, mlp_ratio {}", blocks.len(), hidden.checked_div(dim).unwrap_or(0))
+}
+
+fn describe_residual(weights: &TensorMap) -> String {
+    let outputs = |name: &str| weights.get(name).and_then(|tensor| tensor.shape.first().copied()).unwrap_or(0);
+    let blocks = |stage: usize| {
+        let first = |block: &usize| weights.get(&format!("layer{stage}.{block}.conv1.weight")).is_some();
+        (0..).take_while(first).count()
+    };
+    let blocks: Vec<usize> = (1..).map(blocks).take_while(|&count| count > 0).collect();
+    let kind = match weights.get("layer1.0.conv3.weight").is_some() {
+        true => Residual::Bottleneck,
+        false if weights.get("bn1.weight").is_some() => Residual::Basic,
+        false => Residual::Wide,
+    };
+    residual_in_words(kind, &blocks, outputs(FIRST_BLOCK))
+}
+
+/// What [`describe`] says of a residual network.
+pub(super) fn residual_in_words(kind: Residual, blocks: &[usize], width: usize) -> String {
+    let kind = match kind {
+        Residual::Basic => "basic",
+        Residual::Bottleneck => "bottleneck",
+        Residual::Wide => "wide",
+    };
+    format!("a residual network of {kind} blocks, {blocks:?} of them, width {width}")
 }

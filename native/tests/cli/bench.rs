@@ -50,6 +50,24 @@ fn the_table_names_every_kernel_of_the_recording() {
 }
 
 #[test]
+fn a_residual_network_is_measured() {
+    if !has_adapter() {
+        return;
+    }
+    let found = json(&mut finegrain(["bench", "--model", "resnet-18", "--size", "32", "--runs", "1"]));
+    let table = found["kernels"]["table"].as_array().unwrap();
+    let convolutions: i64 = table
+        .iter()
+        .filter(|kernel| kernel["name"].as_str().unwrap().starts_with("convolution"))
+        .map(|kernel| kernel["dispatches"].as_i64().unwrap())
+        .sum();
+    assert_eq!(convolutions, 20, "{found:#}");
+    // A product of each size, in a tile of its own.
+    assert!(!found["tiles"].as_array().unwrap().is_empty() && positive(&found["warm"]["median_ms"]), "{found:#}");
+    assert!(refusal(&mut finegrain(["bench", "--model", "resnet-18", "--size", "40"])).contains("does not divide"));
+}
+
+#[test]
 fn a_person_is_told_that_the_weights_are_random() {
     let output = finegrain(["bench", "--size", "32", "--runs", "2", "--backend", "cpu"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -70,6 +88,30 @@ fn a_bundle_is_measured_on_the_processor() {
     assert_eq!((&found["kernels"], &found["device_bytes"]), (&Value::Null, &Value::Null));
     assert_eq!(found["parts"].as_array().unwrap().len(), 2);
     assert_eq!((&found["tiles"], &found["cold"]["tune_ms"]), (&Value::Null, &Value::Null));
+}
+
+/// The model that is trained, in turns with what runs it.
+#[test]
+fn burn_is_measured_beside() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("small");
+    write_bundle(&bundle);
+    let bench = |backend: &str| {
+        let mut command = finegrain(["bench", "--runs", "2", "--beside", "cpu", "--backend", backend, "--bundle"]);
+        json(command.arg(&bundle))["beside"].as_array().unwrap().clone()
+    };
+    let backends: &[&str] = if has_adapter() { &["cpu", "webgpu"] } else { &["cpu"] };
+    for backend in backends {
+        let [ours, burn] = &bench(backend)[..] else { panic!("two rows") };
+        assert_eq!((&ours["name"], &burn["name"]), (&"finegrain".into(), &"burn, flex (CPU)".into()));
+        assert!(ours["ratio"] == 1.0 && positive(&burn["median_ms"]), "{burn}");
+        assert_eq!(
+            burn["ratio"].as_f64().unwrap(),
+            burn["median_ms"].as_f64().unwrap() / ours["median_ms"].as_f64().unwrap()
+        );
+    }
+    let without = refusal(finegrain(["bench", "--beside", "wgpu", "--backend", "cpu", "--bundle"]).arg(&bundle));
+    assert!(without.contains("--features wgpu"), "{without}");
 }
 
 /// The tiles are measured where that is asked for, kept in the user's cache folder, and read from there.

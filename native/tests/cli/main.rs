@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod ablate;
+mod average;
 mod bench;
 mod bundles;
 mod classify;

@@ -17,7 +17,7 @@ use crate::program::{finegrain, json, refusal};
 const TINY: &str = include_str!("../fixtures/tiny.toml");
 
 /// A folder with generated photos in `data` and a short finished run in `run`.
-fn place() -> &'static Path {
+pub(crate) fn place() -> &'static Path {
     static PLACE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = PLACE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ pub(crate) fn photo(class: u32, seed: u32) -> RgbImage {
 }
 
 /// A copy of the run, to be changed.
-fn copy(to: &Path) -> PathBuf {
+pub(crate) fn copy(to: &Path) -> PathBuf {
     let run = to.join("run");
     fs::create_dir_all(&run).unwrap();
     for name in ["run.json", "config.toml", "log.jsonl", "measures.json", "model.safetensors"] {

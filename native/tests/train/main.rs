@@ -10,6 +10,7 @@ mod place;
 mod recipes;
 mod rectify;
 mod reid;
+mod resnet;
 mod resume;
 mod rga;
 mod runs;

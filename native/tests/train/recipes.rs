@@ -91,6 +91,36 @@ fn a_named_backbone_fills_what_the_recipe_leaves_open() {
     assert_eq!(recipe.pixels.std, [0.229, 0.224, 0.225]);
     let own = Config::parse(&format!("{named}\n[pixels]\nstd = [0.5, 0.5, 0.5]\n")).unwrap();
     assert_eq!((own.pixels.std, own.pixels.mean), ([0.5; 3], [0.485, 0.456, 0.406]));
+    let residual =
+        TINY.replace("patch_size = 8\ndim = 24\ndepth = 2\nheads = 2", "backbone = \"resnet-50\"\nlast_stride = 1");
+    let line = residual.lines().find(|line| line.starts_with("mechanism")).unwrap().to_owned();
+    let residual = residual.replace(&line, "mechanism = { name = \"none\" }");
+    let recipe = Config::parse(&residual).unwrap();
+    let model = &recipe.model;
+    assert_eq!((model.patch_size, model.dim, model.depth, model.heads, model.mlp_ratio), (16, 2048, 4, 1, 1));
+    assert_eq!(
+        (recipe.pixels.std, model.resnet.as_ref().unwrap().strides.as_slice()),
+        ([0.229, 0.224, 0.225], &[1, 2, 2, 1][..])
+    );
+    assert_eq!(Config::parse(&recipe.to_toml().unwrap()).unwrap(), recipe);
+    for (from, to, words) in [
+        ("last_stride = 1", "last_stride = 3", "model.last_stride is 3, it must be 1 or 2"),
+        ("last_stride = 1", "dim = 512", "2048"),
+        ("epochs = 4", "epochs = 4\ndrop_path = 0.1", "train.drop_path is 0.1, it must be 0 with a residual network"),
+        ("epochs = 4", "epochs = 4\nprecision = \"bf16\"", "it must be \"f32\" with a residual network"),
+        ("kind = \"folder\"", "kind = \"market1501\"", "re-identification is trained on transformers only"),
+        (
+            "{ name = \"none\" }",
+            "{ name = \"dcal\", ratio = 0.1, glca = true, pwca = false }",
+            "DCAL looks at a transformer's tokens",
+        ),
+    ] {
+        let recipe = residual
+            .replacen(from, to, 1)
+            .replace("batch = 6", if from.starts_with("kind") { "batch = 8" } else { "batch = 6" });
+        let error = Config::parse(&recipe).unwrap_err().to_string();
+        assert!(error.contains(words), "{to}: {error}");
+    }
     let error = Config::parse(&named.replace("deit-small", "deit-huge")).unwrap_err().to_string();
     assert!(error.contains("deit-huge") && error.contains("deit-base"), "{error}");
 }

@@ -1,34 +1,41 @@
-//! Twin of `shaders/convolution.wgsl`: the six loops of a convolution.
+//! Twin of `shaders/convolution.wgsl`: the loops of a convolution.
 
+use super::shared::Weight;
 use crate::engine::kernels::ConvolutionUniforms;
+use crate::tensors::Precision;
 
-/// x `[H W, C]`, weight `[C k k, O]` (rows padded to a multiple of four), y `[H' W', O]`.
-pub fn convolution(u: &ConvolutionUniforms, bindings: &mut [Vec<f32>]) {
-    let [x, weight, y] = bindings else { return };
-    let [height, width, channels, outputs, side] =
-        [u.height, u.width, u.channels, u.outputs, u.side].map(|n| n as usize);
-    let [stride, dilation, padding, rows, columns, offset] =
-        [u.stride, u.dilation, u.padding, u.rows, u.columns, u.x_offset].map(|n| n as usize);
-    let width4 = outputs.next_multiple_of(4);
+/// x `[H W, C]`, strided, weight `[k k C, N]` (rows padded to a multiple of four), scale and shift `[N]`, y `[M, N]`.
+pub fn convolution(precision: Precision, u: &ConvolutionUniforms, bindings: &mut [Vec<f32>]) {
+    let [x, weight, scale, shift, y] = bindings else { return };
+    let [rows, inner, columns, height, width] = [u.rows, u.inner, u.columns, u.height, u.width].map(|n| n as usize);
+    let [channels, side, stride, dilation, padding, across] =
+        [u.channels, u.side, u.stride, u.dilation, u.padding, u.across].map(|n| n as usize);
+    let [x_offset, x_position, x_channel] = [u.x_offset, u.x_position, u.x_channel].map(|n| n as usize);
+    let weight = Weight::new(precision, columns, weight, &[]);
     // The pixel that a tap sees, or none where it lies outside.
     let seen = |at: usize, tap: usize, size: usize| {
         (at * stride + tap * dilation).checked_sub(padding).filter(|&pixel| pixel < size)
     };
-    for position in 0..rows * columns {
-        for output in 0..outputs {
-            let mut sum = 0.0f64;
-            for channel in 0..channels {
-                for tap in 0..side * side {
-                    let down = seen(position / columns, tap / side, height);
-                    let along = seen(position % columns, tap % side, width);
-                    if let (Some(down), Some(along)) = (down, along) {
-                        let value = x[offset + (down * width + along) * channels + channel];
-                        let weight = weight[(channel * side * side + tap) * width4 + output];
-                        sum += f64::from(value) * f64::from(weight);
-                    }
-                }
+    for position in 0..rows {
+        let pixel = |k: usize| {
+            let (tap, channel) = (k / channels, k % channels);
+            let down = seen(position / across, tap / side, height);
+            let along = seen(position % across, tap % side, width);
+            match (down, along) {
+                (Some(down), Some(along)) => x[x_offset + (down * width + along) * x_position + channel * x_channel],
+                _ => 0.0,
             }
-            y[position * outputs + output] = sum as f32;
+        };
+        for column in 0..columns {
+            let at = position * columns + column;
+            let mut value = weight.product(inner, column, pixel);
+            if u.normed == 1 {
+                value = value * f64::from(scale[column]) + f64::from(shift[column]);
+            }
+            if u.adds == 1 {
+                value += f64::from(y[at]);
+            }
+            y[at] = if u.relu == 1 { value.max(0.0) } else { value } as f32;
         }
     }
 }

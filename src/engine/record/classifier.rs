@@ -35,10 +35,15 @@ impl Recorder<'_> {
 
     /// The feature `[D]` and the logits `[classes]` of one branch.
     fn branch(&mut self, branch: &str, norm: &str, head: &str, tokens: BufferId) -> (BufferId, BufferId) {
-        let (dim, classes) = (self.architecture.dim, self.architecture.classes);
-        let feature = self.recording.scratch(format!("feature.{branch}"), &[dim]);
+        let feature = self.recording.scratch(format!("feature.{branch}"), &[self.architecture.dim]);
         // The norm of one row is all that the head sees.
         self.layer_norm(norm, 1, tokens, feature);
+        (feature, self.head(branch, head, feature))
+    }
+
+    /// The logits `[classes]` of one branch from its feature `[D]`.
+    pub(super) fn head(&mut self, branch: &str, head: &str, feature: BufferId) -> BufferId {
+        let (dim, classes) = (self.architecture.dim, self.architecture.classes);
         let weight = self.weight(&format!("{head}.weight"), &[classes, dim], 0..classes);
         let recording = &mut self.recording;
         let bias = recording.vector(format!("{head}.bias"), &[classes]);
@@ -48,6 +53,6 @@ impl Recorder<'_> {
         recording.dispatch(head, self.kernels.classifier, uniforms, &bindings);
         recording.read_back(format!("out.logits.{branch}"), logits);
         self.trace(format!("out.feature.{branch}"), feature);
-        (feature, logits)
+        logits
     }
 }

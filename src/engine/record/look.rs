@@ -14,7 +14,7 @@ use crate::architecture::Architecture;
 use crate::engine::EngineError;
 use crate::engine::kernels;
 use crate::engine::recording::{BufferId, Recording};
-use crate::look::{LookError, check_classes, check_layer, check_token};
+use crate::look::{LookError, check_attention, check_classes, check_layer, check_token};
 use crate::tensors::Precision;
 
 /// The attention of token `query` over all tokens in each of `layers`: `out.attention.<layer>` `[heads, N + 1]`.
@@ -88,12 +88,13 @@ pub fn tail(architecture: &Architecture, precision: Precision) -> Result<Recordi
 /// `out.difference.glca`, `[N + 1]`.
 ///
 /// # Errors
-/// [`EngineError::Look`] for a class that is not there.
+/// [`EngineError::Look`] for a class that is not there, and for a residual network.
 pub fn difference(
     architecture: &Architecture,
     precision: Precision,
     classes: [usize; 2],
 ) -> Result<Recording, EngineError> {
+    check_attention(architecture)?;
     check_classes(architecture, classes)?;
     let (all, dim) = (architecture.tokens(), architecture.dim);
     let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;

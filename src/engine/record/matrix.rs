@@ -72,6 +72,30 @@ impl Map {
     pub(super) fn positions(&self) -> usize {
         self.height * self.width
     }
+
+    /// A convolution of it that pads by half its side: nothing is added, nothing follows.
+    pub(super) fn convolved(&self, outputs: usize, side: usize, stride: usize) -> kernels::ConvolutionUniforms {
+        let [rows, across] = [self.height, self.width].map(|size| (size + side / 2 * 2 - side) / stride + 1);
+        kernels::ConvolutionUniforms {
+            rows: (rows * across) as u32,
+            inner: (side * side * self.channels) as u32,
+            columns: outputs as u32,
+            height: self.height as u32,
+            width: self.width as u32,
+            channels: self.channels as u32,
+            side: side as u32,
+            stride: stride as u32,
+            dilation: 1,
+            padding: side as u32 / 2,
+            across: across as u32,
+            x_offset: self.offset as u32,
+            x_position: self.channels as u32,
+            x_channel: 1,
+            normed: 0,
+            adds: 0,
+            relu: 0,
+        }
+    }
 }
 
 impl Recording {

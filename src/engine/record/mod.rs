@@ -7,6 +7,7 @@ mod glca;
 mod look;
 mod matrix;
 mod rectify;
+mod resnet;
 mod rga;
 mod rollout;
 mod tasn;
@@ -64,12 +65,16 @@ pub fn classify(architecture: &Architecture, precision: Precision) -> Result<Rec
     record(architecture, precision, Detail::Answer)
 }
 
-/// The plain backbone with its classifier, without rollout and GLCA: what those two cost is measured beside it.
+/// The plain backbone with its classifier, without rollout (or class activation) and GLCA: what those two cost is measured beside it.
 ///
 /// # Errors
 /// As [`classify`].
 pub fn self_attention(architecture: &Architecture, precision: Precision) -> Result<Recording, EngineError> {
     let mut recorder = Recorder::new(architecture, precision, Detail::Answer)?;
+    if let Some(resnet) = &architecture.resnet {
+        recorder.resnet(resnet, false)?;
+        return Ok(recorder.recording);
+    }
     let backbone = recorder.vit()?;
     recorder.classifier(backbone.tokens, None);
     Ok(recorder.recording)
@@ -85,6 +90,10 @@ pub fn trace(architecture: &Architecture, precision: Precision) -> Result<Record
 
 fn record(architecture: &Architecture, precision: Precision, detail: Detail) -> Result<Recording, EngineError> {
     let mut recorder = Recorder::new(architecture, precision, detail)?;
+    if let Some(resnet) = &architecture.resnet {
+        recorder.resnet(resnet, true)?;
+        return Ok(recorder.recording);
+    }
     let backbone = recorder.vit()?;
     let rollout = recorder.rollout(&backbone.attention);
     let glca = match &architecture.mechanism {
@@ -100,7 +109,7 @@ impl<'a> Recorder<'a> {
     /// Nothing recorded yet, for an architecture that the kernels cover.
     fn new(architecture: &'a Architecture, precision: Precision, detail: Detail) -> Result<Self, EngineError> {
         architecture.check()?;
-        if architecture.head_dim() > kernels::MAX_HEAD_DIM {
+        if architecture.resnet.is_none() && architecture.head_dim() > kernels::MAX_HEAD_DIM {
             return Err(EngineError::Unsupported(format!(
                 "an attention head is {} wide, the kernels cover {}",
                 architecture.head_dim(),

@@ -29,22 +29,11 @@ fn module(recording: &mut Recording, prefix: &str, map: &Map, heads: usize, vote
     let weight = |recording: &mut Recording, layer: &str, outputs: usize| {
         recording.linear(label(layer), &[outputs, map.channels, 3, 3], 0..outputs, Precision::F32)
     };
-    let attention = weight(recording, "attention", heads);
+    let attention = recording.convolution(label("attention"), [heads, map.channels, 3, 3], Precision::F32);
     let scores = recording.matrix(label("scores"), positions, heads);
-    let uniforms = kernels::ConvolutionUniforms {
-        height,
-        width,
-        channels,
-        outputs: heads as u32,
-        side: 3,
-        stride: 1,
-        dilation: 1,
-        padding: 1,
-        rows: height,
-        columns: width,
-        x_offset: map.offset as u32,
-    };
-    recording.dispatch(label("attention"), &kernels::CONVOLUTION, uniforms, &[map.buffer, attention, scores.buffer]);
+    // Without a norm: what is bound for it is not read.
+    let bindings = [map.buffer, attention, map.buffer, map.buffer, scores.buffer];
+    recording.dispatch(label("attention"), &kernels::CONVOLUTION, map.convolved(heads, 3, 1), &bindings);
     let masks = recording.softmax(&label("masks"), scores.transposed(), 1.0);
     let seen = recording.matrix(label("seen"), heads, taps);
     let uniforms =
@@ -83,35 +72,38 @@ fn mix(recording: &mut Recording, label: &str, votes: Matrix, gates: BufferId, m
     result
 }
 
-/// The masks that classifying left behind: `out.masks.<module>` `[K, N]`.
+/// The masks that classifying left behind: `out.masks.<module>` `[K, N]`, N the positions of the map that the module sees.
 ///
 /// # Errors
 /// [`EngineError::Look`] for a network without them.
 pub fn masks_seen(architecture: &Architecture) -> Result<Recording, EngineError> {
     let rectify = masked(architecture)?;
     let mut recording = Recording::default();
-    for place in 0..rectify.after.len() {
-        let masks = recording.kept(format!("rectify.{place}.masks"), &[rectify.heads, architecture.patches()]);
+    for (place, &after) in rectify.after.iter().enumerate() {
+        let positions = architecture.map_behind(after).positions();
+        let masks = recording.kept(format!("rectify.{place}.masks"), &[rectify.heads, positions]);
         recording.read_back(format!("out.masks.{place}"), masks);
     }
     Ok(recording)
 }
 
 impl Recorder<'_> {
-    /// The module behind block `index`, if there is one, on the patch tokens of `tokens` `[N + 1, D]`.
-    pub(super) fn rectify(&mut self, index: usize, tokens: BufferId) {
+    /// The module behind block `index`, if there is one, on a map: the patch tokens of `[N + 1, D]`, through a norm, or a
+    /// residual network's as it is.
+    pub(super) fn rectify(&mut self, index: usize, map: &Map) {
         let Architecture { dim, classes, .. } = *self.architecture;
         let Some((rectify, place)) =
             self.architecture.rectify().and_then(|rectify| Some((rectify, rectify.behind(index)?)))
         else {
             return;
         };
-        let (count, [height, width]) = (self.architecture.tokens(), self.architecture.grid());
         let votes = *self.votes.get_or_insert_with(|| self.recording.matrix("votes", rectify.votes(), classes));
-        let normed = self.recording.scratch(format!("rectify.{place}.normed"), &[count, dim]);
-        self.layer_norm(&format!("rectify.{place}.norm"), count, tokens, normed);
-        // Behind the class token, which passes by.
-        let map = Map { buffer: normed, offset: dim, height, width, channels: dim };
+        let mut map = *map;
+        if self.architecture.resnet.is_none() {
+            let (count, tokens) = (self.architecture.tokens(), map.buffer);
+            map.buffer = self.recording.scratch(format!("rectify.{place}.normed"), &[count, dim]);
+            self.layer_norm(&format!("rectify.{place}.norm"), count, tokens, map.buffer);
+        }
         let found = module(&mut self.recording, &format!("rectify.{place}."), &map, rectify.heads, votes, place);
         self.trace(format!("out.masks.{place}"), found.masks);
     }

@@ -70,29 +70,30 @@ fn gated(
     }
 }
 
-/// The spatial gates that classifying left behind: `out.gates.<place>` `[N, 1]`.
+/// The spatial gates that classifying left behind: `out.gates.<place>` `[N, 1]`, N the positions of the map there.
 ///
 /// # Errors
 /// [`EngineError::Look`] for a network without them.
 pub fn gates_seen(architecture: &Architecture) -> Result<Recording, EngineError> {
     let mut recording = Recording::default();
-    for place in 0..gate_places(architecture)? {
-        let gates = recording.kept(format!("rga.{place}.spatial.gate"), &[architecture.patches(), 1]);
+    gate_places(architecture)?;
+    for (place, &after) in architecture.rga().into_iter().flat_map(|rga| &rga.after).enumerate() {
+        let positions = architecture.map_behind(after).positions();
+        let gates = recording.kept(format!("rga.{place}.spatial.gate"), &[positions, 1]);
         recording.read_back(format!("out.gates.{place}"), gates);
     }
     Ok(recording)
 }
 
 impl Recorder<'_> {
-    /// The gates behind block `index`, if there are any, on the patch tokens of `tokens` `[N + 1, D]`.
-    pub(super) fn rga(&mut self, index: usize, tokens: BufferId) {
-        let architecture = self.architecture;
-        let Some((rga, place)) = architecture.rga().and_then(|rga| Some((rga, rga.behind(index)?))) else { return };
-        let ([height, width], channels) = (architecture.grid(), architecture.dim);
-        // Behind the class token, which passes by.
-        let map = Map { buffer: tokens, offset: channels, height, width, channels };
+    /// The gates behind block `index`, if there are any, on a map: the patch tokens (the class token passes by) or a residual
+    /// network's.
+    pub(super) fn rga(&mut self, index: usize, map: &Map) {
+        let Some((rga, place)) = self.architecture.rga().and_then(|rga| Some((rga, rga.behind(index)?))) else {
+            return;
+        };
         let traced = self.detail == Detail::Trace;
-        gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), &map, &mut |recording, part, gates| {
+        gated(&mut self.recording, &format!("rga.{place}."), &rga.gates(), map, &mut |recording, part, gates| {
             if traced && part == "spatial" {
                 recording.read_back(format!("out.gates.{place}"), gates);
             }

@@ -1,7 +1,6 @@
 //! TASN at inference: the attention of a feature map, and a photo as it resamples it (`src/model/tasn`).
 
 use super::matrix::{Finish, Map, Matrix};
-use super::vit::Stream;
 use super::{Detail, Recorder};
 use crate::architecture::{Tasn, TasnBlocks};
 use crate::engine::EngineError;
@@ -69,16 +68,15 @@ fn resample(
 }
 
 impl Recorder<'_> {
-    /// The photo `[3, zoom H, zoom W]` as the attention net resamples it, `[3, H, W]`. The attention net is the transformer's
-    /// first blocks over the photo made small; what it leaves in the buffers of `stream` the next pass writes over.
+    /// The photo `[3, zoom H, zoom W]` as the attention net resamples it, `[3, H, W]`. The attention net, from the photo made small
+    /// to a map with nothing below 0, is the first blocks or stages of the network that then sees the result.
     pub(super) fn resampled(
         &mut self,
         settings: &TasnBlocks,
         photo: BufferId,
-        stream: &Stream,
+        attention_net: &mut dyn FnMut(&mut Self, BufferId) -> Result<Map, EngineError>,
     ) -> Result<BufferId, EngineError> {
         let architecture = self.architecture;
-        let (dim, [height, width]) = (architecture.dim, architecture.grid());
         let size @ [rows, columns] = architecture.image_size;
         let small = self.recording.scratch("tasn.small", &[3, rows, columns]);
         let [r, c, zoom] = [rows, columns, settings.zoom].map(|n| n as u32);
@@ -86,18 +84,12 @@ impl Recorder<'_> {
         self.recording.dispatch("tasn.small", &kernels::SHRINK, uniforms, &[photo, small]);
         // A trace is of the pass that answers.
         let detail = std::mem::replace(&mut self.detail, Detail::Answer);
-        self.pass(small, stream, settings.after)?;
+        let map = attention_net(self, small)?;
         self.detail = detail;
-        let normed = stream.scratch.normed;
-        self.layer_norm("tasn.norm", architecture.tokens(), stream.x, normed);
         let recording = &mut self.recording;
-        let buffer = recording.scratch("tasn.map", &[height * width, dim]);
-        // Behind the class token.
-        recording.relu("tasn.map", normed, dim, height * width * dim, buffer);
-        let map = Map { buffer, offset: 0, height, width, channels: dim };
         let (sampler, photo) = (settings.sampler(size), (photo, architecture.input_size()));
         let mixture = mixture(recording, &map, &sampler);
-        let attention = (summed(recording, &map, mixture), [height, width]);
+        let attention = (summed(recording, &map, mixture), [map.height, map.width]);
         let [coordinates, pixels] = resample(recording, "tasn", attention, true, photo, &sampler);
         recording.read_back("out.sampling", coordinates);
         Ok(pixels)

@@ -2,6 +2,7 @@
 
 use super::Recorder;
 use super::block::{Attention, Scratch};
+use super::matrix::Map;
 use crate::architecture::Architecture;
 use crate::engine::EngineError;
 use crate::engine::kernels;
@@ -40,7 +41,17 @@ impl Recorder<'_> {
         });
         let stream = Stream { x, scratch, attention: attention.collect() };
         let image = match architecture.tasn() {
-            Some(settings) => self.resampled(settings, image, &stream)?,
+            Some(settings) => self.resampled(settings, image, &mut |recorder, small| {
+                // What this leaves in the buffers of the stream the next pass writes over.
+                recorder.pass(small, &stream, settings.after)?;
+                let normed = stream.scratch.normed;
+                recorder.layer_norm("tasn.norm", tokens, x, normed);
+                let Map { offset, height, width, channels, .. } = patch_map(architecture, x);
+                let count = height * width * channels;
+                let buffer = recorder.recording.scratch("tasn.map", &[height * width, channels]);
+                recorder.recording.relu("tasn.map", normed, offset, count, buffer);
+                Ok(Map { buffer, offset: 0, height, width, channels })
+            })?,
             None => image,
         };
         self.pass(image, &stream, architecture.depth)?;
@@ -72,14 +83,15 @@ impl Recorder<'_> {
             &[image, weight, bias, class_token, position, x],
         );
         self.trace("out.embed", x);
+        let map = patch_map(architecture, x);
         for (index, shape) in attention.iter().enumerate().take(count) {
             let block = format!("blocks.{index}");
             self.layer_norm(&format!("{block}.norm1"), tokens, x, scratch.normed);
             self.linear(&format!("{block}.attn.qkv"), 3 * dim, 0..3 * dim, tokens, scratch.normed, shape.q);
             self.attend(&block, shape, scratch, x)?;
             self.mlp(&block, tokens, scratch, x);
-            self.rga(index, x);
-            self.rectify(index, x);
+            self.rga(index, &map);
+            self.rectify(index, &map);
             if self.detail == super::Detail::Trace {
                 let map = self.recording.scratch(format!("{block}.attn_mean"), &[tokens, tokens]);
                 self.attention_map(&block, &kernels::ATTENTION_MEAN, shape, map);
@@ -89,6 +101,12 @@ impl Recorder<'_> {
         }
         Ok(())
     }
+}
+
+/// The patch tokens of `[N + 1, D]`, behind the class token.
+fn patch_map(architecture: &Architecture, tokens: BufferId) -> Map {
+    let (channels, [height, width]) = (architecture.dim, architecture.grid());
+    Map { buffer: tokens, offset: channels, height, width, channels }
 }
 
 /// The attention of every token over every token: queries, keys and values side by side in `qkv` `[N + 1, 3 D]`.

@@ -10,6 +10,7 @@ use finegrain::engine::{Engine, Gpu, LoadOptions, Peak, Profiler, Progress, reco
 use finegrain::tensors::Precision;
 use pollster::block_on;
 
+use super::beside::{Peer, beside};
 use super::report::{Adapter, Cold, Kernel, Kernels, Measured, Part, Spread};
 use super::subject::Subject;
 use crate::tiles::TileCache;
@@ -18,7 +19,13 @@ use crate::tiles::TileCache;
 const PARTS: [&str; 3] = ["SA alone", "SA + rollout", "SA + rollout + GLCA"];
 
 /// Our shaders on the adapter that wgpu finds.
-pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize, tune: bool) -> Result<Measured> {
+pub(super) fn webgpu(
+    subject: &Subject,
+    precision: Precision,
+    runs: usize,
+    tune: bool,
+    peers: &[Peer<'_>],
+) -> Result<Measured> {
     let Subject { architecture, weights, image, .. } = subject;
     let gpu = block_on(Gpu::open_to_profile()).map_err(|error| anyhow!("{error} (--backend cpu)"))?;
     let tiles = TileCache::open(gpu.adapter());
@@ -56,6 +63,7 @@ pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize, tune:
         first_photo_ms: first,
     };
     let warm = spread(runs, photo)?;
+    let beside = beside(runs, photo, peers)?;
     let device_bytes = Some(engine.device_bytes());
 
     let mut recordings = vec![
@@ -79,11 +87,11 @@ pub(super) fn webgpu(subject: &Subject, precision: Precision, runs: usize, tune:
         driver: facts.driver.clone(),
         software: facts.software,
     };
-    Ok(Measured { adapter, cold, warm, device_bytes, parts, kernels, tiles: Some(engine.tiles()?) })
+    Ok(Measured { adapter, cold, warm, device_bytes, beside, parts, kernels, tiles: Some(engine.tiles()?) })
 }
 
 /// Our forward pass on the processor; its rollout cannot be left out, and it has no kernels to tell apart.
-pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
+pub(super) fn cpu(subject: &Subject, runs: usize, peers: &[Peer<'_>]) -> Result<Measured> {
     let Subject { architecture, weights, image, .. } = subject;
     let start = Instant::now();
     let network = Cpu::load(architecture, weights)?;
@@ -97,6 +105,7 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
     let first_photo_ms = photo(&network)?;
     let cold = Cold { load_ms: load, tune_ms: None, compile_ms: None, pipelines: None, first_photo_ms };
     let warm = spread(runs, || photo(&network))?;
+    let beside = beside(runs, || photo(&network), peers)?;
     let mut networks = vec![(PARTS[1], Cpu::load(&without_glca(architecture), weights)?)];
     if architecture.glca().is_some() {
         networks.push((PARTS[2], network));
@@ -104,7 +113,7 @@ pub(super) fn cpu(subject: &Subject, runs: usize) -> Result<Measured> {
     let parts = parts(runs, &networks, photo)?;
     let adapter =
         Adapter { name: "the processor".into(), backend: "cpu".into(), driver: String::new(), software: false };
-    Ok(Measured { adapter, cold, warm, device_bytes: None, parts, kernels: None, tiles: None })
+    Ok(Measured { adapter, cold, warm, device_bytes: None, beside, parts, kernels: None, tiles: None })
 }
 
 /// Any other mechanism is in the way of every photo, and stays.
@@ -154,7 +163,7 @@ fn spread(runs: usize, mut once: impl FnMut() -> Result<f64>) -> Result<Spread> 
     Ok(Spread::of(&times))
 }
 
-fn time(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+pub(super) fn time(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
     Ok(milliseconds(start))

@@ -1,6 +1,7 @@
 //! `finegrain bench`: how fast a network is on this machine, and where the time goes (`Report` is the document of
 //! `--json`). Times are those of one photo, from normalised pixels to the answer in memory.
 
+mod beside;
 mod measure;
 mod report;
 mod subject;
@@ -10,21 +11,23 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use finegrain::tensors::Precision;
 
+use self::beside::Peer;
 use self::report::{Measured, Report};
 use self::subject::Subject;
 use super::Outcome;
 use super::output::Output;
 use crate::backend::{BackendChoice, WeightChoice};
+use crate::train::DeviceChoice;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder or .zip of a bundle
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "size"])]
     bundle: Option<PathBuf>,
-    /// Without a bundle: vit-tiny, vit-small or vit-base, with random weights, 100 classes and GLCA
+    /// Without a bundle: vit-tiny, vit-small or vit-base with GLCA, resnet-18, resnet-50 or wrn-28-10; random weights, 100 classes
     #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
     model: String,
-    /// Without a bundle: height and width of a photo, in pixels; 16 divides it
+    /// Without a bundle: height and width of a photo, in pixels; 16 divides it, for a ResNet 32
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     size: usize,
     /// What computes: our shaders, or our forward pass on the processor
@@ -40,6 +43,10 @@ pub(super) struct Args {
     /// What was measured before is in the cache folder (~/.cache/finegrain/tiles-*.txt) and not measured again
     #[arg(long)]
     tune: bool,
+    /// In turns with it, the same network in burn (the model that is trained), on these devices: cpu, and cuda or wgpu where this
+    /// build has them
+    #[arg(long, value_enum, value_name = "DEVICE,..", value_delimiter = ',')]
+    beside: Vec<DeviceChoice>,
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
@@ -52,12 +59,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     if args.tune && args.backend != BackendChoice::Webgpu {
         bail!("--tune is about our shaders: leave it out, or use --backend webgpu");
     }
+    let peers = args.beside.iter().map(|&device| Peer::new(&subject, device)).collect::<Result<Vec<_>>>()?;
     let measured = match args.backend {
-        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs, args.tune)?,
-        BackendChoice::Cpu => measure::cpu(&subject, runs)?,
+        BackendChoice::Webgpu => measure::webgpu(&subject, precision, runs, args.tune, &peers)?,
+        BackendChoice::Cpu => measure::cpu(&subject, runs, &peers)?,
         BackendChoice::Cuda => bail!("CUDA is for training and not measured here: use --backend webgpu or cpu"),
     };
-    let Measured { adapter, cold, warm, device_bytes, parts, kernels, tiles } = measured;
+    let Measured { adapter, cold, warm, device_bytes, beside, parts, kernels, tiles } = measured;
     let report = Report {
         adapter,
         model: subject.name,
@@ -69,6 +77,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         cold,
         warm,
         device_bytes,
+        beside,
         parts,
         kernels,
         tiles,

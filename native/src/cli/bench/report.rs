@@ -12,6 +12,7 @@ pub(super) struct Measured {
     pub(super) cold: Cold,
     pub(super) warm: Spread,
     pub(super) device_bytes: Option<u64>,
+    pub(super) beside: Vec<Part>,
     pub(super) parts: Vec<Part>,
     pub(super) kernels: Option<Kernels>,
     pub(super) tiles: Option<Vec<TileChoice>>,
@@ -35,6 +36,8 @@ pub(super) struct Report {
     pub(super) warm: Spread,
     /// Bytes on the device: weights and activations; null on the processor.
     pub(super) device_bytes: Option<u64>,
+    /// Ours and the same network in burn, in turns; empty without `--beside`.
+    pub(super) beside: Vec<Part>,
     /// The network without what is left out in turn; the ratio is to the first of them.
     pub(super) parts: Vec<Part>,
     /// Null on the processor.
@@ -182,9 +185,11 @@ impl Report {
         if let Some(bytes) = self.device_bytes {
             let _ = writeln!(text, "memory   {:.1} MB on the device", bytes as f64 / 1e6);
         }
-        for (index, Part { name, median_ms, ratio }) in self.parts.iter().enumerate() {
-            let head = if index == 0 { "parts" } else { "" };
-            let _ = writeln!(text, "{head:8} {median_ms:8.1} ms  {ratio:5.2}  {name}");
+        for (title, parts) in [("beside", &self.beside), ("parts", &self.parts)] {
+            for (index, Part { name, median_ms, ratio }) in parts.iter().enumerate() {
+                let head = if index == 0 { title } else { "" };
+                let _ = writeln!(text, "{head:8} {median_ms:8.1} ms  {ratio:5.2}  {name}");
+            }
         }
         if let Some(kernels) = &self.kernels {
             text.push('\n');

@@ -1,15 +1,20 @@
 //! Backbones by name: numbers that a recipe need not repeat.
 
-use finegrain::architecture::{Architecture, Mechanism};
+use finegrain::architecture::{Architecture, Mechanism, ResNet};
 use serde::de::IntoDeserializer as _;
 use serde::de::value::Error as NameError;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// Side of every backbone's patches, in pixels.
+use super::ConfigError;
+
+/// Side of every transformer's patches, in pixels.
 const PATCH: usize = 16;
 
-/// The choices of `model.backbone`: patch 16, any input size that 16 divides.
+/// Mean and deviation of ImageNet's pixels.
+const IMAGENET: [[f64; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+/// The choices of `model.backbone`: transformers with patch 16, any input size that 16 divides, and residual networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "their names say it")]
@@ -20,15 +25,30 @@ pub enum Backbone {
     DeitTiny,
     DeitSmall,
     DeitBase,
+    #[serde(rename = "resnet-18")]
+    ResNet18,
+    #[serde(rename = "resnet-50")]
+    ResNet50,
+    #[serde(rename = "wrn-28-10")]
+    Wrn28x10,
+}
+
+/// What a backbone is.
+enum Kind {
+    /// Width, blocks and heads (Dosovitskiy et al., 2021; Touvron et al., 2021).
+    Vit([usize; 3]),
+    ResNet(ResNet),
 }
 
 impl Backbone {
-    /// Width, blocks and heads (Dosovitskiy et al., 2021; Touvron et al., 2021).
-    fn numbers(self) -> [usize; 3] {
+    fn kind(self) -> Kind {
         match self {
-            Self::VitTiny | Self::DeitTiny => [192, 12, 3],
-            Self::VitSmall | Self::DeitSmall => [384, 12, 6],
-            Self::VitBase | Self::DeitBase => [768, 12, 12],
+            Self::VitTiny | Self::DeitTiny => Kind::Vit([192, 12, 3]),
+            Self::VitSmall | Self::DeitSmall => Kind::Vit([384, 12, 6]),
+            Self::VitBase | Self::DeitBase => Kind::Vit([768, 12, 12]),
+            Self::ResNet18 => Kind::ResNet(ResNet::resnet_18()),
+            Self::ResNet50 => Kind::ResNet(ResNet::resnet_50()),
+            Self::Wrn28x10 => Kind::ResNet(ResNet::wrn_28_10()),
         }
     }
 
@@ -40,9 +60,20 @@ impl Backbone {
         Self::deserialize(name.into_deserializer())
     }
 
+    /// The residual network, where it is one.
+    pub fn resnet(self) -> Option<ResNet> {
+        match self.kind() {
+            Kind::ResNet(resnet) => Some(resnet),
+            Kind::Vit(_) => None,
+        }
+    }
+
     /// The network of this backbone for square photos of `size` pixels.
     pub fn architecture(self, size: usize, classes: usize, mechanism: Mechanism) -> Architecture {
-        let [dim, depth, heads] = self.numbers();
+        let [dim, depth, heads] = match self.kind() {
+            Kind::ResNet(resnet) => return resnet.architecture([size, size], classes, mechanism),
+            Kind::Vit(numbers) => numbers,
+        };
         Architecture {
             resnet: None,
             image_size: [size, size],
@@ -61,18 +92,51 @@ impl Backbone {
     fn pixels(self) -> [[f64; 3]; 2] {
         match self {
             Self::VitTiny | Self::VitSmall | Self::VitBase => [[0.5; 3], [0.5; 3]],
-            Self::DeitTiny | Self::DeitSmall | Self::DeitBase => [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+            _ => IMAGENET,
         }
     }
 
     /// Fills in what the recipe leaves open.
-    pub(super) fn fill(self, recipe: &mut Table) {
-        let [dim, depth, heads] = self.numbers().map(|number| number as i64);
+    fn fill(self, recipe: &mut Table) -> Result<(), ConfigError> {
         let [mean, std] = self.pixels().map(|values| values.map(Value::Float).to_vec());
-        let numbers = [("patch_size", PATCH as i64), ("dim", dim), ("depth", depth), ("heads", heads)];
-        fill(recipe, "model", numbers.map(|(key, value)| (key, Value::Integer(value))));
         fill(recipe, "pixels", [("mean", Value::Array(mean)), ("std", Value::Array(std))]);
+        match self.kind() {
+            Kind::Vit([dim, depth, heads]) => {
+                let numbers = [("patch_size", PATCH), ("dim", dim), ("depth", depth), ("heads", heads)];
+                fill(recipe, "model", numbers.map(|(key, value)| (key, Value::Integer(value as i64))));
+            }
+            Kind::ResNet(resnet) => fill(recipe, "model", [("resnet", Value::try_from(resnet)?)]),
+        }
+        Ok(())
     }
+}
+
+/// Fills in what a recipe leaves open and its backbone, or its residual network, tells; true where there was something to tell.
+///
+/// # Errors
+/// A name that no backbone has, or a residual network that cannot be.
+pub(super) fn complete(recipe: &mut Table) -> Result<bool, ConfigError> {
+    let model = |recipe: &Table, key: &str| recipe.get("model").and_then(|model| model.get(key)).cloned();
+    let backbone = model(recipe, "backbone");
+    if let Some(backbone) = &backbone {
+        backbone.clone().try_into::<Backbone>()?.fill(recipe)?;
+    }
+    let Some(resnet) = model(recipe, "resnet") else { return Ok(backbone.is_some()) };
+    let mut resnet = resnet.try_into::<ResNet>()?;
+    resnet.check_numbers()?;
+    if let (Some(stride), Some(last)) = (model(recipe, "last_stride"), resnet.strides.last_mut()) {
+        *last = stride.try_into::<usize>()?;
+        resnet.check_numbers()?;
+    }
+    let Architecture { patch_size, dim, depth, heads, mlp_ratio, .. } =
+        resnet.clone().architecture([1, 1], 1, Mechanism::None);
+    if let Some(Value::Table(model)) = recipe.get_mut("model") {
+        model.insert("resnet".into(), Value::try_from(resnet)?);
+    }
+    let numbers =
+        [("patch_size", patch_size), ("dim", dim), ("depth", depth), ("heads", heads), ("mlp_ratio", mlp_ratio)];
+    fill(recipe, "model", numbers.map(|(key, value)| (key, Value::Integer(value as i64))));
+    Ok(true)
 }
 
 /// Adds keys that a table of the recipe does not have.

@@ -27,6 +27,9 @@ impl Config {
         self.check_augment()?;
         self.check_pixels()?;
         self.check_reid()?;
+        let model = &self.model;
+        let fits = model.last_stride.is_none_or(|stride| model.resnet.is_some() && (1..=2).contains(&stride));
+        need(fits, "model.last_stride", &model.last_stride.unwrap_or(0), "1 or 2, of a residual network")?;
         Ok(self.architecture(2).check()?)
     }
 
@@ -58,6 +61,10 @@ impl Config {
         need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rectify\"")?;
         let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Tasn(_));
         need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"tasn\"")?;
+        let vit = self.model.resnet.is_none();
+        let wide = t.precision != PrecisionChoice::Bf16 || vit;
+        need(wide, "train.precision", &"bf16", "\"f32\" with a residual network")?;
+        need(t.drop_path == 0.0 || vit, "train.drop_path", &t.drop_path, "0 with a residual network")?;
         need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
         let must = "0 without held-out photos (data.held_out)";
         need(t.early_stopping == 0 || held_out, "train.early_stopping", &t.early_stopping, must)?;
@@ -112,12 +119,15 @@ impl Config {
         need((0.0..=1000.0).contains(&weight), "reid.triplet_weight", &weight, "from 0 to 1000")?;
         let must = "0 for re-identification";
         need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
+        let must = "left out: re-identification is trained on transformers only";
+        need(self.model.resnet.is_none(), "model.resnet", &"there", must)?;
         let rga = matches!(self.model.mechanism, Mechanism::Rga(_));
         need(!rga, "model.mechanism", &"rga", "\"none\" or \"dcal\" for re-identification")?;
         let rectify = matches!(self.model.mechanism, Mechanism::Rectify(_));
         need(!rectify, "model.mechanism", &"rectify", "\"none\" or \"dcal\" for re-identification")?;
         let tasn = matches!(self.model.mechanism, Mechanism::Tasn(_));
         need(!tasn, "model.mechanism", &"tasn", "\"none\" or \"dcal\" for re-identification")?;
+        let must = "0 for re-identification";
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use finegrain::architecture::Mechanism;
+use finegrain::architecture::{Mechanism, ResNet};
 use finegrain::photo::Fit;
 use serde::{Deserialize, Serialize};
 
@@ -42,16 +42,20 @@ table! {
     #[serde(deny_unknown_fields)]
     Model {
         /// A backbone by name, which fills patch_size, dim, depth, heads, pixels.mean and pixels.std where the recipe does
-        /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base.
+        /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base; or a residual network, from which they follow:
+        /// resnet-18, resnet-50, wrn-28-10 (for 32 x 32 images).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backbone: Option<Backbone>,
-        /// Height and width of what the transformer sees in pixels, multiples of patch_size; with TASN photos are larger.
+        /// Height and width of what the network sees in pixels, multiples of patch_size; with TASN photos are larger.
         image_size: [usize; 2],
-        /// Side of a patch in pixels.
+        /// The stride of a residual network's last stage, 1 or 2: with 1 its last map has twice as many rows and columns.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_stride: Option<usize>,
+        /// Side of a patch in pixels; of a residual network its stride.
         patch_size: usize,
-        /// Width of a token.
+        /// Width of a token; of a residual network the channels of its last map.
         dim: usize,
-        /// Number of blocks.
+        /// Number of blocks; of a residual network of its stages.
         depth: usize,
         /// Number of attention heads; divides dim.
         heads: usize,
@@ -66,7 +70,13 @@ table! {
         /// these blocks, weighed by the "softmax" or the "sigmoid" of gates.
         /// Or { name = "tasn", zoom = 2, after = 12 }: photos of zoom times the size, resampled by the attention of the tokens
         /// after this block; further keys are scale, dense, rounds and temperature.
+        /// On a residual network blocks are its stages; it has all but DCAL.
         mechanism: Mechanism,
+        /// A residual network in place of the transformer, which backbone may name: { block = "basic", stem = "large", blocks =
+        /// [2, 2, 2, 2], strides = [1, 2, 2, 2], width = 64 } is resnet-18. Blocks are "basic", "bottleneck" or "wide", the first
+        /// convolution is "large" (7 x 7 and pooling) or "small" (3 x 3).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resnet: Option<ResNet>,
     }
 }
 
@@ -109,7 +119,7 @@ table! {
         /// The classifiers' rate is this many times lr.
         #[serde(default = "head_lr_factor")]
         head_lr_factor: f64,
-        /// The rate of block i is multiplied by layer_decay^(depth - 1 - i); 1: all alike.
+        /// The rate of block (stage) i is multiplied by layer_decay^(depth - 1 - i); 1: all alike.
         #[serde(default = "one")]
         layer_decay: f64,
         /// Rate at the end of the cosine.
@@ -136,7 +146,8 @@ table! {
         /// kept. 0: the last step's weights are.
         #[serde(default)]
         ema: f64,
-        /// The embedding and the first so many blocks keep their pretrained weights; 0: everything is trained.
+        /// The embedding (of a residual network the first convolution) and the first so many blocks (stages) keep their pretrained
+        /// weights and the statistics of their norms; 0: everything is trained.
         #[serde(default)]
         freeze: usize,
         /// Ends training when the held-out photos were not named better for so many epochs; 0: never.

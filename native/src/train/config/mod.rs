@@ -98,12 +98,9 @@ impl Config {
         let mut table: Table = toml::from_str(text)?;
         overrides::apply(&mut table, overrides)?;
         unknown::check(&table)?;
-        let backbone = table.get("model").and_then(|model| model.get("backbone")).cloned();
-        if let Some(backbone) = &backbone {
-            backbone.clone().try_into::<Backbone>()?.fill(&mut table);
-        }
+        let completed = backbone::complete(&mut table)?;
         // The file itself where nothing was changed: an error then names its line.
-        let mut config: Self = match overrides.is_empty() && backbone.is_none() {
+        let mut config: Self = match overrides.is_empty() && !completed {
             true => toml::from_str(text)?,
             false => toml::from_str(&toml::to_string(&table)?)?,
         };
@@ -126,7 +123,7 @@ impl Config {
     /// The network for a data set with `classes` classes.
     pub fn architecture(&self, classes: usize) -> Architecture {
         Architecture {
-            resnet: None,
+            resnet: self.model.resnet.clone(),
             image_size: self.model.image_size,
             patch_size: self.model.patch_size,
             dim: self.model.dim,

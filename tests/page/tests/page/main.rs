@@ -25,7 +25,7 @@ mod photos;
 mod precision;
 mod quiet;
 mod recovery;
-mod residual;
 mod resampled;
+mod residual;
 mod tiles;
 mod ways_in;

@@ -69,7 +69,10 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
                 .replace("THREADS", &threads.to_string());
             let found = browser.script(&script)?;
             ensure!(found["backend"] == *backend, "{found}");
-            ensure!(*threads == 1 || found["adapter"].as_str().is_some_and(|text| text.contains("2 threads")), "{found}");
+            ensure!(
+                *threads == 1 || found["adapter"].as_str().is_some_and(|text| text.contains("2 threads")),
+                "{found}"
+            );
             ensure!(found["shape"] == json!([3, 0, [[16, 16], [8, 8], [4, 4]], null]), "{found}");
             ensure!(found["map"] == "activation" && found["grid"] == json!([4, 4]), "{found}");
             for (what, truth) in [
@@ -100,7 +103,10 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
         ensure!(hidden(id)? == "true", "{id} is said");
     }
     ensure!(hidden("meaning-activation")? == "false", "what the colours mean is not said");
-    ensure!(shown(&browser, "document.getElementById('map-name').textContent")? == "What spoke for the name", "its name");
+    ensure!(
+        shown(&browser, "document.getElementById('map-name').textContent")? == "What spoke for the name",
+        "its name"
+    );
     let described = shown(&browser, "document.getElementById('attention').getAttribute('aria-label')")?;
     ensure!(described.contains("what spoke for the name"), "{described}");
 
@@ -117,7 +123,10 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
             "rectified",
             "masks",
             "mask",
-            ["Where the heads of the module after stage 3 looked", "Where the heads of the module after stage 2 looked"],
+            [
+                "Where the heads of the module after stage 3 looked",
+                "Where the heads of the module after stage 2 looked",
+            ],
         ),
     ] {
         let (page, view) = Page::open(&browser, &site.page(&format!("model={folder}&backend=cpu")))?;
