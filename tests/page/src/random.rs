@@ -15,10 +15,6 @@ use serde_json::json;
 /// # Errors
 /// No such backbone, or a size that it cannot have.
 pub fn bundle(name: &str, size: usize) -> Result<Bundle> {
-    if name == "resnet-50" {
-        let architecture = ResNet::resnet_50().architecture([size, size], 100, Mechanism::None);
-        return of(&format!("{name} at {size} pixels"), architecture.clone(), &random::weights(&architecture));
-    }
     let (architecture, weights) = random::network(name, size)?;
     of(&format!("{name} at {size} pixels"), architecture, &weights)
 }

@@ -148,4 +148,4 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
 }
 
 /// Each with how many threads.
-const BACKENDS: &[(&str, usize)] = &[("cpu", 1), ("cpu", 2)];
+const BACKENDS: &[(&str, usize)] = &[("cpu", 1), ("cpu", 2), ("webgpu", 1)];
