@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Without a bundle: vit-tiny, vit-small or vit-base with GLCA, resnet-18, resnet-50 or wrn-28-10; random weights, 100 classes
     #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
     model: String,
-    /// Without a bundle: height and width of a photo, in pixels; 16 divides it, for a ResNet 32
+    /// Without a bundle: height and width of a photo, in pixels; patches or strides must divide it, for a ResNet 32
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     size: usize,
     /// What computes: our shaders, or our forward pass on the processor
