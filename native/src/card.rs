@@ -146,6 +146,15 @@ pub fn converted(card: &str, manifest: &Manifest) -> String {
     text
 }
 
+/// What the answer is made of, beside SA's.
+fn answer_name(architecture: &Architecture) -> &'static str {
+    match (architecture.glca(), architecture.rectify()) {
+        (Some(_), _) => "answer (mean of both)",
+        (None, Some(_)) => "answer (the votes mixed)",
+        (None, None) => "answer",
+    }
+}
+
 fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) {
     let _ = writeln!(text, "## Measures\n");
     let row =
@@ -153,7 +162,8 @@ fn measured(text: &mut String, record: &RunRecord, measures: Option<&Measures>) 
     match (measures.and_then(|m| m.test.as_ref()), record.training.test_top1) {
         (Some(test), _) => {
             let _ = write!(text, "On {} test photos, which had no say in training:\n\n", test.photos);
-            let _ = write!(text, "| | top-1 | top-5 |\n|---|---|---|\n{}", row("answer (mean of both)", test.answer));
+            let answer = row(answer_name(&record.architecture), test.answer);
+            let _ = write!(text, "| | top-1 | top-5 |\n|---|---|---|\n{answer}");
             text.push_str(&row("SA alone", test.sa));
             text.push_str(&test.glca.map(|glca| row("GLCA alone", glca)).unwrap_or_default());
             text.push_str(&skipped(test));

@@ -57,7 +57,7 @@ fn accuracy(run: &Run, test: Option<&Measured>, held_out: Option<&Measured>) -> 
                 div.wide { table {
                     thead { tr { th { "Test photos" } th { "Top-1" } } }
                     tbody {
-                        tr { th { "Answer: mean of both branches" } td.main { (percent(top1.answer)) } }
+                        tr { th { "Answer" } td.main { (percent(top1.answer)) } }
                         tr { th { "SA alone" } td { (percent(top1.sa)) } }
                         @if let Some(glca) = top1.glca { tr { th { "GLCA alone" } td { (percent(glca)) } } }
                     }
