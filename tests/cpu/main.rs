@@ -13,6 +13,8 @@ use finegrain::tensors::{Tensor, TensorMap, Values};
 #[path = "../support/random.rs"]
 mod random;
 mod residual;
+#[path = "../support/shapes.rs"]
+mod shapes;
 mod threads;
 #[path = "../support/traces.rs"]
 mod traces;

@@ -1,51 +1,15 @@
 //! Residual networks on the processor: against the burn model, on one thread and on several, and what can be asked of them.
 
 use burn::tensor::Device;
-use finegrain::architecture::{
-    Architecture, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
-};
+use finegrain::architecture::{Mechanism, Mixing, RectifyBlocks, Residual, Stem};
 use finegrain::compare::{compare, reals};
 use finegrain::cpu::{Cpu, CpuError, Sure};
 use finegrain::look::LookError;
 use finegrain::tensors::Tensor;
 
+use crate::shapes::{architectures, resnet};
 use crate::threads::together;
 use crate::{case, tolerance};
-
-fn resnet(block: Residual, stem: Stem, blocks: &[usize], strides: &[usize], width: usize) -> ResNet {
-    ResNet { block, stem, blocks: blocks.to_vec(), strides: strides.to_vec(), width }
-}
-
-/// Basic, bottleneck and wide blocks; last stride 1; strides of 3; images that are not square; maps of a single position; every
-/// mechanism, also behind the last stage.
-fn architectures() -> Vec<Architecture> {
-    let basic = || resnet(Residual::Basic, Stem::Large, &[2, 1, 2], &[1, 2, 2], 9);
-    let bottleneck = || resnet(Residual::Bottleneck, Stem::Large, &[1, 2, 1, 2], &[1, 2, 2, 1], 6);
-    let wide = || resnet(Residual::Wide, Stem::Small, &[2, 1, 2], &[1, 2, 2], 12);
-    let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
-        Mechanism::Rga(RgaBlocks { ratio: 4, spatial, channel, after: after.to_vec() })
-    };
-    let rectify =
-        |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
-    let tasn = |zoom, after| Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() });
-    vec![
-        basic().architecture([48, 80], 7, Mechanism::None),
-        basic().architecture([16, 16], 2, Mechanism::None),
-        bottleneck().architecture([112, 80], 196, Mechanism::None),
-        wide().architecture([28, 20], 5, Mechanism::None),
-        resnet(Residual::Basic, Stem::Small, &[1, 1], &[3, 1], 8).architecture([27, 21], 4, Mechanism::None),
-        resnet(Residual::Bottleneck, Stem::Small, &[1, 1], &[2, 4], 5).architecture([24, 40], 3, Mechanism::None),
-        resnet(Residual::Wide, Stem::Large, &[1, 2], &[1, 3], 7).architecture([36, 60], 3, Mechanism::None),
-        basic().architecture([48, 80], 7, rga([true, true], &[1, 3])),
-        bottleneck().architecture([80, 48], 9, rga([false, true], &[2, 3, 4])),
-        wide().architecture([28, 20], 5, rga([true, false], &[2, 3])),
-        basic().architecture([48, 80], 7, rectify(4, &[1, 2, 3], Mixing::Softmax)),
-        wide().architecture([28, 20], 5, rectify(3, &[1, 3], Mixing::Sigmoid)),
-        bottleneck().architecture([48, 64], 6, tasn(2, 3)),
-        wide().architecture([20, 28], 5, tasn(3, 2)),
-        basic().architecture([32, 48], 4, tasn(2, 3)),
-    ]
-}
 
 #[test]
 fn residual_networks_agree_with_burn() {

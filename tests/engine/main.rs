@@ -14,6 +14,8 @@ mod profile;
 mod random;
 mod recordings;
 mod residual;
+#[path = "../support/shapes.rs"]
+mod shapes;
 mod support;
 #[path = "../support/traces.rs"]
 mod traces;
