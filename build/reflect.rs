@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use naga::{AddressSpace, Scalar, ScalarKind, StorageAccess, TypeInner};
 
-use crate::shaders::{Checked, Permutation, SUBGROUP};
+use crate::shaders::{Checked, Permutation, SUBGROUP, SUBGROUP_MATRIX};
 
 /// Limits that every WebGPU device has.
 const MAX_INVOCATIONS: u32 = 256;
@@ -181,6 +181,12 @@ pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Re
     let _ = writeln!(code, "pub(super) static {}: Shader = Shader {{", name.to_uppercase());
     let _ = writeln!(code, "    name: {name:?},\n    constants: {constants:?},\n    wgsl: {text},");
     let _ = writeln!(code, "    workgroup_size: {:?},\n    tile: {:?},", reflection.workgroup_size, reflection.tile);
+    let side = match (permutation.defines(SUBGROUP_MATRIX), permutation.defines("EIGHT")) {
+        (false, _) => 0,
+        (true, true) => 8,
+        (true, false) => 16,
+    };
+    let _ = writeln!(code, "    matrix_units: {side},");
     let _ = writeln!(code, "    uniform_bytes: {},\n    bindings: &[", reflection.uniforms.size);
     for Binding { name, access, shape } in &reflection.bindings {
         let _ = writeln!(code, "        Binding {{ name: {name:?}, access: Access::{access}, shape: {shape:?} }},");
@@ -189,9 +195,10 @@ pub(crate) fn rust(permutation: &Permutation, checked: &Checked, reflection: &Re
     code
 }
 
-/// The line with the attribute of what only some builds need: wgpu's web back end hides subgroups.
+/// The line with the attribute of what only some builds need: wgpu's web back end hides subgroups and matrix units.
 pub(crate) fn condition(permutation: &Permutation) -> &'static str {
-    if permutation.defines(SUBGROUP) { "#[cfg(not(target_arch = \"wasm32\"))]\n" } else { "" }
+    let native = permutation.defines(SUBGROUP) || permutation.defines(SUBGROUP_MATRIX);
+    if native { "#[cfg(not(target_arch = \"wasm32\"))]\n" } else { "" }
 }
 
 /// What follows the constants, which specialisations that differ in nothing else share: without comments, indentation and

@@ -12,6 +12,8 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// What a specialisation defines that is for devices with subgroups only.
 pub(crate) const SUBGROUP: &str = "SUBGROUP";
+/// The same for matrix units (subgroup matrices of halves).
+pub(crate) const SUBGROUP_MATRIX: &str = "SUBGROUP_MATRIX";
 
 /// Names that are defined, with or without a value.
 pub(crate) type Defines = Vec<(String, Option<String>)>;
@@ -219,7 +221,8 @@ impl Source {
     }
 }
 
-/// Parses and validates a shader as WebGPU would: without any extension, but for subgroups where it defines `SUBGROUP`.
+/// Parses and validates a shader as WebGPU would: without any extension, but for subgroups where it defines `SUBGROUP`, and
+/// for halves and matrix units where it defines `SUBGROUP_MATRIX`.
 pub(crate) fn check(permutation: &Permutation, source: Source) -> Result<Checked, String> {
     let name = &permutation.name;
     let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
@@ -229,6 +232,8 @@ pub(crate) fn check(permutation: &Permutation, source: Source) -> Result<Checked
     // `unpack2x16float` is WGSL's own; naga counts it apart for OpenGL's sake.
     let mut capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     capabilities.set(Capabilities::SUBGROUP, permutation.defines(SUBGROUP));
+    let matrix = Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+    capabilities.set(matrix, permutation.defines(SUBGROUP_MATRIX));
     Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|error| {
         let mut message = error.as_inner().to_string();
         let mut cause = std::error::Error::source(error.as_inner());

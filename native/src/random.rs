@@ -11,7 +11,7 @@ use crate::train::Backbone;
 /// Of the weights.
 const SEED: u64 = 2026;
 /// How many there are to choose from.
-const CLASSES: usize = 100;
+pub const CLASSES: usize = 100;
 /// Above this, times say nothing that smaller inputs do not, and memory ends.
 const MAX_SIZE: usize = 2048;
 

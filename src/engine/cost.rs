@@ -13,8 +13,8 @@ use super::kernels::{
     ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
     GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
     MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
-    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms,
-    SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms, ProductUniforms, PullBackUniforms,
+    RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -93,6 +93,21 @@ pub(super) fn matmul_gelu(precision: Precision, u: &MatmulUniforms) -> Cost {
 pub(super) fn matmul_residual(precision: Precision, u: &MatmulUniforms) -> Cost {
     let [rows, columns] = wide([u.rows, u.columns]);
     matmul(precision, u) + cost(rows * columns, rows * columns)
+}
+
+/// As [`matmul`].
+pub(super) fn matmul_matrix(precision: Precision, u: &MatmulUniforms) -> Cost {
+    matmul(precision, u)
+}
+
+/// As [`matmul_gelu`].
+pub(super) fn matmul_matrix_gelu(precision: Precision, u: &MatmulUniforms) -> Cost {
+    matmul_gelu(precision, u)
+}
+
+/// As [`matmul_residual`].
+pub(super) fn matmul_matrix_residual(precision: Precision, u: &MatmulUniforms) -> Cost {
+    matmul_residual(precision, u)
 }
 
 /// Scores and their softmax (scale, difference, `exp`, sum), values, division by the sum.
@@ -312,6 +327,21 @@ pub(super) fn global_gates(u: &GlobalGatesUniforms) -> Cost {
 /// An addition and a division more for each gate.
 pub(super) fn global_gates_sigmoid(u: &GlobalGatesUniforms) -> Cost {
     global_gates(u) + cost(2 * u64::from(u.votes), 0)
+}
+
+/// Four products of 16 x 16 matrices a turn, and the sum of their sums.
+pub(super) fn probe_matrix(u: &ProbeMatrixUniforms) -> Cost {
+    matrices(16, u)
+}
+
+/// The same of 8 x 8.
+pub(super) fn probe_matrix_eight(u: &ProbeMatrixUniforms) -> Cost {
+    matrices(8, u)
+}
+
+fn matrices(side: u64, u: &ProbeMatrixUniforms) -> Cost {
+    let [subgroups, steps] = wide([u.subgroups, u.steps]);
+    cost(subgroups * (steps * 4 * 2 * side.pow(3) + 3 * side.pow(2)), 2 * subgroups)
 }
 
 /// Four multiply-adds a step in each of eight chains; the sum.

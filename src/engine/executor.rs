@@ -283,6 +283,14 @@ impl Executor {
         })
     }
 
+    /// Writes every buffer that kernels may write, word by word from its index.
+    pub(crate) fn fill(&self, gpu: &Gpu, word: impl Fn(usize) -> u32) {
+        for buffer in self.scratch.values() {
+            let words: Vec<u32> = (0..buffer.size() as usize / 4).map(&word).collect();
+            gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words));
+        }
+    }
+
     /// One pass: writes the input, submits every step, waits, reads every result.
     pub(crate) async fn run(&self, gpu: &Gpu, image: &[f32]) -> Result<TensorMap, EngineError> {
         let expected = self.input.as_ref().map_or(0, |input| input.size() as usize / 4);

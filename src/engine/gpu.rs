@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::EngineError;
+use super::recording::Kernel;
 
 /// What is known of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     facts: Arc<AdapterFacts>,
+    matrix_units: u32,
     failure: Arc<Mutex<Option<Failure>>>,
 }
 
@@ -68,10 +70,13 @@ impl Gpu {
         if info.backend == wgpu::Backend::Noop {
             return Err(EngineError::NullAdapter(facts.name));
         }
+        let matrix_units = matrix_units(&adapter, &info);
+        let matrix = if matrix_units > 0 { MATRIX } else { wgpu::Features::empty() };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("finegrain"),
             // wgpu's web back end does not show them.
-            required_features: features | adapter.features() & wgpu::Features::SUBGROUP,
+            required_features: features | matrix | adapter.features() & wgpu::Features::SUBGROUP,
+            experimental_features: experimental(matrix),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
         };
@@ -85,7 +90,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&slot, Failure::Error(one_line(&error)))));
         let slot = Arc::clone(&failure);
         device.set_device_lost_callback(move |_, reason| note(&slot, Failure::Lost(reason)));
-        Ok(Self { device, queue, facts: Arc::new(facts), failure })
+        Ok(Self { device, queue, facts: Arc::new(facts), matrix_units, failure })
     }
 
     /// What is known of the adapter.
@@ -119,6 +124,17 @@ impl Gpu {
         self.device.features().contains(wgpu::Features::SUBGROUP)
     }
 
+    /// The side of the matrices of halves that the device's matrix units multiply into sums in f32; 0 where our kernels use none:
+    /// wgpu's web back end never shows them.
+    pub fn matrix_units(&self) -> u32 {
+        self.matrix_units
+    }
+
+    /// Whether the device runs a kernel as far as its matrix units matter.
+    pub(super) fn runs(&self, kernel: &Kernel) -> bool {
+        [0, self.matrix_units].contains(&kernel.shader.matrix_units)
+    }
+
     /// Waits until the submitted work is done.
     pub(crate) async fn settle(&self) -> Result<(), EngineError> {
         let (sender, receiver) = futures_channel::oneshot::channel();
@@ -140,6 +156,41 @@ impl Gpu {
         }
         Ok(())
     }
+}
+
+/// What matrix units need.
+const MATRIX: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16);
+
+/// [`Gpu::matrix_units`] of an adapter: kernels know matrices of 16 for subgroups of 32 threads, and of 8 for those of 8.
+#[cfg(not(target_arch = "wasm32"))]
+fn matrix_units(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> u32 {
+    let side = match (info.subgroup_min_size, info.subgroup_max_size) {
+        (32, 32) => 16,
+        (8, 8) => 8,
+        _ => return 0,
+    };
+    let suits = |m: &wgpu::CooperativeMatrixProperties| {
+        [m.m_size, m.n_size, m.k_size] == [side; 3]
+            && m.ab_type == wgpu::CooperativeScalarType::F16
+            && m.cr_type == wgpu::CooperativeScalarType::F32
+    };
+    let there = adapter.features().contains(MATRIX) && adapter.cooperative_matrix_properties().iter().any(suits);
+    if there { side } else { 0 }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn matrix_units(_: &wgpu::Adapter, _: &wgpu::AdapterInfo) -> u32 {
+    0
+}
+
+/// wgpu calls matrix units experimental.
+fn experimental(matrix: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if matrix.is_empty() {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: wgpu asks that its users know of possible defects in what it calls experimental. Only `matmul_matrix` and
+    // `probe_matrix` use it, with constant strides inside workgroup memory, and both are held against their CPU twins.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// The fastest adapter.

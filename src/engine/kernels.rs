@@ -11,6 +11,8 @@ mod generated {
 }
 
 pub(super) use generated::DIGEST;
+#[cfg(not(target_arch = "wasm32"))]
+pub use generated::ProbeMatrixUniforms;
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
     ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
@@ -42,11 +44,19 @@ macro_rules! kernel {
     };
 }
 
-/// The products that come in several tiles: of each precision and ending the tiles, the default first.
+/// The products that come in several tiles: of each precision and ending the tiles, the default first; behind `or` those on
+/// matrix units, with a twin of their own.
 macro_rules! products {
-    ($([$($name:ident),+]: $uniforms:ty, $twin:ident in $precision:ident;)+) => {
-        $($(kernel!($name: $uniforms, $twin in $precision, |u| tiles_of(&generated::$name, u.rows, u.columns));)+)+
-        static PRODUCTS: &[&[&Kernel]] = &[$(&[$(&$name),+]),+];
+    ($([$($name:ident),+]: $uniforms:ty, $twin:ident in $precision:ident $(, or [$($matrix:ident),+] $other:ident)?;)+) => {
+        $(
+            $(kernel!($name: $uniforms, $twin in $precision, |u| tiles_of(&generated::$name, u.rows, u.columns));)+
+            $($(kernel!(
+                #[cfg(not(target_arch = "wasm32"))]
+                $matrix: $uniforms, $other in $precision, |u| tiles_of(&generated::$matrix, u.rows, u.columns)
+            );)+)?
+        )+
+        static PRODUCTS: &[&[&Kernel]] =
+            &[$(&[$(&$name,)+ $($(#[cfg(not(target_arch = "wasm32"))] &$matrix,)+)?]),+];
     };
 }
 
@@ -71,14 +81,20 @@ kernel!(LAYER_NORM: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
 kernel!(#[cfg(not(target_arch = "wasm32"))] LAYER_NORM_SUBGROUP: LayerNormUniforms, layer_norm, |u| [u.rows, 1, 1]);
 products! {
     [MATMUL, MATMUL_SMALL, MATMUL_LARGE]: MatmulUniforms, matmul in F32;
-    [MATMUL_F16, MATMUL_F16_SMALL, MATMUL_F16_LARGE]: MatmulUniforms, matmul in F16;
-    [MATMUL_INT8, MATMUL_INT8_SMALL, MATMUL_INT8_LARGE]: MatmulUniforms, matmul in Int8;
+    [MATMUL_F16, MATMUL_F16_SMALL, MATMUL_F16_LARGE]: MatmulUniforms, matmul in F16,
+        or [MATMUL_MATRIX_F16, MATMUL_MATRIX_F16_LARGE, MATMUL_MATRIX_F16_EIGHT, MATMUL_MATRIX_F16_EIGHT_LARGE] matmul_matrix;
+    [MATMUL_INT8, MATMUL_INT8_SMALL, MATMUL_INT8_LARGE]: MatmulUniforms, matmul in Int8,
+        or [MATMUL_MATRIX_INT8, MATMUL_MATRIX_INT8_LARGE, MATMUL_MATRIX_INT8_EIGHT, MATMUL_MATRIX_INT8_EIGHT_LARGE] matmul_matrix;
     [MATMUL_GELU, MATMUL_GELU_SMALL, MATMUL_GELU_LARGE]: MatmulUniforms, matmul_gelu in F32;
-    [MATMUL_GELU_F16, MATMUL_GELU_F16_SMALL, MATMUL_GELU_F16_LARGE]: MatmulUniforms, matmul_gelu in F16;
-    [MATMUL_GELU_INT8, MATMUL_GELU_INT8_SMALL, MATMUL_GELU_INT8_LARGE]: MatmulUniforms, matmul_gelu in Int8;
+    [MATMUL_GELU_F16, MATMUL_GELU_F16_SMALL, MATMUL_GELU_F16_LARGE]: MatmulUniforms, matmul_gelu in F16,
+        or [MATMUL_MATRIX_GELU_F16, MATMUL_MATRIX_GELU_F16_LARGE, MATMUL_MATRIX_GELU_F16_EIGHT, MATMUL_MATRIX_GELU_F16_EIGHT_LARGE] matmul_matrix_gelu;
+    [MATMUL_GELU_INT8, MATMUL_GELU_INT8_SMALL, MATMUL_GELU_INT8_LARGE]: MatmulUniforms, matmul_gelu in Int8,
+        or [MATMUL_MATRIX_GELU_INT8, MATMUL_MATRIX_GELU_INT8_LARGE, MATMUL_MATRIX_GELU_INT8_EIGHT, MATMUL_MATRIX_GELU_INT8_EIGHT_LARGE] matmul_matrix_gelu;
     [MATMUL_RESIDUAL, MATMUL_RESIDUAL_SMALL, MATMUL_RESIDUAL_LARGE]: MatmulUniforms, matmul_residual in F32;
-    [MATMUL_RESIDUAL_F16, MATMUL_RESIDUAL_F16_SMALL, MATMUL_RESIDUAL_F16_LARGE]: MatmulUniforms, matmul_residual in F16;
-    [MATMUL_RESIDUAL_INT8, MATMUL_RESIDUAL_INT8_SMALL, MATMUL_RESIDUAL_INT8_LARGE]: MatmulUniforms, matmul_residual in Int8;
+    [MATMUL_RESIDUAL_F16, MATMUL_RESIDUAL_F16_SMALL, MATMUL_RESIDUAL_F16_LARGE]: MatmulUniforms, matmul_residual in F16,
+        or [MATMUL_MATRIX_RESIDUAL_F16, MATMUL_MATRIX_RESIDUAL_F16_LARGE, MATMUL_MATRIX_RESIDUAL_F16_EIGHT, MATMUL_MATRIX_RESIDUAL_F16_EIGHT_LARGE] matmul_matrix_residual;
+    [MATMUL_RESIDUAL_INT8, MATMUL_RESIDUAL_INT8_SMALL, MATMUL_RESIDUAL_INT8_LARGE]: MatmulUniforms, matmul_residual in Int8,
+        or [MATMUL_MATRIX_RESIDUAL_INT8, MATMUL_MATRIX_RESIDUAL_INT8_LARGE, MATMUL_MATRIX_RESIDUAL_INT8_EIGHT, MATMUL_MATRIX_RESIDUAL_INT8_EIGHT_LARGE] matmul_matrix_residual;
     [CONVOLUTION, CONVOLUTION_SMALL, CONVOLUTION_LARGE]: ConvolutionUniforms, convolution in F32;
     [CONVOLUTION_F16, CONVOLUTION_F16_SMALL, CONVOLUTION_F16_LARGE]: ConvolutionUniforms, convolution in F16;
 }
@@ -172,6 +188,12 @@ kernel!(GLOBAL_GATES_SIGMOID: GlobalGatesUniforms, global_gates_sigmoid, |u| {
     [1, 1, 1]
 });
 kernel!(PROBE_FMA: ProbeFmaUniforms, probe_fma, |u| [u.threads.div_ceil(64), 1, 1]);
+kernel!(#[cfg(not(target_arch = "wasm32"))] PROBE_MATRIX: ProbeMatrixUniforms, probe_matrix, |u| {
+    [u.subgroups.div_ceil(4), 1, 1]
+});
+kernel!(#[cfg(not(target_arch = "wasm32"))] PROBE_MATRIX_EIGHT: ProbeMatrixUniforms, probe_matrix_eight, |u| {
+    [u.subgroups.div_ceil(4), 1, 1]
+});
 kernel!(PROBE_COPY: ProbeCopyUniforms, probe_copy, |u| [u.count.div_ceil(256), 1, 1]);
 
 /// The kernels that read weights of linear layers and of convolutions.
@@ -253,6 +275,11 @@ pub fn attention(head_dim: usize) -> Option<&'static Kernel> {
 pub fn tiles(kernel: &Kernel) -> &'static [&'static Kernel] {
     let has = |tiles: &&&'static [&'static Kernel]| tiles.iter().any(|tile| std::ptr::eq(tile.shader, kernel.shader));
     PRODUCTS.iter().find(has).copied().unwrap_or_default()
+}
+
+/// Whether a kernel computes such a product: matrix units take whole matrices only (see `matmul_matrix`).
+pub fn suits(kernel: &Kernel, inner: u32, columns: u32) -> bool {
+    kernel.shader.matrix_units == 0 || inner.is_multiple_of(32) && columns.is_multiple_of(4)
 }
 
 /// The same kernel with subgroup operations, where there is one.

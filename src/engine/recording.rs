@@ -40,6 +40,8 @@ pub struct Shader {
     pub workgroup_size: [u32; 3],
     /// Rows and columns of a result that a workgroup computes, where the shader is a tiled product; else 1 x 1.
     pub tile: [u32; 2],
+    /// The side of the matrices that the device's matrix units must multiply ([`super::Gpu::matrix_units`]); 0: it uses none.
+    pub matrix_units: u32,
     /// Size of the uniform struct.
     pub uniform_bytes: usize,
     /// Bindings of group 0, the uniform struct first.

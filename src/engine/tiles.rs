@@ -209,6 +209,8 @@ pub struct TileChoice {
     pub dispatches: usize,
     /// Rows and columns of the tile.
     pub tile: [u32; 2],
+    /// On matrix units.
+    pub matrix_units: bool,
     /// What each tile takes, where that was measured.
     pub measured: Vec<TileTime>,
 }
@@ -219,6 +221,8 @@ pub struct TileChoice {
 pub struct TileTime {
     /// Rows and columns.
     pub tile: [u32; 2],
+    /// On matrix units.
+    pub matrix_units: bool,
     /// One dispatch.
     pub ms: f64,
 }
@@ -226,12 +230,13 @@ pub struct TileTime {
 /// The products of a recording before [`Choice::apply`].
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn report(recording: &Recording, choice: &Choice, times: &Times) -> Vec<TileChoice> {
+    let on_units = |kernel: &Kernel| kernel.shader.matrix_units > 0;
     let one = |(product, dispatches): (Product, usize)| {
         let Product { tiles, rows, inner, columns } = product;
         let chosen = choice.tile(&product).or(tiles.first().copied())?;
         let time = |tile: &&'static Kernel| {
             let ns = times.in_tile(&product, tile)?;
-            Some(TileTime { tile: tile.shader.tile, ms: ns as f64 * 1e-6 })
+            Some(TileTime { tile: tile.shader.tile, matrix_units: on_units(tile), ms: ns as f64 * 1e-6 })
         };
         let measured = tiles.iter().filter_map(time).collect();
         Some(TileChoice {
@@ -241,6 +246,7 @@ pub(super) fn report(recording: &Recording, choice: &Choice, times: &Times) -> V
             columns,
             dispatches,
             tile: chosen.shader.tile,
+            matrix_units: on_units(chosen),
             measured,
         })
     };

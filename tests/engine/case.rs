@@ -7,7 +7,7 @@ use pollster::block_on;
 use crate::support::{Random, relative_norm};
 
 /// Kernels sum in f32, twins in f64.
-const TOLERANCE: f64 = 2e-6;
+pub(crate) const TOLERANCE: f64 = 2e-6;
 
 /// How weights are stored.
 pub(crate) const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
@@ -61,7 +61,18 @@ impl Case {
     }
 
     /// Runs both ways and compares what was read back; gives what the device computed.
-    pub(crate) fn compare(mut self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) -> TensorMap {
+    pub(crate) fn compare(self, gpu: &Gpu, what: &str, outputs: &[(&str, BufferId)]) -> TensorMap {
+        self.compare_within(TOLERANCE, gpu, what, outputs)
+    }
+
+    /// The same, with a tolerance of the caller's.
+    pub(crate) fn compare_within(
+        mut self,
+        tolerance: f64,
+        gpu: &Gpu,
+        what: &str,
+        outputs: &[(&str, BufferId)],
+    ) -> TensorMap {
         for (name, buffer) in outputs {
             self.recording.read_back(*name, *buffer);
         }
@@ -71,7 +82,7 @@ impl Case {
             let expected = expected.reals(name).unwrap();
             assert!(expected.iter().any(|v| *v != 0.0), "{what}: {name} is all zeros");
             let error = relative_norm(found.reals(name).unwrap(), expected);
-            assert!(error < TOLERANCE, "{what}: {name} is off by {error:.2e}");
+            assert!(error < tolerance, "{what}: {name} is off by {error:.2e}");
         }
         found
     }

@@ -1,7 +1,7 @@
 //! The profiler: what it counts, what it names, and what its probes compute. No time is judged here.
 
 use finegrain::architecture::{Architecture, Dcal, Mechanism};
-use finegrain::engine::kernels::{self, ProbeCopyUniforms, ProbeFmaUniforms};
+use finegrain::engine::kernels::{self, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms};
 use finegrain::engine::{Clock, Command, Cost, Engine, Gpu, KernelTimes, Peak, Profiler, Recording, record};
 use finegrain::tensors::Precision;
 use pollster::block_on;
@@ -141,6 +141,22 @@ fn the_probes_compute_what_their_twins_do() {
         let uniforms = ProbeFmaUniforms { threads: threads as u32, steps, a: 0.9, b: -0.3 };
         case.run(&kernels::PROBE_FMA, uniforms, &[x, y]);
         case.compare(&gpu, &format!("{threads} threads, {steps} steps"), &[("y", y)]);
+    }
+    for (subgroups, steps) in [(4usize, 1), (64, 7), (1000, 3)] {
+        let kernel = match gpu.matrix_units() {
+            16 => &kernels::PROBE_MATRIX,
+            8 => &kernels::PROBE_MATRIX_EIGHT,
+            _ => {
+                eprintln!("skipped: {} shows no matrix units", gpu.adapter().name);
+                break;
+            }
+        };
+        let mut case = Case::new(13);
+        let x = case.random("x", &[subgroups], 2.0);
+        let y = case.output("y", &[subgroups]);
+        let uniforms = ProbeMatrixUniforms { subgroups: subgroups as u32, steps, a: 0.3, b: -0.7 };
+        case.run(kernel, uniforms, &[x, y]);
+        case.compare_within(1e-5, &gpu, &format!("{subgroups} subgroups, {steps} steps"), &[("y", y)]);
     }
     for count in [1usize, 256, 1000] {
         let mut case = Case::new(12);

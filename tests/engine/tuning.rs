@@ -45,8 +45,18 @@ fn tuning(known: Option<&str>) -> Tuning<'_> {
 }
 
 fn load(gpu: &Gpu, weights: &TensorMap, tuning: Option<Tuning<'_>>, precision: Precision) -> Engine {
-    block_on(Engine::load_with(gpu, &small(), weights, LoadOptions { tuning, precision, ..LoadOptions::default() }))
-        .unwrap()
+    load_of(gpu, &small(), weights, tuning, precision)
+}
+
+fn load_of(
+    gpu: &Gpu,
+    architecture: &Architecture,
+    weights: &TensorMap,
+    tuning: Option<Tuning<'_>>,
+    precision: Precision,
+) -> Engine {
+    let options = LoadOptions { tuning, precision, ..LoadOptions::default() };
+    block_on(Engine::load_with(gpu, architecture, weights, options)).unwrap()
 }
 
 fn weights() -> TensorMap {
@@ -135,6 +145,23 @@ fn a_software_adapter_is_measured_for_those_who_ask() {
     }
 }
 
+/// What was measured, with made up times: those of the tiles that `fastest` names are the shortest.
+fn favoured(text: &str, fastest: impl Fn(&str) -> bool) -> String {
+    let time = |time: &str| {
+        let (tile, _) = time.split_once(' ').unwrap();
+        format!("{tile} {}", if fastest(tile) { 100 } else { 200 })
+    };
+    let line = |line: &str| match line.split_once(": ") {
+        Some((product, times)) => {
+            format!("{product}: {}\n", times.split(", ").map(time).collect::<Vec<_>>().join(", "))
+        }
+        None => format!("{line}\n"),
+    };
+    // The first line is the adapter's.
+    let (adapter, body) = text.split_once('\n').unwrap();
+    format!("{adapter}\n{}", body.lines().map(line).collect::<String>().trim_end())
+}
+
 /// Whatever is measured here, every tile gets its turn: the times are made up.
 #[test]
 fn each_network_runs_in_the_tiles_that_were_fastest() {
@@ -142,19 +169,7 @@ fn each_network_runs_in_the_tiles_that_were_fastest() {
     let text = load(&gpu, &weights, Some(tuning(None)), Precision::F32).tile_times().unwrap();
     let expected = block_on(load(&gpu, &weights, None, Precision::F32).classify(&IMAGE)).unwrap();
     for (fastest, tile) in [("_small", [32, 32]), ("_large", [64, 128])] {
-        let time = |time: &str| {
-            let (tile, _) = time.split_once(' ').unwrap();
-            format!("{tile} {}", if tile.ends_with(fastest) { 100 } else { 200 })
-        };
-        let line = |line: &str| match line.split_once(": ") {
-            Some((product, times)) => {
-                format!("{product}: {}\n", times.split(", ").map(time).collect::<Vec<_>>().join(", "))
-            }
-            None => format!("{line}\n"),
-        };
-        // The first line is the adapter's.
-        let (adapter, body) = text.split_once('\n').unwrap();
-        let times = format!("{adapter}\n{}", body.lines().map(line).collect::<String>().trim_end());
+        let times = favoured(&text, |tile| tile.ends_with(fastest));
         let seen = RefCell::new(Vec::new());
         let options = LoadOptions {
             on_progress: Some(Box::new(|progress| seen.borrow_mut().push(progress))),
@@ -175,5 +190,29 @@ fn each_network_runs_in_the_tiles_that_were_fastest() {
         assert!(relative_norm(trace.reals("out.logits.sa").unwrap(), &expected.logits_sa) < 1e-5);
         let other = block_on(engine.with_ratio(0.5)).unwrap();
         assert_eq!(other.logits_glca.len(), 7);
+    }
+}
+
+/// Halves in place of x change an answer by no more than they round.
+#[test]
+fn a_network_runs_on_matrix_units() {
+    let gpu = gpu();
+    if gpu.matrix_units() == 0 {
+        eprintln!("skipped: {} shows no matrix units", gpu.adapter().name);
+        return;
+    }
+    let architecture = Architecture { dim: 64, mlp_ratio: 4, classes: 12, ..small() };
+    let weights = random_weights(&architecture, &mut Random(21));
+    for precision in [Precision::F16, Precision::Int8] {
+        let plain = load_of(&gpu, &architecture, &weights, None, precision);
+        let measured = load_of(&gpu, &architecture, &weights, Some(tuning(None)), precision).tile_times().unwrap();
+        for large in [false, true] {
+            let times = favoured(&measured, |tile| tile.contains("_matrix_") && tile.ends_with("_large") == large);
+            let engine = load_of(&gpu, &architecture, &weights, Some(tuning(Some(&times))), precision);
+            assert!(engine.tiles().unwrap().iter().all(|product| product.matrix_units), "{:?}", engine.tiles());
+            let [found, expected] = [&engine, &plain].map(|engine| block_on(engine.classify(&IMAGE)).unwrap());
+            let error = relative_norm(&found.logits_glca, &expected.logits_glca);
+            assert!(error > 0.0 && error < 5e-3, "{precision:?}, {error}");
+        }
     }
 }

@@ -1,8 +1,8 @@
-"""Milliseconds of a training step (forward, backward) of a ViT with DCAL in PyTorch, one thread, f32.
+"""Milliseconds of a training step (forward, backward) of a ViT with DCAL in PyTorch: on the CPU on one thread, or on CUDA.
 
-The twin of `examples/training_step.rs`: the same network, batch and loss, the same line of JSON.
+The twin of `finegrain bench-training`: the same network, batch and loss, the same line of JSON.
 
-    python training_step.py [SIDE] [BATCH] [none|glca|dcal]
+    python training_step.py [SIDE] [BATCH] [none|glca|dcal] [cpu|cuda] [f32|tf32|bf16]
 """
 
 import json
@@ -58,7 +58,7 @@ class Block(nn.Module):
 class Network(nn.Module):
     """ViT-Tiny/16 with a GLCA branch and the PWCA stream."""
 
-    def __init__(self, side, classes=196, dim=192, heads=3, depth=12):
+    def __init__(self, side, classes=100, dim=192, heads=3, depth=12):
         super().__init__()
         self.patches = (side // 16) ** 2
         self.embed = nn.Conv2d(3, dim, 16, 16)
@@ -111,36 +111,49 @@ class Network(nn.Module):
 
 
 def main():
-    side, batch = int(sys.argv[1]) if len(sys.argv) > 1 else 224, int(sys.argv[2]) if len(sys.argv) > 2 else 8
-    mechanism = sys.argv[3] if len(sys.argv) > 3 else "none"
+    arguments = sys.argv[1:] + ["224", "8", "none", "cpu", "f32"][len(sys.argv) - 1:]
+    side, batch, mechanism, device, precision = int(arguments[0]), int(arguments[1]), *arguments[2:]
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "f32"
+    torch.set_default_device(device)
     network = Network(side)
-    images = torch.randn(batch, 3, side, side)
-    labels, partners = torch.arange(batch) % 196, (torch.arange(batch) + 1) % batch
+    # Photos come from the loader's memory in each step, as in the twin.
+    images = torch.randn(batch, 3, side, side, device="cpu")
+    labels, partners = torch.arange(batch) % 100, (torch.arange(batch) + 1) % batch
+
+    def run(mechanism):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            return network(images.to(device), partners, mechanism)
 
     def forward():
         with torch.no_grad():
-            network(images, partners, "glca" if mechanism == "dcal" else mechanism)
+            run("glca" if mechanism == "dcal" else mechanism)[0].sum().item()
 
     def training():
         network.zero_grad(set_to_none=True)
-        losses = [F.cross_entropy(z, labels, label_smoothing=0.1) for z in network(images, partners, mechanism)]
+        losses = [F.cross_entropy(z.float(), labels, label_smoothing=0.1) for z in run(mechanism)]
         w = network.log_var
         total = losses[0] if len(losses) == 1 else sum(0.5 * ((-w[k]).exp() * l + w[k]) for k, l in enumerate(losses))
         total.backward()
+        network.cls.grad.sum().item()
 
     def milliseconds(step):
-        step()
+        warm = 1 if device == "cpu" else 10
+        for _ in range(warm):
+            step()
         times = []
-        for _ in range(7):
+        for _ in range(2 * warm + 5):
             start = time.perf_counter()
             step()
             times.append((time.perf_counter() - start) * 1e3)
-        return round(sorted(times)[3], 1)
+        return round(sorted(times)[len(times) // 2], 2)
 
-    print(json.dumps({"program": f"pytorch {torch.__version__}", "side": side, "batch": batch, "mechanism": mechanism,
-                      "threads": 1, "forward_ms": milliseconds(forward), "training_ms": milliseconds(training)}))
+    print(json.dumps({"program": f"pytorch {torch.__version__}", "device": device, "precision": precision, "side": side,
+                      "batch": batch, "mechanism": mechanism, "threads": 1,
+                      "forward_ms": milliseconds(forward), "training_ms": milliseconds(training)}))
+    if device == "cuda":
+        print(f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB allocated at most", file=sys.stderr)
 
 
 main()

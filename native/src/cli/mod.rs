@@ -6,6 +6,7 @@
 mod ablate;
 mod average;
 mod bench;
+mod bench_training;
 mod classify;
 mod data;
 mod eval;
@@ -50,6 +51,8 @@ enum Command {
     Classify(classify::Args),
     /// Measure how fast a network is here, and where the time goes
     Bench(bench::Args),
+    /// Measure how long a training step takes here
+    BenchTraining(bench_training::Args),
     /// Look at data sets
     Data(data::Args),
     /// Measure a bundle's accuracy on a data set
@@ -99,6 +102,7 @@ fn run(cli: Cli) -> Result<Outcome> {
         Command::Export(args) => export::run(&args, &output),
         Command::Classify(args) => classify::run(&args, &output),
         Command::Bench(args) => bench::run(&args, &output),
+        Command::BenchTraining(args) => bench_training::run(&args, &output),
         Command::Data(args) => data::run(&args, &output),
         Command::Eval(args) => eval::run(&args, &output),
         Command::Measure(args) => measure::run(&args, &output),

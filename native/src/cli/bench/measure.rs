@@ -149,7 +149,7 @@ fn kernels(gpu: &Gpu, profiler: &Profiler, runs: usize) -> Result<Kernels> {
         ms: times.milliseconds,
         gflops: times.cost.flops as f64 / (times.milliseconds * 1e6),
         gbps: times.cost.bytes as f64 / (times.milliseconds * 1e6),
-        share: peak.share(times.cost, times.milliseconds),
+        share: peak.share(times.kernel, times.cost, times.milliseconds),
         flops: times.cost.flops,
         bytes: times.cost.bytes,
     };

@@ -211,12 +211,15 @@ fn tiles_text(tiles: &[TileChoice]) -> String {
     let why = if measured { "as measured here, each in every tile" } else { "the default, not measured (--tune)" };
     let _ = writeln!(text, "Tiles of the matrix products, {why}.\n");
     let _ = writeln!(text, "{:20} {:>16} {:>10} {:>8}  measured", "kernel", "M x K x N", "dispatches", "tile");
-    let name = |[rows, columns]: [u32; 2]| format!("{rows} x {columns}");
-    for TileChoice { kernel, rows, inner, columns, dispatches, tile, measured } in tiles {
+    let name = |[rows, columns]: [u32; 2], units| format!("{rows} x {columns}{}", if units { " matrix" } else { "" });
+    for TileChoice { kernel, rows, inner, columns, dispatches, tile, matrix_units, measured } in tiles {
         let size = format!("{rows} x {inner} x {columns}");
-        let times: Vec<String> =
-            measured.iter().map(|TileTime { tile, ms }| format!("{} {ms:.3} ms", name(*tile))).collect();
-        let line = format!("{kernel:20} {size:>16} {dispatches:>10} {:>8}  {}", name(*tile), times.join(", "));
+        let times: Vec<String> = measured
+            .iter()
+            .map(|TileTime { tile, matrix_units, ms }| format!("{} {ms:.3} ms", name(*tile, *matrix_units)))
+            .collect();
+        let line =
+            format!("{kernel:20} {size:>16} {dispatches:>10} {:>8}  {}", name(*tile, *matrix_units), times.join(", "));
         let _ = writeln!(text, "{}", line.trim_end());
     }
     text
@@ -241,9 +244,10 @@ impl Kernels {
                  what a submission costs is in the times"
             }
         };
-        let Peak { gflops, gbps } = self.peak;
+        let Peak { gflops, matrix_gflops, gbps } = self.peak;
+        let matrix = matrix_gflops.map(|gflops| format!(" {gflops:.1} on its matrix units,")).unwrap_or_default();
         let _ = writeln!(text, "Kernels of one photo, {how}.");
-        let _ = writeln!(text, "Peak of this adapter, measured: {gflops:.1} GFLOP/s in f32, {gbps:.1} GB/s.\n");
+        let _ = writeln!(text, "Peak of this adapter, measured: {gflops:.1} GFLOP/s in f32,{matrix} {gbps:.1} GB/s.\n");
         let _ = writeln!(
             text,
             "{:20} {:>10} {:>10} {:>10} {:>10} {:>8}",
