@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use finegrain::architecture::Mechanism;
 
 use crate::report::Run;
-use crate::report::ablation::{Row, Spread, measure, rows};
+use crate::report::ablation::{Row, Size, Spread, measure, rows};
 use crate::store;
 use crate::train::{TrainOptions, recipe, train};
 
@@ -135,12 +135,22 @@ fn write(folder: &Path, done: &[PathBuf], total: usize) -> Result<Ablation> {
 impl Ablation {
     /// A Markdown table: mean and standard deviation over the seeds, in percent.
     pub fn markdown(&self) -> String {
-        let mut text = format!("| | seeds | {} | SA alone | GLCA alone |\n|---|---|---|---|---|\n", self.measure);
+        let mut text = format!(
+            "| | seeds | {} | SA alone | GLCA alone | parameters, 10^6 | operations a photo, 10^9 |\n\
+             |---|---|---|---|---|---|---|\n",
+            self.measure
+        );
         for row in &self.rows {
             let [answer, sa, glca] = [row.answer, row.sa, row.glca].map(percent);
+            let [parameters, operations] = Size::cells(row.size);
             let seeds: Vec<String> = row.runs.iter().map(|(_, seed)| seed.to_string()).collect();
             // Writing into a string cannot fail.
-            let _ = writeln!(text, "| {} | {} | {answer} | {sa} | {glca} |", row.mechanism, seeds.join(", "));
+            let _ = writeln!(
+                text,
+                "| {} | {} | {answer} | {sa} | {glca} | {parameters} | {operations} |",
+                row.mechanism,
+                seeds.join(", ")
+            );
         }
         if self.finished < self.total {
             let _ = writeln!(text, "\n{} of {} runs have finished.", self.finished, self.total);

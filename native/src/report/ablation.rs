@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use finegrain::architecture::{Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::engine::{Command, record};
+use finegrain::tensors::Precision;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,6 +27,37 @@ pub(crate) struct Row {
     pub(crate) answer: Option<Spread>,
     pub(crate) sa: Option<Spread>,
     pub(crate) glca: Option<Spread>,
+    /// Of the network that answers; none where no run has finished.
+    pub(crate) size: Option<Size>,
+}
+
+/// What a network is and does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Size {
+    /// Its weights.
+    pub(crate) parameters: usize,
+    /// Operations for a photo, rollout and GLCA included; a multiply-add is two (`engine/cost.rs`).
+    pub(crate) operations: u64,
+}
+
+impl Size {
+    fn of(architecture: &Architecture) -> Option<Self> {
+        let recording = record::classify(architecture, Precision::F32).ok()?;
+        let cost = |command: &Command| match command {
+            Command::Dispatch { kernel, uniforms, .. } => (kernel.cost)(uniforms).flops,
+            Command::ReadBack { .. } => 0,
+        };
+        let operations = recording.commands().iter().map(cost).sum();
+        let weights = architecture.weights();
+        let answering = weights.iter().filter(|weight| !Architecture::training_only(&weight.name));
+        Some(Self { parameters: answering.map(|weight| weight.shape.iter().product::<usize>()).sum(), operations })
+    }
+
+    /// "5.70 million, 2.51 thousand million" as a table has it.
+    pub(crate) fn cells(size: Option<Self>) -> [String; 2] {
+        let cells = |Self { parameters, operations }| [parameters as f64 * 1e-6, operations as f64 * 1e-9];
+        size.map(cells).map_or_else(Default::default, |cells| cells.map(|value| format!("{value:.2}")))
+    }
 }
 
 /// Mean and standard deviation.
@@ -82,6 +115,7 @@ fn row(mechanism: String, runs: &[&Run]) -> Row {
         answer: spread(&|top1| Some(top1.answer)),
         sa: spread(&|top1| Some(top1.sa)),
         glca: spread(&|top1| top1.glca),
+        size: finished.iter().find_map(|run| Size::of(&run.record.as_ref()?.architecture)),
     }
 }
 
@@ -145,6 +179,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::train::Backbone;
 
     #[test]
     fn mean_and_deviation_are_worked_out_by_hand() {
@@ -152,6 +187,19 @@ mod tests {
         assert_eq!(Spread::of(&[2.0, 4.0, 6.0]), Some(Spread { mean: 4.0, deviation: Some(2.0) }));
         assert_eq!(Spread::of(&[0.5]), Some(Spread { mean: 0.5, deviation: None }));
         assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn the_size_is_that_of_the_published_network() {
+        let of = |mechanism| Size::of(&Backbone::named("vit-tiny").unwrap().architecture(224, 196, mechanism)).unwrap();
+        let plain = of(Mechanism::None);
+        // timm's 5,717,416 with 196 classes in place of 1000; 1.26 thousand million multiply-adds, and rollout.
+        assert_eq!(plain.parameters, 5_717_416 - 804 * 193);
+        assert!((2.5e9..3.0e9).contains(&(plain.operations as f64)), "{plain:?}");
+        let glca = of(Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }));
+        assert!(glca.parameters > plain.parameters + 400_000 && glca.operations > plain.operations, "{glca:?}");
+        assert_eq!(Size::cells(Some(plain))[0], "5.56");
+        assert_eq!(Size::cells(None), ["", ""]);
     }
 
     #[test]

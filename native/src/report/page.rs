@@ -3,7 +3,7 @@
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::ablation::{differences, measure, rows};
+use super::ablation::{Size, differences, measure, rows};
 use super::confused::Shown;
 use super::{Run, facts, sections};
 
@@ -65,7 +65,8 @@ fn ablation(runs: &[&Run]) -> Markup {
                 "SA and GLCA alone are the same networks with one branch's answer." }
             div.wide {
                 table.ablation {
-                    thead { tr { th { "Mechanism" } th { "Runs" } th { "Answer" } th { "SA alone" } th { "GLCA alone" } } }
+                    thead { tr { th { "Mechanism" } th { "Runs" } th { "Answer" } th { "SA alone" } th { "GLCA alone" }
+                        th { "Parameters, 10" sup { "6" } } th { "Operations a photo, 10" sup { "9" } } } }
                     tbody {
                         @for row in rows(runs) {
                             tr {
@@ -74,11 +75,12 @@ fn ablation(runs: &[&Run]) -> Markup {
                                 td.main { (facts::spread(row.answer)) }
                                 td { (facts::spread(row.sa)) }
                                 td { (facts::spread(row.glca)) }
+                                @for cell in Size::cells(row.size) { td { (cell) } }
                             }
                             @let names: Vec<String> =
                                 row.runs.iter().map(|(name, seed)| format!("{name} (seed {seed})")).collect();
                             tr.note {
-                                td colspan="5" {
+                                td colspan="7" {
                                     (names.join(", "))
                                     @if !row.left_out.is_empty() {
                                         @if !names.is_empty() { "; " }
