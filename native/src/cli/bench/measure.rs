@@ -15,8 +15,16 @@ use super::report::{Adapter, Cold, Kernel, Kernels, Measured, Part, Spread};
 use super::subject::Subject;
 use crate::tiles::TileCache;
 
-/// What is left out of the network in turn, to tell what it costs.
+/// What is left out of a transformer in turn, to tell what it costs.
 const PARTS: [&str; 3] = ["SA alone", "SA + rollout", "SA + rollout + GLCA"];
+/// The same of a residual network.
+const RESIDUAL_PARTS: [&str; 2] = ["classes alone", "classes + class activation"];
+
+/// What the network is called without its map, and with it.
+fn names(architecture: &Architecture) -> [&'static str; 2] {
+    let [alone, map, _] = PARTS;
+    if architecture.resnet.is_some() { RESIDUAL_PARTS } else { [alone, map] }
+}
 
 /// Our shaders on the adapter that wgpu finds.
 pub(super) fn webgpu(
@@ -66,9 +74,10 @@ pub(super) fn webgpu(
     let beside = beside(runs, photo, peers)?;
     let device_bytes = Some(engine.device_bytes());
 
+    let [alone, map] = names(architecture);
     let mut recordings = vec![
-        (PARTS[0], record::self_attention(architecture, precision)?),
-        (PARTS[1], record::classify(&without_glca(architecture), precision)?),
+        (alone, record::self_attention(architecture, precision)?),
+        (map, record::classify(&without_glca(architecture), precision)?),
     ];
     if architecture.glca().is_some() {
         recordings.push((PARTS[2], record::classify(architecture, precision)?));
@@ -106,7 +115,8 @@ pub(super) fn cpu(subject: &Subject, runs: usize, peers: &[Peer<'_>]) -> Result<
     let cold = Cold { load_ms: load, tune_ms: None, compile_ms: None, pipelines: None, first_photo_ms };
     let warm = spread(runs, || photo(&network))?;
     let beside = beside(runs, || photo(&network), peers)?;
-    let mut networks = vec![(PARTS[1], Cpu::load(&without_glca(architecture), weights)?)];
+    let [_, map] = names(architecture);
+    let mut networks = vec![(map, Cpu::load(&without_glca(architecture), weights)?)];
     if architecture.glca().is_some() {
         networks.push((PARTS[2], network));
     }
