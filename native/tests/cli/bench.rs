@@ -64,7 +64,26 @@ fn a_residual_network_is_measured() {
     assert_eq!(convolutions, 20, "{found:#}");
     // A product of each size, in a tile of its own.
     assert!(!found["tiles"].as_array().unwrap().is_empty() && positive(&found["warm"]["median_ms"]), "{found:#}");
+    let parts: Vec<&Value> = found["parts"].as_array().unwrap().iter().map(|part| &part["name"]).collect();
+    assert_eq!(parts, ["classes alone", "classes + class activation"]);
     assert!(refusal(&mut finegrain(["bench", "--model", "resnet-18", "--size", "40"])).contains("does not divide"));
+}
+
+#[test]
+fn a_training_step_is_measured() {
+    let step = |arguments: &[&str]| {
+        let mut command = finegrain(["bench-training", "--size", "32", "--batch", "2"]);
+        command.args(arguments);
+        command
+    };
+    for mechanism in ["none", "glca", "dcal"] {
+        let found = json(&mut step(&["--mechanism", mechanism]));
+        assert_eq!((&found["mechanism"], &found["precision"]), (&mechanism.into(), &"f32".into()));
+        let [forward, training] = ["forward_ms", "training_ms"].map(|key| found[key].as_f64().unwrap());
+        assert!(forward > 0.0 && training > 0.0, "{found:#}");
+    }
+    assert!(refusal(&mut step(&["--model", "resnet-18"])).contains("transformers only"));
+    assert!(refusal(&mut step(&["--model", "vit-huge"])).contains("vit-huge"));
 }
 
 #[test]
@@ -128,7 +147,7 @@ fn tiles_are_measured_once() {
         let command = command.arg(&bundle).args(tune).env("XDG_CACHE_HOME", &cache).env("LOCALAPPDATA", &cache);
         json(command)["tiles"].as_array().unwrap().clone()
     };
-    let measured = |tiles: &[Value]| tiles.iter().all(|product| product["measured"].as_array().unwrap().len() == 3);
+    let measured = |tiles: &[Value]| tiles.iter().all(|product| product["measured"].as_array().unwrap().len() >= 3);
     let first = bench(&["--tune"]);
     assert!(!first.is_empty() && measured(&first), "{first:?}");
     let folder = cache.join("finegrain");
