@@ -52,8 +52,7 @@ export class Chooser {
     this.#offered = offered;
     this.#mechanisms.hidden = isOne;
     check(this.#input(this.#mechanisms, model.id));
-    // Where there is no choice, its name is said with what it does.
-    this.#said.textContent = mechanismLine(model, isOne);
+    this.#said.textContent = mechanismLine(model);
   }
 
   #add(subject) {
