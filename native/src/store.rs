@@ -145,14 +145,23 @@ pub struct Accuracy {
 }
 
 /// Lists a bundle in an index of bundles (`{"models": [{"id", "title", "path", "classes", "bytes", "precision", "memory",
-/// "accuracy", "test_photos"}]}`), in the place of an entry with the same id, or at the end. Makes the index if there is
-/// none. `memory` is bytes; the last two are there where they were measured.
+/// "mechanism", "subject", "accuracy", "test_photos"}]}`), in the place of an entry with the same id, or at the end. Makes the
+/// index if there is none. `memory` is bytes; the last two are there where they were measured.
 ///
 /// `path` is relative to the page, which lies in the folder above the index's (`www/` of `www/models/index.json`).
+/// `mechanism` is its name in the manifest's architecture ("dcal", "rga", ...). `subject` is the id of the bundle that names
+/// the same classes and stands for them: the page offers bundles of one subject as one choice, and then their mechanisms.
+/// Without it a bundle is its own subject; an entry that is replaced keeps the one it had.
 ///
 /// # Errors
 /// An index that is no such JSON, or a bundle that is not below the page's folder.
-pub fn list(index: &Path, dir: &Path, manifest: &Manifest, accuracy: Option<Accuracy>) -> Result<()> {
+pub fn list(
+    index: &Path,
+    dir: &Path,
+    manifest: &Manifest,
+    subject: Option<&str>,
+    accuracy: Option<Accuracy>,
+) -> Result<()> {
     let mut document = match fs::read(index) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .with_context(|| format!("the index \"{}\" is not valid JSON", index.display()))?,
@@ -168,6 +177,7 @@ pub fn list(index: &Path, dir: &Path, manifest: &Manifest, accuracy: Option<Accu
         "bytes": manifest.bytes(),
         "precision": manifest.precision,
         "memory": manifest.memory(),
+        "mechanism": serde_json::to_value(&manifest.architecture.mechanism)?["name"],
     });
     if let Some(Accuracy { top1, photos }) = accuracy {
         entry["accuracy"] = json!(top1);
@@ -176,7 +186,12 @@ pub fn list(index: &Path, dir: &Path, manifest: &Manifest, accuracy: Option<Accu
     let Some(models) = document.get_mut("models").and_then(Value::as_array_mut) else {
         bail!("the index \"{}\" has no list \"models\"", index.display());
     };
-    match models.iter_mut().find(|model| model["id"] == entry["id"]) {
+    let former = models.iter_mut().find(|model| model["id"] == entry["id"]);
+    let kept = former.as_ref().and_then(|model| model["subject"].as_str());
+    if let Some(subject) = subject.or(kept) {
+        entry["subject"] = json!(subject);
+    }
+    match former {
         Some(model) => *model = entry,
         None => models.push(entry),
     }

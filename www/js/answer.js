@@ -28,7 +28,8 @@ export function showAnswer(result, name) {
   const isCalibrated = typeof result.recognised === "boolean";
   find("calibrated").textContent = isCalibrated ? "calibrated on photos that were held out" : "not calibrated";
   for (const map of ["rollout", "activation"]) find(`meaning-${map}`).hidden = map !== result.map;
-  find("meaning-queries").hidden = result.map === "activation";
+  // No other mechanism has local queries, and no residual network.
+  find("meaning-queries").hidden = result.selected.length === 0;
   find("how-many").textContent = `the ${result.selected.length} of ${result.rollout.length} patches with the highest rollout`;
 }
 

@@ -4,13 +4,14 @@ import { clearStorage, preview } from "../pkg/finegrain.js";
 import { clearAnswer, showAnswer, spokenAnswer } from "./answer.js";
 import { bundlesDialog } from "./bundles.js";
 import { cameraDialog } from "./camera.js";
+import { Chooser } from "./chooser.js";
 import { CropFrame } from "./crop.js";
 import { Gallery, photoOf } from "./gallery.js";
 import { drawLegend } from "./heat.js";
 import { listen } from "./intake.js";
 import { linkDialog } from "./link.js";
 import { Look } from "./look.js";
-import { addChoice, buildSwitch, fetchModels, isOwn, keptModels, ownModel, removeChoice, shortTitle } from "./models.js";
+import { fetchModels, isOwn, keptModels, nameOf, ownModel, subjectOf } from "./models.js";
 import { Network } from "./network.js";
 import { notice, settled } from "./notices.js";
 import { keepPage, persist, showKept } from "./offline.js";
@@ -23,9 +24,10 @@ const query = new URLSearchParams(location.search);
 const network = new Network(query.get("backend") ?? "auto", loading);
 const stage = new Stage(find("stage"), find("attention"));
 const crop = new CropFrame(find("crop-layer"), find("attention"), (region) => lookAt(region));
+const chooser = new Chooser({ subjects: find("models"), mechanisms: find("mechanisms"), said: find("mechanism-said") }, choose);
 const look = new Look(stage, showBranch, {
   others: () => models.filter((model) => model !== network.model),
-  name: () => shortTitle(network.model.title),
+  name: (model = network.model) => nameOf(model, models),
   load: (model, said) => network.beside(model, said),
 });
 const gallery = new Gallery(find("gallery"), {
@@ -43,13 +45,14 @@ let coming = 0; // photos on their way to the stage
 
 async function choose(next) {
   if (network.model !== next) network.choose(next);
+  chooser.mark(next);
   const isAwaited = coming > 0; // by a photo on its way, which asks for the answer itself
   const mine = isAwaited ? turn : ++turn;
   settled("bundle");
   if (next.id === "own") query.delete("model"); // in memory only: not there the next time
   else query.set("model", next.id);
   history.replaceState(null, "", `?${query}`);
-  for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.model !== next.id;
+  for (const button of document.querySelectorAll("[data-sample]")) button.hidden = button.dataset.subject !== subjectOf(next);
   find("classes").textContent = `its ${next.classes} classes`;
   gallery.forget();
   if (current) current.result = null;
@@ -80,8 +83,7 @@ async function openOwn(own) {
     const classifier = await network.classifier();
     if (mine !== turn) return;
     Object.assign(model, ownModel(own, classifier));
-    models = [...models.filter(({ id }) => id !== model.id), model];
-    addChoice(find("models"), model, true, choose);
+    offer([...models.filter(({ id }) => id !== model.id), model]);
     persist().catch(console.warn);
   } catch (error) {
     if (mine !== turn) return;
@@ -95,15 +97,17 @@ async function openOwn(own) {
 async function removeOwn(model) {
   await clearStorage(model.own).catch(console.warn);
   forget(model);
-  if (network.model === model) {
-    find("models").querySelector("input").checked = true;
-    choose(models[0]);
-  } else await showKept(forgetCleared);
+  if (network.model === model) choose(models[0]);
+  else await showKept(forgetCleared);
 }
 
 function forget(model) {
-  models = models.filter((other) => other !== model);
-  removeChoice(find("models"), model.id);
+  offer(models.filter((other) => other !== model));
+}
+
+function offer(next) {
+  models = next;
+  chooser.offer(models);
 }
 
 /** All is cleared: of the own ones only the one in use stays, until the page is left. */
@@ -273,10 +277,9 @@ function start() {
 
 start();
 try {
-  models = [...(await fetchModels()), ...(await keptModels())];
+  offer([...(await fetchModels()), ...(await keptModels())]);
   const wanted = query.get("model");
   const first = models.find(({ id }) => id === wanted) ?? models[0];
-  buildSwitch(find("models"), models, first, choose);
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
   await persist();

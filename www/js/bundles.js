@@ -1,6 +1,6 @@
 // The dialog about the networks: what each one is, how to open one's own, and how to be rid of it.
 
-import { facts, isOwn } from "./models.js";
+import { facts, isOwn, mechanismLine } from "./models.js";
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -39,7 +39,7 @@ function describe(model, remove) {
   title.textContent = model.title;
   const known = facts(model).join(", ");
   const place = isOwn(model.id) ? "kept on this device" : "in memory until this page is left";
-  text.textContent = model.own ? `Your own, ${place}: ${known}.` : `${known}.`;
+  text.textContent = model.own ? `Your own, ${place}: ${known}.` : [mechanismLine(model), `${known}.`].filter(Boolean).join(" ");
   if (!isOwn(model.id)) return [title, text];
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "plain", textContent: "Remove" });

@@ -8,7 +8,6 @@ import { GLCA, Layers, mapOf, nameOf } from "./layers.js";
 import { fillList, plainName } from "./lists.js";
 import { PhotoMap } from "./map.js";
 import { MAPS, ownLook, partOf, stepOf } from "./mechanism.js";
-import { shortTitle } from "./models.js";
 import { Ratio } from "./ratio.js";
 import { largest } from "./resampled.js";
 
@@ -36,7 +35,7 @@ export class Look {
   /**
    * @param {import("./stage.js").Stage} stage
    * @param {(result: object, branch: string) => void} answered shows an answer on the page
-   * @param {{ others: () => import("./models.js").Model[], name: () => string,
+   * @param {{ others: () => import("./models.js").Model[], name: (model?: import("./models.js").Model) => string,
    *   load: (model: object, said: (text: string) => void) => Promise<object> }} networks
    *   that can stand beside the page's
    */
@@ -317,7 +316,7 @@ export class Look {
     const others = this.#networks.others();
     find("second").replaceChildren(
       new Option("This photo by another network…", ""),
-      ...others.map(({ id, title }) => new Option(title, id)),
+      ...others.map((model) => new Option(this.#networks.name(model), model.id)),
     );
     find("second").hidden = others.length === 0;
   }
@@ -331,7 +330,7 @@ export class Look {
     let second;
     try {
       second = await this.#networks.load(model, said);
-      await this.#pair.take(second, photo.file, "networks", { name: shortTitle(model.title), region: photo.region });
+      await this.#pair.take(second, photo.file, "networks", { name: this.#networks.name(model), region: photo.region });
     } finally {
       find("second").disabled = false;
       second?.free();

@@ -1,14 +1,24 @@
-// The bundles that the page offers: those of models/index.json, and those from the person's own disk.
+// The bundles that the page offers: those of models/index.json, and those from the person's own disk; and how each is called.
 
 import { storage } from "../pkg/finegrain.js";
+import { sentence } from "./status.js";
 
 /**
  * @typedef {{
  *   id: string, title: string, classes: number, bytes: number, path?: string, own?: File | File[] | string,
- *   accuracy?: number, test_photos?: number, memory?: number, precision?: string,
+ *   accuracy?: number, test_photos?: number, memory?: number, precision?: string, subject?: string, mechanism?: string,
  * }} Model `bytes` is what is fetched, `memory` what running it takes; `own` is a bundle from the person's own disk, or the
- *   address of the copy that this browser keeps of it
+ *   address of the copy that this browser keeps of it; `subject` and `mechanism`: `list` in native/src/store.rs says what they are
  */
+
+/** The mechanisms by their names in a manifest: how people call them, and what each does, as the end of a sentence. */
+const MECHANISMS = {
+  none: { title: "Plain", does: "self-attention and nothing else" },
+  dcal: { title: "DCAL", does: "the patches that mattered most get a second look at the whole photo" },
+  rga: { title: "RGA", does: "gates between the layers let through what stands out beside all the rest" },
+  rectify: { title: "Attend and Rectify", does: "modules behind the layers look for themselves and vote with the classifier" },
+  tasn: { title: "TASN", does: "the photo is looked at again, magnified where the first look went" },
+};
 
 /** @returns {Promise<Model[]>} */
 export async function fetchModels() {
@@ -47,29 +57,36 @@ export function ownModel(own, { title, labels, kept }) {
 /** A title without what it says of the classes: "Birds: 100 species" is "Birds". */
 export const shortTitle = (title) => title.split(":")[0];
 
-/** Fills the switch with one choice for each model and calls `chosen` with the model picked. */
-export function buildSwitch(fieldset, models, current, chosen) {
-  for (const model of models) addChoice(fieldset, model, model.id === current.id, chosen);
-}
+/** What a network names: those with the same subject are one choice in the switch. @param {Model} model */
+export const subjectOf = ({ id, own, subject }) => (own ? id : (subject ?? id));
 
-/** Takes the choice of the model with that id away, if there is one. */
-export function removeChoice(fieldset, id) {
-  fieldset.querySelector(`input[value="${CSS.escape(id)}"]`)?.closest("label").remove();
-}
+/** The networks with the same subject as this one, itself among them. @param {Model} model  @param {Model[]} models */
+export const alike = (model, models) => models.filter((other) => subjectOf(other) === subjectOf(model));
 
-/** Adds a choice to the switch, or takes the place of the one with the same id. */
-export function addChoice(fieldset, model, checked, chosen) {
-  removeChoice(fieldset, model.id);
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  Object.assign(input, { type: "radio", name: "model", value: model.id, checked });
-  input.addEventListener("change", () => chosen(model));
-  const title = document.createElement("span");
+/** How the subject of a network is called: as the network that it is named after. @param {Model} model  @param {Model[]} models */
+export function subjectTitle(model, models) {
+  const { title, own } = models.find(({ id }) => id === subjectOf(model)) ?? model;
   // Of what one trains oneself there may be several versions, also beside the page's own.
-  title.textContent = model.own ? `${shortTitle(model.title)} (own)` : shortTitle(model.title);
-  label.append(input, title);
-  label.title = `${model.title}. ${facts(model).join(", ")}`;
-  fieldset.append(label);
+  return own ? `${shortTitle(title)} (own)` : shortTitle(title);
+}
+
+/** How a network is called among those of its subject: by its mechanism where that tells them apart. @param {Model} model */
+export function mechanismTitle(model, models) {
+  const isAlone = alike(model, models).filter(({ mechanism }) => mechanism === model.mechanism).length === 1;
+  return (isAlone && MECHANISMS[model.mechanism]?.title) || shortTitle(model.title);
+}
+
+/** How a network is called among all: "Birds", and where there are several for cars "Cars, RGA". @param {Model} model */
+export function nameOf(model, models) {
+  const subject = subjectTitle(model, models);
+  return alike(model, models).length > 1 ? `${subject}, ${mechanismTitle(model, models)}` : subject;
+}
+
+/** "RGA: gates between the layers let through ..."; empty where nothing is known of it. @param {Model} model */
+export function mechanismLine({ mechanism }, hasTitle = true) {
+  const known = MECHANISMS[mechanism];
+  if (!known) return "";
+  return sentence(hasTitle ? `${known.title}: ${known.does}` : known.does);
 }
 
 /** Size, accuracy and needs of a bundle, for people; what nobody measured is left out. @param {Model} model */

@@ -30,6 +30,10 @@ pub(super) struct Args {
     /// List the bundle in this index; by default in index.json beside the bundle, where there is one
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
+    /// List it as another network for what the bundle with this id names: the page then offers both as one choice, and their
+    /// mechanisms beside each other
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
     /// Coarser names for the classes: a CSV file ("class,family,order" and a row for each class), "cars" (make and body
     /// type from the class names), "last-word" (the last word of each name) or "none"; by default the run's own, or the
     /// rule for the data set
@@ -65,6 +69,13 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     }
     let (precision, levels) = (args.precision.into(), args.hierarchy.as_deref());
     let from_bundle = args.run.is_file() || args.run.join(MANIFEST).is_file();
+    // Another precision of a listed bundle has its id and would take its place: only who asks for that gets it.
+    let beside =
+        || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && !from_bundle && file.is_file());
+    let index = args.index.clone().or_else(beside);
+    if args.subject.is_some() && index.is_none() {
+        bail!("--subject goes into an index and none is written: name it with --index");
+    }
     let Made { bundle, source } = if from_bundle {
         convert(&args.run, precision, levels)?
     } else {
@@ -81,16 +92,12 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         store::write_with_card(&bundle, &args.out, card)?;
     }
     let manifest = store::open(&args.out)?.manifest;
-    // Another precision of a listed bundle has its id and would take its place: only who asks for that gets it.
-    let beside =
-        || Some(args.out.with_file_name("index.json")).filter(|file| !is_zip && !from_bundle && file.is_file());
-    let index = args.index.clone().or_else(beside);
     if let Some(index) = &index {
         let measured = match &source {
             Source::Run(run) => run.measures.as_ref().and_then(accuracy),
             Source::Bundle(_) => None,
         };
-        store::list(index, &args.out, &manifest, measured)?;
+        store::list(index, &args.out, &manifest, args.subject.as_deref(), measured)?;
     }
     let exported = Exported {
         bundle: args.out.clone(),

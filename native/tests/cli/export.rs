@@ -149,10 +149,41 @@ fn an_index_beside_the_bundle_lists_it() {
     let manifest = Manifest::read(&fs::read(models.join("small").join(MANIFEST)).unwrap()).unwrap();
     let expected = json!({
         "id": "small", "title": "Small", "path": "models/small/", "classes": 5, "bytes": manifest.bytes(),
-        "precision": "f16", "memory": manifest.memory(),
+        "precision": "f16", "memory": manifest.memory(), "mechanism": "dcal",
     });
     assert!(manifest.memory().is_some_and(|bytes| bytes > manifest.bytes()));
     assert_eq!(listed["models"], json!([{ "id": "other", "title": "Other" }, expected]));
+}
+
+#[test]
+fn a_listed_bundle_says_and_keeps_whose_subject_it_shares() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, models) = (dir.path().join("run"), dir.path().join("models"));
+    fs::create_dir_all(&models).unwrap();
+    fs::create_dir(&run).unwrap();
+    write_run(&run, |_| {});
+    let (index, out) = (models.join("index.json"), models.join("small"));
+    fs::write(&index, r#"{"models": []}"#).unwrap();
+    let subject = || {
+        let listed: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+        listed["models"][0]["subject"].clone()
+    };
+    let export_with = |arguments: &[&str]| {
+        let mut command = finegrain(["export"]);
+        command.args(arguments).arg(&run).arg("--out");
+        command
+    };
+    export(&run, &out, "f16");
+    assert_eq!(subject(), Value::Null, "by itself it is its own");
+    document(export_with(&["--subject", "letters"]).arg(&out));
+    assert_eq!(subject(), "letters");
+    export(&run, &out, "f16");
+    assert_eq!(subject(), "letters", "exported again it keeps its place");
+    document(export_with(&["--subject", "signs"]).arg(&out));
+    assert_eq!(subject(), "signs");
+    let refused = refusal(export_with(&["--subject", "letters"]).arg(dir.path().join("unlisted")));
+    assert!(refused.contains("--index"), "{refused}");
+    assert_eq!(listing(dir.path()), ["models", "run"], "and nothing is written");
 }
 
 #[test]

@@ -84,9 +84,10 @@ pub fn install_all(www: &Path, bundles: &[(&str, &Bundle)]) -> Result<()> {
         for (name, bytes) in &bundle.write()? {
             fs::write(folder.join(name), bytes)?;
         }
-        let Manifest { title, labels, precision, .. } = &bundle.manifest;
+        let Manifest { title, labels, precision, architecture, .. } = &bundle.manifest;
         models.push(json!({
             "bytes": 1, "classes": labels.len(), "id": id, "path": format!("models/{id}/"), "precision": precision, "title": title,
+            "mechanism": serde_json::to_value(&architecture.mechanism)?["name"],
         }));
     }
     Ok(fs::write(www.join("models/index.json"), json!({ "models": models }).to_string())?)

@@ -45,6 +45,7 @@ fn check(options: Options) -> Result<()> {
             passes(&browser, scheme, what)
         };
         everyday(&browser, &check)?;
+        mechanisms(&browser, &check)?;
         trouble(&browser, &check)?;
         other_pages(&browser, &check)?;
     }
@@ -90,6 +91,18 @@ fn everyday(browser: &Browser, check: &dyn Fn(&str) -> Result<()>) -> Result<()>
         browser.script(&format!("document.querySelector('#{dialog}-dialog').close();"))?;
     }
     Ok(())
+}
+
+/// Several networks for one subject, and two of them side by side.
+fn mechanisms(browser: &Browser, check: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+    let site = Site::damaged(crate::mechanisms::install)?;
+    let (page, _) = Page::open(browser, &site.page("model=cars-rga&backend=cpu"))?;
+    check("a choice of mechanisms")?;
+    page.upload(&sample("convertible.png"))?;
+    browser.script("document.getElementById('look').open = true;")?;
+    crate::beside::choose_second(browser, "cars-tasn")?;
+    page.wait_for("document.querySelectorAll('#pair figure').length === 2")?;
+    check("two mechanisms side by side")
 }
 
 /// A network that fails its own test and is not sure, one of the person's own, and a server that is gone.

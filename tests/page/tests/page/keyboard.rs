@@ -12,7 +12,7 @@ const STOPS: usize = 80;
 
 /// Goes on with the Tab key until the focus is on what a CSS selector finds. Every stop on the way is in sight, and seen to
 /// have the focus.
-fn tab_to(browser: &Browser, selector: &str) -> Result<()> {
+pub(crate) fn tab_to(browser: &Browser, selector: &str) -> Result<()> {
     let look = format!(
         "const focused = document.activeElement;
          // A control that is out of sight shows its focus by what stands for it, or by the group around it.

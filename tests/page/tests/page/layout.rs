@@ -22,7 +22,7 @@ const WIDE: &str = "return document.documentElement.scrollWidth <= innerWidth ? 
     [...document.querySelectorAll('body *')].filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
         .map((element) => element.outerHTML.slice(0, 80));";
 
-fn fits(browser: &Browser, what: &str) -> Result<()> {
+pub(crate) fn fits(browser: &Browser, what: &str) -> Result<()> {
     for (problem, script) in [("too small for a finger", SMALL), ("wider than the screen", WIDE)] {
         let found = browser.script(script)?;
         ensure!(found == Value::Array(Vec::new()), "{what}: {problem}: {found:#}");

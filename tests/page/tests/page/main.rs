@@ -18,6 +18,7 @@ mod layout;
 mod loading;
 mod looking;
 mod masks;
+mod mechanisms;
 mod memory;
 mod offline;
 mod own_bundle;

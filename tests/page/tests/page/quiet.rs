@@ -54,7 +54,7 @@ fn no_task_is_long(site: &Site, query: &str) -> Result<()> {
 }
 
 /// Before every page: keeps what moved on it, and how far (the browser's layout shift score).
-const SHIFTS: &str = "window.shifts = [];
+pub(crate) const SHIFTS: &str = "window.shifts = [];
     new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(({ startTime, value, sources }) =>
         [startTime, value, ...sources.map(({ node }) => node?.id || node?.className || node?.nodeName)])))
         .observe({ type: 'layout-shift', buffered: true });";
