@@ -4,6 +4,7 @@
 // (kernels.rs and gpu.rs see to it). The tile is 4 x 4 matrices by 4 subgroups, LARGE 8 x 8 by 8.
 enable f16;
 enable wgpu_cooperative_matrix;
+#import matrix
 #ifdef GELU
 #import erf
 #endif
@@ -35,19 +36,6 @@ fn widen(stored: Stored) -> vec4<f16> {
 @group(0) @binding(5) var<storage, read> scale: array<vec4<f32>>;   // [N / 4]
 #endif
 
-#ifdef EIGHT
-const SIDE = 8u;                // of a matrix
-const LANES = 8u;               // of a subgroup
-alias Left = coop_mat8x8<f16, A>;
-alias Right = coop_mat8x8<f16, B>;
-alias Sum = coop_mat8x8<f32, C>;
-#else
-const SIDE = 16u;
-const LANES = 32u;
-alias Left = coop_mat16x16<f16, A>;
-alias Right = coop_mat16x16<f16, B>;
-alias Sum = coop_mat16x16<f32, C>;
-#endif
 // A subgroup computes HIGH matrices by two; ACROSS of them lie beside each other.
 #ifdef LARGE
 const SUBGROUPS = 8u;

@@ -1,8 +1,9 @@
-// How many multiply-adds the adapter's matrix units do (the profiler's roofline): each subgroup adds the product of two matrices
-// of halves (16 x 16, EIGHT: 8 x 8) to four sums in turn, in registers. All elements of the factors are `a` and `b`, from outside, so that no
-// compiler can do it beforehand; y is what became of x, 4 SIDE a b larger for each turn of the loop.
+// How many multiply-adds the adapter's matrix units do (the profiler's roofline): each subgroup adds the product of two matrices of
+// halves to four sums in turn, in registers. All elements of the factors are `a` and `b`, from outside, so that no compiler can do
+// it beforehand; y is what became of x, 4 SIDE a b larger for each turn of the loop.
 enable f16;
 enable wgpu_cooperative_matrix;
+#import matrix
 
 struct ProbeMatrixUniforms {
     subgroups: u32, // S, a multiple of four
@@ -15,19 +16,6 @@ struct ProbeMatrixUniforms {
 @group(0) @binding(1) var<storage, read> x: array<f32>;         // [S], each of which fills four matrices a quarter each
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;   // [S], the sum of the four at one place
 
-#ifdef EIGHT
-const SIDE = 8u;
-const LANES = 8u;
-alias Left = coop_mat8x8<f16, A>;
-alias Right = coop_mat8x8<f16, B>;
-alias Sum = coop_mat8x8<f32, C>;
-#else
-const SIDE = 16u;
-const LANES = 32u;
-alias Left = coop_mat16x16<f16, A>;
-alias Right = coop_mat16x16<f16, B>;
-alias Sum = coop_mat16x16<f32, C>;
-#endif
 const COUNT = SIDE * SIDE;
 
 var<workgroup> factor_a: array<f16, COUNT>;     // [SIDE, SIDE]
