@@ -55,15 +55,16 @@ impl Config {
         need((0.0..1.0).contains(&smoothing), "train.label_smoothing", &smoothing, "at least 0 and below 1")?;
         need((0.0..1.0).contains(&t.drop_path), "train.drop_path", &t.drop_path, "at least 0 and below 1")?;
         need((0.0..1.0).contains(&t.ema), "train.ema", &t.ema, "at least 0 and below 1")?;
-        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rga(_));
-        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rga\"")?;
-        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Rectify(_));
-        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"rectify\"")?;
-        let wide = t.precision != PrecisionChoice::Bf16 || !matches!(self.model.mechanism, Mechanism::Tasn(_));
-        need(wide, "train.precision", &"bf16", "\"f32\" with the mechanism \"tasn\"")?;
         let vit = self.model.resnet.is_none();
-        let wide = t.precision != PrecisionChoice::Bf16 || vit;
-        need(wide, "train.precision", &"bf16", "\"f32\" with a residual network")?;
+        let narrow = match self.model.mechanism {
+            Mechanism::Rga(_) => Some("\"f32\" with the mechanism \"rga\""),
+            Mechanism::Rectify(_) => Some("\"f32\" with the mechanism \"rectify\""),
+            Mechanism::Tasn(_) => Some("\"f32\" with the mechanism \"tasn\""),
+            Mechanism::None | Mechanism::Dcal(_) => (!vit).then_some("\"f32\" with a residual network"),
+        };
+        if let Some(must) = narrow {
+            need(t.precision != PrecisionChoice::Bf16, "train.precision", &"bf16", must)?;
+        }
         need(t.drop_path == 0.0 || vit, "train.drop_path", &t.drop_path, "0 with a residual network")?;
         need(t.freeze <= self.model.depth, "train.freeze", &t.freeze, "at most model.depth")?;
         let must = "0 without held-out photos (data.held_out)";
@@ -121,12 +122,14 @@ impl Config {
         need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
         let must = "left out: re-identification is trained on transformers only";
         need(self.model.resnet.is_none(), "model.resnet", &"there", must)?;
-        let rga = matches!(self.model.mechanism, Mechanism::Rga(_));
-        need(!rga, "model.mechanism", &"rga", "\"none\" or \"dcal\" for re-identification")?;
-        let rectify = matches!(self.model.mechanism, Mechanism::Rectify(_));
-        need(!rectify, "model.mechanism", &"rectify", "\"none\" or \"dcal\" for re-identification")?;
-        let tasn = matches!(self.model.mechanism, Mechanism::Tasn(_));
-        need(!tasn, "model.mechanism", &"tasn", "\"none\" or \"dcal\" for re-identification")?;
+        let other = match self.model.mechanism {
+            Mechanism::Rga(_) => Some("rga"),
+            Mechanism::Rectify(_) => Some("rectify"),
+            Mechanism::Tasn(_) => Some("tasn"),
+            Mechanism::None | Mechanism::Dcal(_) => None,
+        };
+        let must = "\"none\" or \"dcal\" for re-identification";
+        need(other.is_none(), "model.mechanism", &other.unwrap_or_default(), must)?;
         let must = "0 for re-identification";
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
