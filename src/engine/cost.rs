@@ -137,10 +137,14 @@ pub(super) fn attention_row(u: &AttentionRowUniforms) -> Cost {
     cost(heads * keys * (2 * head_dim + 3), (1 + keys) * heads * head_dim + heads + heads * keys)
 }
 
-/// Scores and weights (scale, difference, `exp`) of the rows that r reaches, times r, summed; then halves and mean.
+/// Scores and weights (scale, difference, `exp`) of the rows that r reaches, times r, summed; then halves and mean. What is
+/// added up of parts is not counted: it is what running on many workgroups takes.
 pub(super) fn rollout(u: &RolloutUniforms) -> Cost {
     let [queries, keys, heads, head_dim] = wide([u.queries, u.keys, u.heads, u.head_dim]);
-    let r = if u.first == 1 { 0 } else { keys };
+    if queries == 0 {
+        return cost(0, 0);
+    }
+    let r = if u.parts == 0 { 0 } else { keys };
     cost(
         heads * queries * keys * (2 * head_dim + 5) + 4 * keys,
         (queries + keys) * heads * head_dim + heads * queries + r + keys,

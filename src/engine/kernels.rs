@@ -103,7 +103,9 @@ kernel!(ATTENTION_64: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE
 kernel!(ATTENTION_128: AttentionUniforms, attention, |u| [u.queries.div_ceil(TILE), u.heads, 1]);
 kernel!(ATTENTION_MEAN: AttentionMeanUniforms, attention_mean, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
 kernel!(ATTENTION_HEADS: AttentionMeanUniforms, attention_heads, |u| [u.keys.div_ceil(8), u.queries.div_ceil(8), 1]);
-kernel!(ROLLOUT: RolloutUniforms, rollout, |u| [u.keys.div_ceil(TILE), 1, 1]);
+kernel!(ROLLOUT: RolloutUniforms, rollout, |u| {
+    [u.keys.div_ceil(TILE), u.heads, u.queries.div_ceil(u.span).max(1)]
+});
 kernel!(SELECT: SelectUniforms, select, |u| [(u.tokens - 1).div_ceil(64), 1, 1]);
 kernel!(GATHER: GatherUniforms, gather, |u| [u.dim.div_ceil(64), u.rows, 1]);
 kernel!(CLASSIFIER: ClassifierUniforms, classifier in F32, |u| [u.classes.div_ceil(4).div_ceil(64), 1, 1]);

@@ -239,6 +239,8 @@ fn rollout_case(gpu: &Gpu, tokens: usize, heads: usize, head_dim: usize, seed: u
         scale,
     };
     case.run(kernels::attention(head_dim).unwrap(), attention, &[qkv, qkv, y, lse]);
+    let span = 64;
+    let parts = n.div_ceil(span) * h;
     let first = RolloutUniforms {
         queries: 1,
         keys: n,
@@ -248,15 +250,21 @@ fn rollout_case(gpu: &Gpu, tokens: usize, heads: usize, head_dim: usize, seed: u
         kv_stride: 3 * stride,
         k_offset: stride,
         scale,
-        first: 1,
+        parts: 0,
+        span,
+        keep: 0.5,
     };
-    let r: Vec<BufferId> = (0..4).map(|step| case.output(&format!("r{step}"), &[tokens])).collect();
+    let shape = [parts as usize, tokens];
+    let r: Vec<BufferId> = (0..4).map(|step| case.output(&format!("r{step}"), &shape)).collect();
+    let sum = case.output("sum", &[tokens]);
     case.run(&kernels::ROLLOUT, first, &[qkv, qkv, lse, r[0], r[1]]);
-    let further = RolloutUniforms { queries: n, first: 0, ..first };
+    let further = RolloutUniforms { queries: n, parts: h, ..first };
     case.run(&kernels::ROLLOUT, further, &[qkv, qkv, lse, r[1], r[2]]);
-    case.run(&kernels::ROLLOUT, further, &[qkv, qkv, lse, r[2], r[3]]);
+    case.run(&kernels::ROLLOUT, RolloutUniforms { parts, ..further }, &[qkv, qkv, lse, r[2], r[3]]);
+    let last = RolloutUniforms { queries: 0, heads: 1, parts, keep: 1.0, ..first };
+    case.run(&kernels::ROLLOUT, last, &[qkv, qkv, lse, r[3], sum]);
     let what = format!("{tokens} tokens, {heads} heads of {head_dim}");
-    case.compare(gpu, &what, &[("y", y), ("lse", lse), ("one", r[1]), ("two", r[2]), ("three", r[3])]);
+    case.compare(gpu, &what, &[("y", y), ("lse", lse), ("one", r[1]), ("two", r[2]), ("three", r[3]), ("sum", sum)]);
 }
 
 #[test]
