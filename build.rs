@@ -63,7 +63,7 @@ fn generate(root: &Path) -> Result<String, Vec<String>> {
                         errors.push(format!("uniform struct {} has two layouts", other.name));
                     }
                 } else {
-                    code += &reflection.uniforms.rust();
+                    code += &reflection.uniforms.rust(reflect::condition(permutation));
                     structs.insert(reflection.uniforms.name.clone(), reflection.uniforms);
                 }
             }

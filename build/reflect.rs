@@ -148,10 +148,11 @@ fn read_struct(
 }
 
 impl Struct {
-    /// The Rust twin, and the proof (at compile time) that it lies in memory as WGSL says.
-    pub(crate) fn rust(&self) -> String {
+    /// The Rust twin, and the proof (at compile time) that it lies in memory as WGSL says; both under `condition` ([`condition`]).
+    pub(crate) fn rust(&self, condition: &str) -> String {
         let Self { name, size, fields } = self;
         let mut code = String::new();
+        code += condition;
         let _ = writeln!(code, "/// Twin of the WGSL struct of the same name.");
         let _ =
             writeln!(code, "#[repr(C)]\n#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]");
@@ -161,7 +162,7 @@ impl Struct {
             let _ = writeln!(code, "    /// {}", note.replace('[', "\\[").replace(']', "\\]"));
             let _ = writeln!(code, "    pub {field}: {ty},");
         }
-        let _ = writeln!(code, "}}\nconst _: () = {{");
+        let _ = writeln!(code, "}}\n{condition}const _: () = {{");
         let _ = writeln!(code, "    assert!(std::mem::size_of::<{name}>() == {size});");
         for (field, _, offset, _) in fields {
             let _ = writeln!(code, "    assert!(std::mem::offset_of!({name}, {field}) == {offset});");

@@ -67,7 +67,7 @@ fn a_good_shader_is_reflected() {
     let bindings: Vec<_> = reflection.bindings.iter().map(|b| (b.name.as_str(), b.access, b.shape.as_str())).collect();
     assert_eq!(bindings, [("u", "Uniform", ""), ("x", "Read", "[M]"), ("y", "ReadWrite", "[M]")]);
     assert_eq!(reflection.uniforms.size, 12);
-    let twin = reflection.uniforms.rust();
+    let twin = reflection.uniforms.rust("");
     for line in [
         "    /// how many",
         "    pub count: u32,",
