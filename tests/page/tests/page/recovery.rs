@@ -40,7 +40,7 @@ pub(crate) const LOSING: &str = "
 const WRONG_KERNEL: &str = "
     const create = GPUDevice.prototype.createShaderModule;
     GPUDevice.prototype.createShaderModule = function (descriptor) {
-        const code = descriptor.code.replace('0.5 * weight(token) +', '0.4 * weight(token) +');
+        const code = descriptor.code.replace('u.keep * weight(token)', '0.8 * u.keep * weight(token)');
         return create.call(this, { label: descriptor.label, code });
     };";
 
