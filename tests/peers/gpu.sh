@@ -1,7 +1,7 @@
 #!/bin/sh
 # What only a machine with a GPU can tell, in one run of some minutes: that the shaders compute there what they should, how
 # fast each network is beside burn's own back ends, and how long a training step takes beside PyTorch on CUDA. Each result is a
-# file of the folder OUT; what fails says so and does not end the run.
+# file of the folder OUT; what fails says so, does not end the run, and makes the exit status 1.
 #
 #     cargo build --release -p finegrain-native --features cuda,wgpu
 #     sh tests/peers/gpu.sh OUT
@@ -12,12 +12,18 @@ cd "$(dirname "$0")/../.." || exit 1
 out=${1:?the folder for the results}
 finegrain=${FINEGRAIN:-target/release/finegrain}
 mkdir -p "$out" || exit 1
+status=0
 
 # FILE SECONDS COMMAND...
 run() {
     file=$out/$1 seconds=$2
     shift 2
-    if timeout "$seconds" "$@" >"$file" 2>"$file.err"; then echo "good    $file"; else echo "failed  $file: $(tail -n 1 "$file.err")"; fi
+    if timeout "$seconds" "$@" >"$file" 2>"$file.err"; then
+        echo "good    $file"
+    else
+        status=1
+        echo "failed  $file: $(tail -n 1 "$file.err")"
+    fi
 }
 
 if [ -n "$ENGINE" ]; then run engine.txt 300 "$ENGINE"; fi
@@ -45,3 +51,4 @@ for mechanism in none glca dcal; do
             "${PYTHON:-python3}" tests/peers/training_step.py 448 16 "$mechanism" cuda "$precision"
     done
 done
+exit $status

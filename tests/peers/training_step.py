@@ -149,8 +149,8 @@ def main():
             times.append((time.perf_counter() - start) * 1e3)
         return round(sorted(times)[len(times) // 2], 2)
 
-    print(json.dumps({"program": f"pytorch {torch.__version__}", "device": device, "precision": precision, "side": side,
-                      "batch": batch, "mechanism": mechanism, "threads": 1,
+    print(json.dumps({"program": f"pytorch {torch.__version__}", "device": device, "precision": precision, "model": "vit-tiny", "side": side,
+                      "batch": batch, "mechanism": mechanism,
                       "forward_ms": milliseconds(forward), "training_ms": milliseconds(training)}))
     if device == "cuda":
         print(f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB allocated at most", file=sys.stderr)
