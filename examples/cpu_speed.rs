@@ -13,6 +13,7 @@ fn main() {
     let size = std::env::args().nth(1).map_or(224, |text| text.parse().unwrap());
     let tiny = |mechanism| Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [size, size],
         patch_size: 16,
         dim: 192,

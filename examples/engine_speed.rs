@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let wanted: Vec<String> = arguments.collect();
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [size, size],
         patch_size: 16,
         dim: 192,

@@ -1,10 +1,12 @@
-// A batch norm at inference and its ReLU, where no convolution ends with it (wide residual networks):
-// y = max(0, x scale + shift), both for each channel. One thread a value.
+// A norm as scale and shift of each channel, where no convolution ends with it (wide residual networks; the group norms of hybrids):
+// y = x scale + shift, then the sum with what y held and the ReLU, where they are wanted. One thread a value.
 
 struct NormaliseUniforms {
     height: u32,    // H
     width: u32,     // W
     channels: u32,  // C
+    adds: u32,      // 1: what y held is added
+    relu: u32,      // 1: then nothing is below 0
 }
 
 @group(0) @binding(0) var<uniform> u: NormaliseUniforms;
@@ -19,5 +21,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let at = (id.z * u.width + id.y) * u.channels + id.x;
-    y[at] = max(x[at] * scale[id.x] + shift[id.x], 0.0);
+    var value = x[at] * scale[id.x] + shift[id.x];
+    if u.adds == 1u {
+        value += y[at];
+    }
+    if u.relu == 1u {
+        value = max(value, 0.0);
+    }
+    y[at] = value;
 }

@@ -1,41 +1,44 @@
-// Cuts the image into patches and embeds them: tokens[1 + p] = W patch_p + bias + pos[1 + p], tokens[0] = class token +
-// pos[0]. A matrix product whose left factor is read straight from the image (no patch matrix in memory). F16: W is stored in
-// packed halves.
+// Cuts a map into patches and embeds them: tokens[1 + p] = W patch_p + bias + pos[1 + p], tokens[0] = class token + pos[0]. The map
+// is the image, or of a hybrid what its convolutions made of it. A matrix product whose left factor is read straight from the map
+// (no patch matrix in memory). F16: W is stored in packed halves.
 #import tile
 #import weight
 
 struct PatchEmbedUniforms {
-    height: u32,    // of the image, in pixels
-    width: u32,
-    side: u32,      // side of a patch, in pixels
-    dim: u32,       // D
+    height: u32,        // H
+    width: u32,         // W
+    channels: u32,      // C
+    side: u32,          // p, side of a patch, in positions of the map
+    dim: u32,           // D
+    x_position: u32,    // values from one position of the map to the next
+    x_channel: u32,     // values from one channel to the next
 }
 
 @group(0) @binding(0) var<uniform> u: PatchEmbedUniforms;
-@group(0) @binding(1) var<storage, read> image: array<f32>;         // [3, H, W]
-@group(0) @binding(2) var<storage, read> weight: array<Four>;       // [3 p p, D / 4], rows padded with zeros
+@group(0) @binding(1) var<storage, read> x: array<f32>;             // [C, H, W] or [H W, C], as the strides say
+@group(0) @binding(2) var<storage, read> weight: array<Four>;       // [C p p, D / 4], rows padded with zeros
 @group(0) @binding(3) var<storage, read> bias: array<f32>;          // [D]
 @group(0) @binding(4) var<storage, read> class_token: array<f32>;   // [D]
 @group(0) @binding(5) var<storage, read> position: array<f32>;      // [N + 1, D]
 @group(0) @binding(6) var<storage, read_write> tokens: array<f32>;  // [N + 1, D]
 
-// Pixel k of the patch of token `row`, in the order channel, row, column.
+// Value k of the patch of token `row`, in the order channel, row, column.
 fn load_x(row: u32, k: u32) -> f32 {
     let columns = u.width / u.side;
     let patches = columns * (u.height / u.side);
     let area = u.side * u.side;
-    if row == 0u || row > patches || k >= 3u * area {
+    if row == 0u || row > patches || k >= u.channels * area {
         return 0.0;
     }
     let channel = k / area;
-    let y = (row - 1u) / columns * u.side + k % area / u.side;
-    let x = (row - 1u) % columns * u.side + k % u.side;
-    return image[(channel * u.height + y) * u.width + x];
+    let down = (row - 1u) / columns * u.side + k % area / u.side;
+    let along = (row - 1u) % columns * u.side + k % u.side;
+    return x[(down * u.width + along) * u.x_position + channel * u.x_channel];
 }
 
 fn load_w(k: u32, column4: u32) -> vec4<f32> {
     let width4 = (u.dim + 3u) / 4u;
-    if k >= 3u * u.side * u.side || column4 >= width4 {
+    if k >= u.channels * u.side * u.side || column4 >= width4 {
         return vec4(0.0);
     }
     return widen(weight[k * width4 + column4]);
@@ -55,5 +58,5 @@ fn store(row: u32, column4: u32, product: vec4<f32>) {
 
 @compute @workgroup_size(ACROSS, DOWN)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    tile_product(group.xy, local.xy, 3u * u.side * u.side);
+    tile_product(group.xy, local.xy, u.channels * u.side * u.side);
 }

@@ -1,16 +1,18 @@
 //! What a network looks like: the numbers that a config, a bundle's manifest and a trace file all carry.
 
+mod hybrid;
 mod mechanisms;
 mod resnet;
 mod weights;
 
 use serde::{Deserialize, Serialize};
 
+pub use hybrid::Hybrid;
 pub use mechanisms::{Mixing, RectifyBlocks, RelationWidths, Rga, RgaBlocks, Tasn, TasnBlocks};
 pub use resnet::{Convolution, MapSize, ResNet, Residual, ResidualBlock, Stem};
 pub use weights::WeightSpec;
 
-/// A vision transformer, or a residual network, and the attention mechanism that sits on it.
+/// A vision transformer, plain or behind convolutions (a hybrid), or a residual network, and the attention mechanism that sits on it.
 ///
 /// `N` is the number of patches, `N + 1` the number of tokens (the class token is token 0), `D` the width. Of a residual network
 /// `N` counts the positions of the last map and `D` its channels; a block is one of its stages.
@@ -19,7 +21,8 @@ pub use weights::WeightSpec;
 pub struct Architecture {
     /// Height and width of what the transformer sees, in pixels; the photo may be larger ([`Architecture::input_size`]).
     pub image_size: [usize; 2],
-    /// Side of a square patch, in pixels; divides both sides of the image. Of a residual network its stride.
+    /// Side of a square patch, in pixels; divides both sides of the image. Of a residual network its stride, of a hybrid that of its
+    /// convolutions.
     pub patch_size: usize,
     /// `D`, the width of a token.
     pub dim: usize,
@@ -40,6 +43,9 @@ pub struct Architecture {
     /// The residual network that stands in place of the transformer, if one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resnet: Option<ResNet>,
+    /// The convolutions before the transformer's patches, if it is a hybrid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hybrid: Option<Hybrid>,
 }
 
 fn default_mlp_ratio() -> usize {
@@ -194,6 +200,9 @@ impl Architecture {
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             return fail(format!("layer_norm_eps is {}, it must lie between 0 and 1", self.layer_norm_eps));
         }
+        if let Some(hybrid) = &self.hybrid {
+            hybrid.check(self).or_else(fail)?;
+        }
         if let Some(resnet) = &self.resnet {
             resnet.check(self).or_else(fail)?;
         }
@@ -224,6 +233,7 @@ mod tests {
     fn tiny() -> Architecture {
         Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [448, 448],
             patch_size: 16,
             dim: 192,

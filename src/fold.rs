@@ -1,13 +1,20 @@
-//! Batch norm folded into the layer before it: at inference both are one linear map.
+//! What is done to weights once, before inference: a batch norm is folded into the layer before it (both are one linear map), the
+//! weights of a hybrid's convolutions are standardised.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::architecture::{Architecture, ResNet, Rga, WeightSpec};
+use crate::architecture::{Architecture, Convolution, Hybrid, ResNet, Rga, WeightSpec};
 use crate::tensors::{Tensor, TensorError, TensorMap};
 
 /// Epsilon of every batch norm, PyTorch's.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// Epsilon of a hybrid's group norms, PyTorch's.
+pub const GROUP_NORM_EPSILON: f64 = 1e-5;
+
+/// Epsilon under the root by which the weights of a hybrid's convolutions are divided, that of the published weights.
+pub const STANDARDISATION_EPSILON: f64 = 1e-8;
 
 /// Weight `[out, in...]` and bias `[out]` of a layer without bias, named `layer`, and of the batch norm `norm` behind it
 /// (`<norm>.weight`, `.bias`, `.running_mean`, `.running_var`).
@@ -100,7 +107,7 @@ fn fold_resnet(resnet: &ResNet, weights: &TensorMap) -> Result<TensorMap, Tensor
 }
 
 /// The weights of a network with every batch norm folded away: what the CPU path computes with. The global gates of Attend
-/// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there; of a residual network each convolution has a
+/// and Rectify are `rectify.mix.weight` `[votes, D]` and `.bias` `[votes]` there; of a hybrid the convolutions' weights are standardised; of a residual network each convolution has a
 /// `.bias` `[out]`, and the norms of wide blocks are `.scale` and `.shift` `[C]`.
 ///
 /// # Errors
@@ -108,18 +115,19 @@ fn fold_resnet(resnet: &ResNet, weights: &TensorMap) -> Result<TensorMap, Tensor
 pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
     let folded = match &architecture.resnet {
         Some(resnet) => Cow::Owned(fold_resnet(resnet, weights)?),
-        None => Cow::Borrowed(weights),
+        None => standardised(architecture, weights)?,
     };
     mechanisms(architecture, weights, folded)
 }
 
 /// The same for the engine: each norm of a residual network is `.scale` and `.shift` `[C]`, the convolutions are as they were, so that
-/// weights that a bundle stores in f16 are not rounded again after they were multiplied.
+/// weights that a bundle stores in f16 are not rounded again after they were multiplied. (A hybrid's are standardised, and lie on the
+/// device in f32.)
 ///
 /// # Errors
 /// As [`fold`].
 pub fn apart<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
-    let mut apart = mechanisms(architecture, weights, Cow::Borrowed(weights))?;
+    let mut apart = mechanisms(architecture, weights, standardised(architecture, weights)?)?;
     if architecture.resnet.is_some() {
         for WeightSpec { name, shape } in architecture.weights() {
             let Some(norm) = name.strip_suffix(".running_var") else { continue };
@@ -129,6 +137,26 @@ pub fn apart<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<
         }
     }
     Ok(apart)
+}
+
+/// The weights of a hybrid with those of its convolutions standardised, as they are used: `(w - mean) / sqrt(variance + 1e-8)` over
+/// everything that makes one output; of another network as they are.
+fn standardised<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+    let mut standardised = Cow::Borrowed(weights);
+    for Convolution { name, inputs, outputs, side, .. } in architecture.hybrid.iter().flat_map(Hybrid::convolutions) {
+        let (name, shape) = (format!("{name}.weight"), [outputs, inputs, side, side]);
+        let values = weights.weight(&name, &shape)?;
+        let mut result = Vec::with_capacity(values.len());
+        for row in values.chunks_exact(inputs * side * side) {
+            let count = row.len() as f64;
+            let mean = row.iter().map(|&w| f64::from(w)).sum::<f64>() / count;
+            let variance = row.iter().map(|&w| (f64::from(w) - mean).powi(2)).sum::<f64>() / count;
+            let scale = 1.0 / (variance + STANDARDISATION_EPSILON).sqrt();
+            result.extend(row.iter().map(|&w| ((f64::from(w) - mean) * scale) as f32));
+        }
+        standardised.to_mut().insert(name, Tensor::f32(shape, result));
+    }
+    Ok(standardised)
 }
 
 /// The norms of the mechanisms, folded.

@@ -173,6 +173,7 @@ mod tests {
     fn small(mechanism: Mechanism) -> Architecture {
         Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [32, 32],
             patch_size: 8,
             dim: 8,

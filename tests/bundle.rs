@@ -44,6 +44,7 @@ fn bundle() -> Bundle {
 fn architecture() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

@@ -76,6 +76,11 @@ fn dcal_odd_is_reproduced_with_gradients() {
 }
 
 #[test]
+fn dcal_hybrid_is_reproduced_with_gradients() {
+    holds_against("dcal_hybrid.safetensors");
+}
+
+#[test]
 fn weights_survive_the_way_out_and_in() {
     let trace = fixture("dcal_odd.safetensors");
     let network = Network::new(&architecture(&trace), &Device::flex()).load(&trace.under("param.")).unwrap();

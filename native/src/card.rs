@@ -93,10 +93,14 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
 
 /// What the backbone is, in words.
 pub(crate) fn network(architecture: &Architecture) -> String {
-    let Architecture { depth, dim, heads, patch_size, resnet, .. } = architecture;
+    let Architecture { depth, dim, heads, patch_size, resnet, hybrid, .. } = architecture;
+    let joined = |blocks: &[usize]| blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ");
     let Some(resnet) = resnet else {
+        let before = hybrid.as_ref().map_or_else(String::new, |hybrid| {
+            format!(" behind {} residual blocks in {} stages", joined(&hybrid.blocks), hybrid.blocks.len())
+        });
         return format!(
-            "vision transformer, {depth} blocks, width {dim}, {heads} heads, patches of {patch_size} pixels"
+            "vision transformer, {depth} blocks, width {dim}, {heads} heads, patches of {patch_size} pixels{before}"
         );
     };
     let kind = match resnet.block {
@@ -108,11 +112,10 @@ pub(crate) fn network(architecture: &Architecture) -> String {
         Stem::Large => "7 x 7",
         Stem::Small => "3 x 3",
     };
-    let blocks: Vec<String> = resnet.blocks.iter().map(ToString::to_string).collect();
     format!(
         "residual network, {} {kind} blocks in {depth} stages, first convolution {first}, {dim} channels at the end, stride \
          {patch_size}",
-        blocks.join(" + ")
+        joined(&resnet.blocks)
     )
 }
 

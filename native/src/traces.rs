@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use finegrain::architecture::{Architecture, Dcal, Mechanism, ResNet};
+use finegrain::architecture::{Architecture, Dcal, Hybrid, Mechanism, ResNet};
 use finegrain::model::adapt;
 use finegrain::tensors::{Tensor, TensorMap};
 use serde::Deserialize;
@@ -40,6 +40,7 @@ struct Vit {
     ratio: Option<f64>,
     mlp_ratio: Option<usize>,
     layer_norm_eps: Option<f32>,
+    hybrid: Option<Hybrid>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -159,6 +160,7 @@ fn architecture(config: &Config, tensors: &TensorMap) -> Result<Architecture> {
     };
     Ok(Architecture {
         resnet: None,
+        hybrid: config.hybrid.clone(),
         image_size: match config.image_size {
             Side::Square(side) => [side, side],
             Side::Rectangle(size) => size,

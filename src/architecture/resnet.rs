@@ -44,12 +44,12 @@ pub enum Stem {
     Small,
 }
 
-/// A square convolution without bias; it pads by half its side.
+/// A square convolution without bias; its result has the map's size divided by its stride, rounded up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Convolution {
     /// Its weight `[outputs, inputs, side, side]` is `<name>.weight`.
     pub name: String,
-    /// The batch norm behind it, which is folded into it at inference.
+    /// The norm behind it; a batch norm is folded into it at inference.
     pub norm: Option<String>,
     /// Channels of the map that it sees.
     pub inputs: usize,
@@ -59,6 +59,8 @@ pub struct Convolution {
     pub side: usize,
     /// Positions from one to the next.
     pub stride: usize,
+    /// How many positions beyond the map it sees at the top and at the left: half its side, but in hybrids.
+    pub padding: usize,
 }
 
 /// A residual block.
@@ -128,6 +130,7 @@ impl ResNet {
             classes,
             mechanism,
             resnet: Some(self),
+            hybrid: None,
         }
     }
 
@@ -150,7 +153,15 @@ impl ResNet {
     pub fn first(&self) -> Convolution {
         let (side, stride) = if self.stem == Stem::Large { (7, 2) } else { (3, 1) };
         let norm = (self.block != Residual::Wide).then(|| "bn1".to_owned());
-        Convolution { name: "conv1".into(), norm, inputs: 3, outputs: self.channels(0), side, stride }
+        Convolution {
+            name: "conv1".into(),
+            norm,
+            inputs: 3,
+            outputs: self.channels(0),
+            side,
+            stride,
+            padding: side / 2,
+        }
     }
 
     /// The blocks of stage `stage` (from 0), timm's names: `layer<stage + 1>.<index>.conv1` and so on.
@@ -168,7 +179,7 @@ impl ResNet {
                     (true, _) => None,
                 };
                 let norm = norm.map(|n| format!("{name}.bn{n}"));
-                Convolution { name: format!("{name}.conv{n}"), norm, inputs, outputs, side, stride }
+                Convolution { name: format!("{name}.conv{n}"), norm, inputs, outputs, side, stride, padding: side / 2 }
             };
             let convolutions = match self.block {
                 Residual::Bottleneck => vec![
@@ -187,6 +198,7 @@ impl ResNet {
                 outputs,
                 side: 1,
                 stride,
+                padding: 0,
             });
             ResidualBlock { before: wide.then(|| format!("{name}.bn1")), convolutions, shortcut }
         };

@@ -17,14 +17,14 @@ impl Architecture {
     ///
     /// The caller has checked the architecture ([`Architecture::check`], [`Architecture::parameters`]).
     pub fn weights(&self) -> Vec<WeightSpec> {
-        let (d, p) = (self.dim, self.patch_size);
+        let d = self.dim;
         let mut list = List(Vec::new());
         match &self.resnet {
             Some(resnet) => list.resnet(resnet),
             None => {
                 list.add("cls_token", [1, 1, d]);
                 list.add("pos_embed", [1, self.tokens(), d]);
-                list.affine("patch_embed.proj", [d, 3, p, p]);
+                list.patch_embedding(self);
                 for i in 0..self.depth {
                     list.block(&format!("blocks.{i}"), d, self.hidden());
                 }
@@ -105,11 +105,15 @@ impl Architecture {
             let places = u64::try_from(rectify.after.len()).ok()?;
             sum(&[module.checked_mul(places), product(&[rectify.votes(), d.checked_add(4)?])])
         });
+        // Few tensors: a hybrid's numbers are small ones (`Hybrid::check`).
+        let mut patches = List(Vec::new());
+        patches.patch_embedding(self);
+        let sizes: Vec<_> = patches.0.iter().map(|weight| product(&weight.shape)).collect();
         sum(&[
-            // Class token, position embedding, patch embedding and its bias.
-            product(&[3, d]),
+            // Class token and its position, the patches' positions, patch embedding.
+            product(&[2, d]),
             product(&[rows, columns, d]),
-            product(&[d, 3, self.patch_size, self.patch_size]),
+            sum(&sizes),
             block.checked_mul(blocks),
             end.checked_mul(branches),
             gates,
@@ -162,6 +166,22 @@ impl List {
         if let Some(norm) = resnet.last_norm() {
             self.batch_norm(norm, resnet.channels(resnet.blocks.len()));
         }
+    }
+
+    /// From pixels to tokens: patches of pixels, or a hybrid's convolutions and patches of one position.
+    fn patch_embedding(&mut self, architecture: &Architecture) {
+        let (d, p) = (architecture.dim, architecture.patch_size);
+        let Some(hybrid) = &architecture.hybrid else {
+            self.affine("patch_embed.proj", [d, 3, p, p]);
+            return;
+        };
+        for Convolution { name, norm, inputs, outputs, side, .. } in hybrid.convolutions() {
+            self.add(&format!("{name}.weight"), [outputs, inputs, side, side]);
+            if let Some(norm) = norm {
+                self.norm(&norm, outputs);
+            }
+        }
+        self.affine("patch_embed.proj", [d, hybrid.channels(hybrid.blocks.len()), 1, 1]);
     }
 
     fn convolution(&mut self, layer: &Convolution) {

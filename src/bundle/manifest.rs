@@ -193,13 +193,24 @@ impl Manifest {
             let largest = (0..=architecture.depth).map(map).collect::<Option<Vec<_>>>()?.into_iter().max()?;
             return [image, largest.checked_mul(4)?, self.bytes()].into_iter().try_fold(weights, u64::checked_add);
         }
+        // Of a hybrid a few of its largest maps, that of the first convolution or one behind a stage.
+        let maps = match &architecture.hybrid {
+            Some(hybrid) => {
+                let behind = |stages| {
+                    let map = hybrid.map_behind(architecture.image_size, stages);
+                    map.positions() * map.channels * if stages == 0 { 4 } else { 1 }
+                };
+                words((0..=hybrid.blocks.len()).map(behind).max()?.checked_mul(4)?)?
+            }
+            None => 0,
+        };
         let tokens = architecture.tokens();
         // The CPU path keeps the tokens before each block, for looks.
         let kept = architecture.dim.checked_mul(architecture.depth.checked_add(8)?)?;
         let activations = words(tokens.checked_mul(architecture.hidden().checked_add(kept)?)?)?;
         // The CPU path holds one block's map of attention.
         let map = words(tokens.checked_mul(tokens)?.checked_mul(architecture.heads)?)?;
-        [image, activations, map, self.bytes()].into_iter().try_fold(weights, u64::checked_add)
+        [image, maps, activations, map, self.bytes()].into_iter().try_fold(weights, u64::checked_add)
     }
 
     fn check_labels(&self) -> Result<(), BundleError> {

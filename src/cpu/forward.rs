@@ -141,7 +141,7 @@ impl<'a> Pass<'a> {
         enough: &mut dyn FnMut(usize, &[Vec<f32>]) -> bool,
     ) -> Result<usize, CpuError> {
         let (tokens, dim, weights) = (self.architecture.tokens(), self.architecture.dim, self.weights);
-        self.embed(image);
+        self.embed(image)?;
         observe("out.embed", &[tokens, dim], &self.x);
         for (i, block) in weights.blocks.iter().enumerate() {
             self.block(i, block, observe)?;
@@ -225,12 +225,17 @@ impl<'a> Pass<'a> {
     }
 
     /// The image's patches as rows, times the patch embedding, plus the positions; the class token first.
-    fn embed(&mut self, image: &[f32]) {
+    fn embed(&mut self, image: &[f32]) -> Result<(), CpuError> {
         let (patch, dim) = (self.architecture.patch_size, self.architecture.dim);
         let ([height, width], [_, columns]) = (self.architecture.image_size, self.architecture.grid());
         let places = self.rows.start.max(1) - 1..self.rows.end.max(1) - 1;
         let mut patches = Vec::with_capacity(places.len() * 3 * patch * patch);
-        for place in places.clone() {
+        if let Some(hybrid) = &self.weights.hybrid {
+            let (map, channels) = hybrid.map(image, [height, width], &mut self.together)?;
+            patches.extend_from_slice(&map[places.start * channels..places.end * channels]);
+        }
+        let cut = if self.weights.hybrid.is_some() { 0..0 } else { places.clone() };
+        for place in cut {
             let (top, left) = (place / columns * patch, place % columns * patch);
             for line in 0..3 * patch {
                 let (channel, y) = (line / patch, top + line % patch);
@@ -243,6 +248,7 @@ impl<'a> Pass<'a> {
         }
         rest.copy_from_slice(&self.weights.positions[places.start * dim..places.end * dim]);
         self.weights.patches.add(&patches, rest);
+        Ok(())
     }
 
     /// Keys and values of all tokens, of which the own ones are made of `normed`; the first thread keeps all tokens where

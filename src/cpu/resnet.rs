@@ -3,13 +3,12 @@
 //! Each thread computes some positions of every map in a buffer for all of them. A convolution that sees more than its own position
 //! makes the threads trade the map before it; everything else needs nothing of the others.
 
-use std::ops::Range;
-
 use super::CpuError;
 use super::class_activation::{class_activation, named};
 use super::forward::Observe;
-use super::kernels::convolution::{Convolution, POOL, Window, max_pool, mean, relu, scaled_relu};
+use super::kernels::convolution::{Convolution, POOL, max_pool, mean, relu, scaled_relu};
 use super::kernels::matmul::Store;
+use super::maps::{convolution, convolve, grown, trade, values};
 use super::rectify::Rectify;
 use super::rga::Gates;
 use super::tasn;
@@ -53,7 +52,7 @@ impl Weights {
         let stage = |stage| resnet.stage(stage).iter().map(|own| block(map, own)).collect::<Result<_, TensorError>>();
         let (first, norm) = (resnet.first(), resnet.last_norm());
         Ok(Self {
-            first: convolution(map, &first)?,
+            first: folded(map, &first)?,
             relu: first.norm.is_some(),
             pool: resnet.stem == Stem::Large,
             stages: (0..resnet.blocks.len()).map(stage).collect::<Result<_, _>>()?,
@@ -65,11 +64,9 @@ impl Weights {
     }
 }
 
-fn convolution(map: &TensorMap, own: &architecture::Convolution) -> Result<Convolution, TensorError> {
-    let architecture::Convolution { name, inputs, outputs, side, stride, .. } = own;
-    let weight = map.weight(&format!("{name}.weight"), &[*outputs, *inputs, *side, *side])?;
-    let bias = map.weight(&format!("{name}.bias"), &[*outputs])?.to_vec();
-    Ok(Convolution::new(weight, bias, *inputs, Window { side: *side, stride: *stride }))
+/// A convolution whose norm is folded into it.
+fn folded(map: &TensorMap, own: &architecture::Convolution) -> Result<Convolution, TensorError> {
+    convolution(map, own, map.weight(&format!("{}.bias", own.name), &[own.outputs])?.to_vec())
 }
 
 fn scale(map: &TensorMap, norm: &str, channels: usize) -> Result<Scale, TensorError> {
@@ -83,10 +80,10 @@ fn block(map: &TensorMap, own: &ResidualBlock) -> Result<Block, TensorError> {
     };
     Ok(Block {
         before: own.before.as_ref().map(|norm| scale(map, norm, first.inputs)).transpose()?,
-        between: between.iter().map(|own| convolution(map, own)).collect::<Result<_, _>>()?,
-        first: convolution(map, first)?,
-        last: convolution(map, last)?,
-        shortcut: own.shortcut.as_ref().map(|own| convolution(map, own)).transpose()?,
+        between: between.iter().map(|own| folded(map, own)).collect::<Result<_, _>>()?,
+        first: folded(map, first)?,
+        last: folded(map, last)?,
+        shortcut: own.shortcut.as_ref().map(|own| folded(map, own)).transpose()?,
     })
 }
 
@@ -128,54 +125,6 @@ pub(super) struct End {
     pub sampling: Vec<f32>,
     pub gates: Vec<f32>,
     pub masks: Vec<f32>,
-}
-
-/// The values of those positions.
-fn values(positions: &Range<usize>, channels: usize) -> Range<usize> {
-    positions.start * channels..positions.end * channels
-}
-
-/// Room for so many values; what lies there stays.
-fn grown(buffer: &mut Vec<f32>, count: usize) -> &mut Vec<f32> {
-    if buffer.len() < count {
-        buffer.resize(count, 0.0);
-    }
-    buffer
-}
-
-/// This thread's positions of what `layer` makes of a `map` of `size`, into `y`; gives its size.
-fn convolve(
-    layer: &Convolution,
-    (map, size): (&[f32], [usize; 2]),
-    how: (Store, bool),
-    y: &mut Vec<f32>,
-    (together, room): (&Together<'_>, &mut Vec<f32>),
-) -> [usize; 2] {
-    let result @ [rows, columns] = layer.window.result(size);
-    let own = together.share(rows * columns);
-    let y = grown(y, rows * columns * layer.outputs());
-    layer.apply((map, size), own.clone(), how, &mut y[values(&own, layer.outputs())], room);
-    result
-}
-
-/// Makes the neighbours known that `windows`, which move over a `map` of `size`, see from this thread's positions.
-fn trade(
-    (map, size): (&mut [f32], [usize; 2]),
-    channels: usize,
-    windows: &[Window],
-    together: &mut Together<'_>,
-) -> Result<(), CpuError> {
-    if !windows.iter().any(Window::mixes) {
-        return Ok(());
-    }
-    let seen = windows.iter().map(|window| {
-        let [rows, columns] = window.result(size);
-        window.sees(size, &together.share(rows * columns))
-    });
-    let seen = seen.filter(|seen| !seen.is_empty());
-    let wanted = seen.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0);
-    let own = together.share(size[0] * size[1]);
-    together.trade(map, &values(&own, channels), values(&wanted, channels))
 }
 
 impl<'a> Pass<'a> {
@@ -254,7 +203,7 @@ impl<'a> Pass<'a> {
         let map = grown(&mut self.next, large[0] * large[1] * channels);
         first.apply((&self.normed, size), seen.clone(), how, &mut map[values(&seen, channels)], &mut self.room);
         let x = &mut grown(&mut self.x, positions * channels)[values(&own, channels)];
-        max_pool(map, large, channels, own, x);
+        max_pool(map, (POOL, large), channels, own, x);
     }
 
     fn block(&mut self, block: &Block) -> Result<(), CpuError> {

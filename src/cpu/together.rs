@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::CpuError;
-use crate::architecture::{Architecture, ResNet, ResidualBlock};
+use crate::architecture::{Architecture, Hybrid, ResNet, ResidualBlock};
 
 /// What one of several threads has in common with the others.
 pub trait Exchange {
@@ -46,7 +46,18 @@ fn slot(architecture: &Architecture, threads: usize) -> usize {
     if let Some(resnet) = &architecture.resnet {
         return largest_map(architecture, resnet);
     }
-    architecture.tokens() * (3 * architecture.dim).max(threads)
+    let tokens = architecture.tokens() * (3 * architecture.dim).max(threads);
+    tokens.max(architecture.hybrid.as_ref().map_or(0, |hybrid| hybrid_slot(architecture, hybrid, threads)))
+}
+
+/// The most that a hybrid exchanges before its patches: the largest map, or what its norms saw on each thread.
+fn hybrid_slot(architecture: &Architecture, hybrid: &Hybrid, threads: usize) -> usize {
+    let behind = |stages: usize| hybrid.map_behind(architecture.image_size, stages);
+    let maps = (0..=hybrid.blocks.len()).map(|stages| behind(stages).positions() * hybrid.channels(stages));
+    // Before the pooling there are four times as many positions, and before a stage's stride as many as behind the stage before.
+    let inside = (0..hybrid.blocks.len()).map(|stage| behind(stage).positions() * (hybrid.width << stage));
+    let first = 4 * behind(0).positions() * hybrid.width;
+    maps.chain(inside).chain([first, 2 * threads * hybrid.groups]).max().unwrap_or(0)
 }
 
 /// Values of the largest map that a residual network exchanges: what comes into a stage, what its blocks have inside, or what
@@ -91,7 +102,12 @@ impl<'a> Together<'a> {
 
     /// This thread's share of `count` rows; none where there are more threads than rows. The first row is the first thread's.
     pub(super) fn share(&self, count: usize) -> Range<usize> {
-        let [index, threads] = self.place();
+        self.share_of(self.place()[0], count)
+    }
+
+    /// The same of thread `index`.
+    pub(super) fn share_of(&self, index: usize, count: usize) -> Range<usize> {
+        let [_, threads] = self.place();
         let from = |index: usize| (count * index).div_ceil(threads);
         from(index)..from(index + 1)
     }

@@ -1,5 +1,6 @@
 //! A transformer's weights, and what a residual network has of the same kinds, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
+use super::hybrid::Hybrid;
 use super::kernels::convolution::by_tap;
 use super::kernels::matmul::{Matrix, Store, Weight};
 use super::rectify::{Module, Rectify};
@@ -68,7 +69,9 @@ pub(super) struct Weights {
     pub class: Vec<f32>,
     /// Position of each patch, `[N, D]`.
     pub positions: Vec<f32>,
-    /// Patch embedding, `3 p p -> D`.
+    /// What a hybrid has before the patches.
+    pub hybrid: Option<Hybrid>,
+    /// Patch embedding, `3 p p -> D`, of a hybrid from the channels of its last map.
     pub patches: Linear,
     pub blocks: Vec<Block>,
     pub norm: Norm,
@@ -95,7 +98,11 @@ impl Weights {
         let position = map.weight("pos_embed", &[1, tokens, dim])?;
         let bias = map.weight("patch_embed.proj.bias", &[dim])?.to_vec();
         let (first, rest) = position.split_at(dim);
-        let patches = map.weight("patch_embed.proj.weight", &[dim, 3, patch, patch])?;
+        let shape = match &architecture.hybrid {
+            Some(hybrid) => [dim, hybrid.channels(hybrid.blocks.len()), 1, 1],
+            None => [dim, 3, patch, patch],
+        };
+        let patches = map.weight("patch_embed.proj.weight", &shape)?;
         let glca = architecture.glca().map(|_| -> Result<Glca, TensorError> {
             Ok(Glca {
                 block: reader.block("glca")?,
@@ -106,6 +113,7 @@ impl Weights {
         Ok(Self {
             class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
             positions: rest.to_vec(),
+            hybrid: architecture.hybrid.as_ref().map(|hybrid| Hybrid::read(hybrid, map)).transpose()?,
             patches: Linear { weight: turned(patches, dim), bias },
             blocks: (0..architecture.depth).map(|i| reader.block(&format!("blocks.{i}"))).collect::<Result<_, _>>()?,
             norm: reader.norm("norm")?,

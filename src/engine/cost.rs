@@ -11,10 +11,10 @@ use std::ops::Add;
 use super::kernels::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
     ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
-    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, HypothesisUniforms, LayerNormUniforms,
-    MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms,
-    ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms, ProductUniforms, PullBackUniforms,
-    RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupNormUniforms, HypothesisUniforms,
+    LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms,
+    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms, ProductUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -60,14 +60,14 @@ fn weight(precision: Precision, inner: u64, columns: u64) -> u64 {
     }
 }
 
-/// Product, bias, position; the image, the weight and the embeddings are read, the tokens written.
+/// Product, bias, position; the map, the weight and the embeddings are read, the tokens written.
 pub(super) fn patch_embed(precision: Precision, u: &PatchEmbedUniforms) -> Cost {
-    let [height, width, side, dim] = wide([u.height, u.width, u.side, u.dim]);
-    let (patches, inner) = ((height / side) * (width / side), 3 * side * side);
+    let [height, width, channels, side, dim] = wide([u.height, u.width, u.channels, u.side, u.dim]);
+    let (patches, inner) = ((height / side) * (width / side), channels * side * side);
     let tokens = patches + 1;
     cost(
         patches * dim * (2 * inner + 1) + tokens * dim,
-        3 * height * width + weight(precision, inner, dim) + 2 * dim + 2 * tokens * dim,
+        channels * height * width + weight(precision, inner, dim) + 2 * dim + 2 * tokens * dim,
     )
 }
 
@@ -288,6 +288,12 @@ pub(super) fn convolution(precision: Precision, u: &ConvolutionUniforms) -> Cost
     )
 }
 
+/// Mean (1) and variance (3); then a root, and a few operations for each channel.
+pub(super) fn group_norm(u: &GroupNormUniforms) -> Cost {
+    let [positions, channels] = wide([u.positions, u.channels]);
+    cost(4 * positions * channels + 4 * channels, positions * channels + 4 * channels)
+}
+
 /// Nine values are compared.
 pub(super) fn max_pool(u: &MaxPoolUniforms) -> Cost {
     let [height, width, channels, rows, columns] = wide([u.height, u.width, u.channels, u.rows, u.columns]);
@@ -295,11 +301,11 @@ pub(super) fn max_pool(u: &MaxPoolUniforms) -> Cost {
     cost(8 * written, height * width * channels + written)
 }
 
-/// Scale, shift, a comparison.
+/// Scale and shift; a sum, a comparison.
 pub(super) fn normalise(u: &NormaliseUniforms) -> Cost {
     let [height, width, channels] = wide([u.height, u.width, u.channels]);
-    let values = height * width * channels;
-    cost(3 * values, 2 * values + 2 * channels)
+    let (values, adds, relu) = (height * width * channels, u64::from(u.adds), u64::from(u.relu));
+    cost((2 + adds + relu) * values, (2 + adds) * values + 2 * channels)
 }
 
 /// The most probable class is found; its row, which comes in words of four bytes, times each position; ReLU, sum and division.

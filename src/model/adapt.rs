@@ -175,6 +175,7 @@ mod tests {
         pretrained.insert("norm.weight", Tensor::f32([2], vec![5.0, 6.0]));
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 2,

@@ -57,6 +57,7 @@ mod tests {
     fn network(depth: usize) -> Network {
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 4,

@@ -71,6 +71,7 @@ mod tests {
     fn bf16_is_near_f32_and_gradients_arrive_in_f32() {
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [16, 8],
             patch_size: 4,
             dim: 32,

@@ -62,7 +62,7 @@ fn assert_close(what: &str, found: &TensorMap, truth: &TensorMap, tolerance: f64
 
 #[test]
 fn traces_are_reproduced() {
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let trace = read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name));
         let cpu = Cpu::load(&architecture(&trace), &trace.under("param.")).unwrap();
         for index in 0..trace.get("input.images").unwrap().shape[0] {
@@ -108,6 +108,7 @@ fn the_real_vit_tiny_resamples_as_burn_does() {
     }
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [224, 224],
         patch_size: 16,
         dim: 192,
@@ -136,7 +137,7 @@ fn the_real_vit_tiny_resamples_as_burn_does() {
     assert!(logits < 5e-4, "logits are off by {logits:.1e}");
 }
 
-/// 2, 50, 197 and 785 tokens; heads of odd number and width; images that are not square; no GLCA.
+/// 2, 50, 197 and 785 tokens; heads of odd number and width; images that are not square; no GLCA; hybrids.
 fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
     let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| {
@@ -147,6 +148,7 @@ fn architectures() -> Vec<Architecture> {
     let tasn = |zoom, after| Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         resnet: None,
+        hybrid: None,
         image_size,
         patch_size,
         dim,
@@ -157,7 +159,7 @@ fn architectures() -> Vec<Architecture> {
         classes,
         mechanism,
     };
-    vec![
+    let transformers = [
         shape([5, 5], 5, 7, 1, 1, 3, 2, dcal(0.5)),
         shape([28, 28], 4, 33, 3, 2, 4, 11, dcal(0.1)),
         shape([56, 56], 4, 20, 5, 2, 2, 196, dcal(0.3)),
@@ -176,7 +178,8 @@ fn architectures() -> Vec<Architecture> {
         shape([24, 40], 8, 24, 3, 2, 4, 9, tasn(3, 1)),
         shape([56, 56], 4, 20, 5, 2, 2, 6, tasn(4, 2)),
         shape([5, 5], 5, 7, 1, 2, 3, 2, tasn(2, 1)),
-    ]
+    ];
+    transformers.into_iter().chain(shapes::hybrids()).collect()
 }
 
 /// A network of that shape, its weights in timm's layout, and a photo.
@@ -218,6 +221,7 @@ fn an_early_answer_is_what_the_modules_so_far_say() {
     let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax };
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [28, 28],
         patch_size: 4,
         dim: 33,

@@ -69,7 +69,7 @@ pub(crate) fn together(
 
 #[test]
 fn several_threads_reproduce_the_traces() {
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let trace = read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name));
         let (architecture, weights) = (architecture(&trace), trace.under("param."));
         let photos: Vec<TensorMap> =

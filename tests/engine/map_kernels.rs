@@ -2,7 +2,7 @@
 //! that leave the edge out, every ending in every tile.
 
 use finegrain::engine::kernels::{
-    self, ClassActivationUniforms, ConvolutionUniforms, MaxPoolUniforms, NormaliseUniforms,
+    self, ClassActivationUniforms, ConvolutionUniforms, GroupNormUniforms, MaxPoolUniforms, NormaliseUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use finegrain::tensors::Precision;
@@ -108,22 +108,23 @@ fn convolution() {
     }
 }
 
-fn max_pool_case(gpu: &Gpu, [height, width]: [usize; 2], channels: usize, seed: u64) {
+fn max_pool_case(gpu: &Gpu, [height, width]: [usize; 2], channels: usize, padding: u32, seed: u64) {
     let mut case = Case::new(seed);
     let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
     let x = case.random("x", &[height * width, channels], 1.0);
     let y = case.output("y", &[rows * columns, channels]);
     let [height4, width4, c, r, k] = [height, width, channels, rows, columns].map(|n| n as u32);
-    let uniforms = MaxPoolUniforms { height: height4, width: width4, channels: c, rows: r, columns: k };
+    let uniforms = MaxPoolUniforms { height: height4, width: width4, channels: c, rows: r, columns: k, padding };
     case.run(&kernels::MAX_POOL, uniforms, &[x, y]);
-    case.compare(gpu, &format!("{height} x {width}, {channels} channels"), &[("y", y)]);
+    case.compare(gpu, &format!("{height} x {width}, {channels} channels, padding {padding}"), &[("y", y)]);
 }
 
 #[test]
 fn max_pool() {
     let gpu = gpu();
     for (size, channels) in [([16, 12], 64), ([7, 9], 65), ([1, 1], 3), ([2, 1], 1), ([5, 112], 33)] {
-        max_pool_case(&gpu, size, channels, 12);
+        max_pool_case(&gpu, size, channels, 1, 12);
+        max_pool_case(&gpu, size, channels, 0, 14);
     }
 }
 
@@ -136,8 +137,13 @@ fn normalise_case(gpu: &Gpu, [height, width]: [usize; 2], channels: usize, seed:
     let shift = case.given("shift", &[channels], shift);
     let y = case.output("y", &[height * width, channels]);
     let [h, w, c] = [height, width, channels].map(|n| n as u32);
-    case.run(&kernels::NORMALISE, NormaliseUniforms { height: h, width: w, channels: c }, &[x, scale, shift, y]);
-    case.compare(gpu, &format!("{height} x {width}, {channels} channels"), &[("y", y)]);
+    let plain = NormaliseUniforms { height: h, width: w, channels: c, adds: 0, relu: 0 };
+    let relu = case.output("relu", &[height * width, channels]);
+    case.run(&kernels::NORMALISE, NormaliseUniforms { relu: 1, ..plain }, &[x, scale, shift, relu]);
+    // Adds to what the first one left.
+    case.run(&kernels::NORMALISE, plain, &[x, scale, shift, y]);
+    case.run(&kernels::NORMALISE, NormaliseUniforms { adds: 1, relu: 1, ..plain }, &[x, scale, shift, y]);
+    case.compare(gpu, &format!("{height} x {width}, {channels} channels"), &[("y", y), ("relu", relu)]);
 }
 
 #[test]
@@ -195,6 +201,29 @@ fn class_activation_of_nothing() {
     assert_eq!(found.reals("y").unwrap(), [0.0; 3]);
 }
 
+fn group_norm_case(gpu: &Gpu, positions: usize, [channels, groups]: [usize; 2], seed: u64) {
+    let mut case = Case::new(seed);
+    let x = case.random("x", &[positions, channels], 3.0);
+    let weight = case.random("weight", &[channels], 1.0);
+    let bias = case.random("bias", &[channels], 1.0);
+    let [scale, shift] = ["scale", "shift"].map(|name| case.output(name, &[channels]));
+    let [p, c, g] = [positions, channels, groups].map(|n| n as u32);
+    let uniforms = GroupNormUniforms { positions: p, channels: c, groups: g, eps: 1e-5 };
+    case.run(&kernels::GROUP_NORM, uniforms, &[x, weight, bias, scale, shift]);
+    let what = format!("{positions} positions, {channels} channels in {groups} groups");
+    case.compare(gpu, &what, &[("scale", scale), ("shift", shift)]);
+}
+
+#[test]
+fn group_norm() {
+    let gpu = gpu();
+    for (positions, channels) in
+        [(784, [64, 32]), (197, [96, 32]), (50, [130, 2]), (1, [6, 3]), (3, [70, 1]), (7, [5, 5]), (3136, [256, 32])]
+    {
+        group_norm_case(&gpu, positions, channels, 15);
+    }
+}
+
 proptest! {
     // Each case compiles its pipelines, so there are few of them.
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
@@ -207,7 +236,8 @@ proptest! {
         let gpu = gpu();
         let kernel = [kernel.0, kernel.1, kernel.2, kernel.3];
         convolution_case(&gpu, [map.0, map.1], [channels, outputs], kernel, planar, seed);
-        max_pool_case(&gpu, [map.0, map.1], outputs, seed);
+        max_pool_case(&gpu, [map.0, map.1], outputs, seed as u32 % 2, seed);
         normalise_case(&gpu, [map.0, map.1], outputs, seed);
+        group_norm_case(&gpu, map.0 * map.1, [channels * kernel[0], channels], seed);
     }
 }

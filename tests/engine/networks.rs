@@ -13,6 +13,7 @@ use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
 use pollster::block_on;
 
+use crate::shapes::hybrids;
 use crate::support::{Random, fixture, gpu, random_weights, reals, relative_norm, trace_file};
 
 /// Values of image `index` of a batch.
@@ -50,7 +51,7 @@ fn compare(what: &str, found: &TensorMap, trace: &TensorMap, index: usize) {
 
 #[test]
 fn traces_are_reproduced_on_the_device() {
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let (architecture, trace) = fixture(name);
         let engine = block_on(Engine::load(&gpu(), &architecture, &trace.under("param."))).unwrap();
         for index in 0..trace.get("input.images").unwrap().shape[0] {
@@ -115,10 +116,12 @@ fn the_self_test_tells_a_right_device_from_a_wrong_one() {
 
 #[test]
 fn traces_are_reproduced_by_the_twins() {
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let (architecture, trace) = fixture(name);
         let recording = record::trace(&architecture, Precision::F32).unwrap();
-        let found = cpu::run(&recording, &trace.under("param."), &image(&trace, "input.images", 0)).unwrap();
+        let weights = trace.under("param.");
+        let weights = apart(&architecture, &weights).unwrap();
+        let found = cpu::run(&recording, &weights, &image(&trace, "input.images", 0)).unwrap();
         let mut batch = TensorMap::default();
         for (name, tensor) in found.iter() {
             let shape: Vec<usize> = std::iter::once(1).chain(tensor.shape.iter().copied()).collect();
@@ -177,6 +180,7 @@ fn the_real_vit_tiny_is_reproduced() {
 fn odd() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [21, 35],
         patch_size: 7,
         dim: 25,
@@ -218,7 +222,8 @@ fn other_architectures_agree_with_the_twins() {
         mechanism: Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() }),
         ..odd()
     });
-    let others = [odd(), one_patch, plain, wide].into_iter().chain(gated).chain(voting).chain(resampled);
+    let others =
+        [odd(), one_patch, plain, wide].into_iter().chain(gated).chain(voting).chain(resampled).chain(hybrids());
     for architecture in others {
         let weights = random_weights(&architecture, &mut random);
         let [height, width] = architecture.input_size();
@@ -277,11 +282,14 @@ fn weights_in_every_precision_compute_what_their_values_do() {
     let gpu = gpu();
     let mut random = Random(6);
     let wide = Architecture { dim: 130, heads: 2, depth: 1, classes: 257, ..odd() };
+    // With GLCA, as the others.
+    let hybrid = hybrids().swap_remove(0);
     for (architecture, precision) in
-        [(odd(), Precision::F16), (odd(), Precision::Int8), (wide.clone(), Precision::F16), (wide, Precision::Int8)]
+        [odd(), wide, hybrid].iter().flat_map(|network| [Precision::F16, Precision::Int8].map(|p| (network.clone(), p)))
     {
         let weights = round(&random_weights(&architecture, &mut random), precision).unwrap();
-        let input = reals(&random.tensor(&[3, 21, 35], 2.0)).to_vec();
+        let [height, width] = architecture.input_size();
+        let input = reals(&random.tensor(&[3, height, width], 2.0)).to_vec();
         let load = |precision| {
             let options = LoadOptions { precision, ..LoadOptions::default() };
             block_on(Engine::load_with(&gpu, &architecture, &weights, options)).unwrap()
@@ -299,6 +307,7 @@ fn weights_in_every_precision_compute_what_their_values_do() {
             assert!(error < 1e-5, "{precision:?}: {what} is off by {error:.2e}");
         }
         // The twins read the same words.
+        let weights = apart(&architecture, &weights).unwrap();
         let twin = cpu::run(&record::classify(&architecture, precision).unwrap(), &weights, &input).unwrap();
         assert!(relative_norm(&found.logits_glca, twin.reals("out.logits.glca").unwrap()) < 1e-5, "{precision:?}");
         // A trace takes the same kernels.

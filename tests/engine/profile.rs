@@ -13,6 +13,7 @@ use crate::support::{Random, gpu, random_weights};
 fn small() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [8, 8],
         patch_size: 4,
         dim: 8,
@@ -68,6 +69,7 @@ fn operations_are_those_worked_out_by_hand() {
 fn the_known_network_has_its_known_size() {
     let base = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [224, 224],
         patch_size: 16,
         dim: 768,

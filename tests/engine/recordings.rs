@@ -1,6 +1,6 @@
 //! Recordings as data: no GPU is opened here.
 
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Hybrid, Mechanism};
 use finegrain::engine::kernels::{self, GatherUniforms, MatmulUniforms};
 use finegrain::engine::{Binding, Command, Content, Kernel, Recording, record};
 use finegrain::tensors::Precision;
@@ -10,6 +10,7 @@ use crate::case::PRECISIONS;
 fn tiny() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [448, 448],
         patch_size: 16,
         dim: 192,
@@ -69,6 +70,33 @@ fn every_backbone_fits_the_default_limits() {
                 let largest = recording.buffers().iter().max_by_key(|buffer| buffer.len()).unwrap();
                 assert!(4 * largest.len() <= 128 << 20, "{dim} at {size}: {} {:?}", largest.label, largest.shape);
             }
+        }
+    }
+}
+
+/// The hybrid, too, in a few pipelines.
+#[test]
+fn a_hybrid_fits_the_default_limits() {
+    for (size, precision) in [224, 448].into_iter().flat_map(|s| PRECISIONS.map(|p| (s, p))) {
+        let hybrid = Some(Hybrid::r50());
+        let network = Architecture { hybrid, dim: 768, heads: 12, image_size: [size, size], classes: 1000, ..tiny() };
+        let recording = record::classify(&network, precision).unwrap();
+        recording.check().unwrap();
+        let largest = recording.buffers().iter().max_by_key(|buffer| buffer.len()).unwrap();
+        assert!(4 * largest.len() <= 128 << 20, "{size}: {} {:?}", largest.label, largest.shape);
+        assert!(recording.kernels().len() <= 16, "few pipelines: {:?}", recording.kernels());
+        let convolutions = (1 + 3 * 16 + 3, "the first one, three in each block, three shortcuts");
+        assert_eq!(dispatched(&recording, "convolution"), convolutions.0, "{}", convolutions.1);
+        assert_eq!(dispatched(&recording, "group_norm"), convolutions.0);
+        if size == 224 {
+            // PyTorch counts 21.535 10^9 multiply-adds in timm's vit_base_r50_s16_224; here norms and softmax count, too.
+            let plain = record::self_attention(&network, precision).unwrap();
+            let flops = |command: &Command| match command {
+                Command::Dispatch { kernel, uniforms, .. } => (kernel.cost)(uniforms).flops,
+                Command::ReadBack { .. } => 0,
+            };
+            let flops = plain.commands().iter().map(flops).sum::<u64>() as f64 / 2.0;
+            assert!((flops / 21.535e9 - 1.0).abs() < 0.02, "{flops:.4e}");
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::support::{Random, gpu, random_weights, relative_norm};
 fn small() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [20, 16],
         patch_size: 4,
         dim: 40,

@@ -23,6 +23,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
     };
     let shape = |image_size, patch_size, dim, heads, depth, classes, mechanism| Architecture {
         resnet: None,
+        hybrid: None,
         image_size,
         patch_size,
         dim,

@@ -166,6 +166,7 @@ fn labels(recording: &finegrain::engine::Recording) -> Vec<String> {
 fn looks_repeat_no_dispatch_of_the_backbone() {
     let tiny = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [448, 448],
         patch_size: 16,
         dim: 192,

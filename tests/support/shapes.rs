@@ -1,7 +1,7 @@
-//! Residual networks of many shapes, for every implementation alike.
+//! Residual networks and hybrids of many shapes, for every implementation alike.
 
 use finegrain::architecture::{
-    Architecture, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
+    Architecture, Dcal, Hybrid, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
 };
 
 pub(crate) fn resnet(block: Residual, stem: Stem, blocks: &[usize], strides: &[usize], width: usize) -> ResNet {
@@ -52,5 +52,35 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         bottleneck().architecture([48, 64], 6, tasn(2, 3)),
         wide().architecture([20, 28], 5, tasn(3, 2)),
         basic().architecture([32, 48], 4, tasn(2, 3)),
+    ]
+}
+
+/// Patches of 4, 8 and 16 pixels, one patch, oblong photos, one group and one for each channel, every mechanism; the first with GLCA.
+pub(crate) fn hybrids() -> Vec<Architecture> {
+    let hybrid = |blocks: &[usize], [width, groups]: [usize; 2], image_size, mechanism| {
+        let hybrid = Hybrid { blocks: blocks.to_vec(), width, groups };
+        Architecture {
+            image_size,
+            patch_size: hybrid.stride(blocks.len()),
+            resnet: None,
+            hybrid: Some(hybrid),
+            dim: 24,
+            depth: 2,
+            heads: 3,
+            mlp_ratio: 2,
+            layer_norm_eps: 1e-6,
+            classes: 5,
+            mechanism,
+        }
+    };
+    let dcal = Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false });
+    vec![
+        hybrid(&[2, 1], [6, 3], [56, 40], dcal.clone()),
+        hybrid(&[1], [8, 1], [20, 28], Mechanism::None),
+        hybrid(&[1, 1, 2], [4, 4], [64, 32], dcal),
+        hybrid(&[1], [6, 2], [4, 4], Mechanism::None),
+        hybrid(&[1, 1], [4, 2], [48, 32], rga([true, true], &[1])),
+        hybrid(&[1, 2], [5, 1], [40, 56], rectify(3, &[1, 2], Mixing::Softmax)),
+        hybrid(&[1, 1], [6, 3], [24, 32], tasn(2, 1)),
     ]
 }

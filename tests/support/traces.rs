@@ -10,6 +10,7 @@ pub(crate) fn architecture(trace: &TensorMap) -> Architecture {
     let side = number("image_size").unwrap();
     Architecture {
         resnet: None,
+        hybrid: serde_json::from_value(config["hybrid"].clone()).unwrap(),
         image_size: [side, side],
         patch_size: number("patch_size").unwrap(),
         dim: number("dim").unwrap(),

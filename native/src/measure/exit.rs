@@ -112,6 +112,7 @@ mod tests {
         let mechanism = RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax };
         Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [224, 224],
             patch_size: 16,
             dim: 192,

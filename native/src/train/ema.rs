@@ -63,6 +63,7 @@ mod tests {
     fn network(gamma: f32) -> Network {
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 4,

@@ -131,6 +131,7 @@ mod tests {
     fn network(mechanism: Mechanism) -> Network {
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [8, 4],
             patch_size: 2,
             dim: 8,

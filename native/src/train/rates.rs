@@ -11,9 +11,9 @@ use super::optimizer::Rates;
 /// least. Biases, norms, embeddings
 /// and `w_k` do not decay.
 pub(super) fn rates(path: &str, lr: f64, train: &Train, depth: usize) -> Rates {
-    // Batch norms call their factors "weight", too.
+    // Batch and group norms call their factors "weight", too.
     let holder = path.rsplit('.').nth(1).unwrap_or("");
-    let norm = matches!(holder, "bn" | "bn1" | "bn2" | "bn3" | "norm");
+    let norm = holder.starts_with("bn") || holder.starts_with("norm");
     let decayed = path.ends_with(".weight") && !norm || path.ends_with(".conv");
     let decayed = decayed || [".attention", ".gate", ".output"].iter().any(|end| path.ends_with(end));
     let anew =
@@ -52,6 +52,9 @@ mod tests {
             ("resnet.bn1.bias", 1e-4 / 16.0, 0.0),
             ("resnet.norm.weight", 1e-4, 0.0),
             ("resnet.head.weight", 1e-3, 0.05),
+            ("vit.patch_embed.backbone.stages.2.blocks.0.conv2.weight", 1e-4 / 16.0, 0.05),
+            ("vit.patch_embed.backbone.stages.2.blocks.0.norm2.weight", 1e-4 / 16.0, 0.0),
+            ("vit.patch_embed.backbone.stem.norm.bias", 1e-4 / 16.0, 0.0),
         ] {
             assert_eq!(rates(path, 1e-4, &train, 4), Rates { lr, decay }, "{path}");
         }

@@ -78,6 +78,7 @@ mod tests {
     fn three_steps_follow_the_equations() {
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [4, 4],
             patch_size: 2,
             dim: 4,

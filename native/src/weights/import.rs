@@ -6,7 +6,7 @@ use finegrain::model::{Network, adapt};
 use finegrain::tensors::TensorMap;
 use serde::{Deserialize, Serialize};
 
-use super::names::{describe, rename, residual_in_words};
+use super::names::{describe, hybrid_in_words, rename, residual_in_words};
 
 /// The report of an import: tensor names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,13 @@ fn check(weights: &TensorMap, architecture: &Architecture) -> Result<()> {
     let Architecture { dim, depth, patch_size, mlp_ratio, .. } = *architecture;
     let wanted = match &architecture.resnet {
         Some(resnet) => residual_in_words(resnet.block, &resnet.blocks, resnet.width),
-        None => format!("dim {dim}, depth {depth}, patch_size {patch_size}, mlp_ratio {mlp_ratio}"),
+        None => {
+            let patch = match &architecture.hybrid {
+                Some(hybrid) => hybrid_in_words(&hybrid.blocks, hybrid.width),
+                None => format!("patch_size {patch_size}"),
+            };
+            format!("dim {dim}, depth {depth}, {patch}, mlp_ratio {mlp_ratio}")
+        }
     };
     let found = describe(weights);
     if found != wanted {
@@ -114,6 +120,7 @@ mod tests {
     fn architecture(mechanism: Mechanism) -> Architecture {
         Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [8, 8],
             patch_size: 2,
             dim: 8,

@@ -78,9 +78,28 @@ pub(super) fn describe(weights: &TensorMap) -> String {
     let blocks: BTreeSet<&str> =
         weights.iter().filter_map(|(name, _)| name.strip_prefix("blocks.")?.split('.').next()).collect();
     let dim = shape("cls_token").last().copied().unwrap_or(0);
-    let patch = shape("patch_embed.proj.weight").last().copied().unwrap_or(0);
     let hidden = shape("blocks.0.mlp.fc1.weight").first().copied().unwrap_or(0);
-    format!("dim {dim}, depth {}, patch_size {patch}, mlp_ratio {}", blocks.len(), hidden.checked_div(dim).unwrap_or(0))
+    let patch = match shape(HYBRID_STEM).first() {
+        Some(&width) => {
+            let first = |stage: usize, block: usize| {
+                weights.get(&format!("patch_embed.backbone.stages.{stage}.blocks.{block}.conv1.weight")).is_some()
+            };
+            let count = |stage: usize| (0..).take_while(|&block| first(stage, block)).count();
+            let blocks: Vec<usize> = (0..).map(count).take_while(|&count| count > 0).collect();
+            hybrid_in_words(&blocks, width)
+        }
+        None => format!("patch_size {}", shape("patch_embed.proj.weight").last().copied().unwrap_or(0)),
+    };
+    let mlp_ratio = hidden.checked_div(dim).unwrap_or(0);
+    format!("dim {dim}, depth {}, {patch}, mlp_ratio {mlp_ratio}", blocks.len())
+}
+
+/// What every hybrid has.
+const HYBRID_STEM: &str = "patch_embed.backbone.stem.conv.weight";
+
+/// What [`describe`] says of a hybrid's convolutions.
+pub(super) fn hybrid_in_words(blocks: &[usize], width: usize) -> String {
+    format!("patches behind {blocks:?} residual blocks of width {width}")
 }
 
 fn describe_residual(weights: &TensorMap) -> String {

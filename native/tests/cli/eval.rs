@@ -104,6 +104,7 @@ fn early_answers_are_measured_beside_full_ones() {
     let (bundle, data) = (dir.path().join("b"), dir.path().join("data"));
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

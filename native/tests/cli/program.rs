@@ -56,6 +56,7 @@ pub(crate) fn small() -> (Architecture, TensorMap) {
     let trace = TensorMap::read(&fs::read(fixture("dcal_small.safetensors")).unwrap()).unwrap();
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [32, 32],
         patch_size: 8,
         dim: 32,

@@ -32,7 +32,7 @@ fn copy_of(dir: &tempfile::TempDir, name: &str, edit: impl FnOnce(&mut TensorMap
 
 #[test]
 fn burn_passes_with_gradients() {
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let found = json(finegrain(["verify", "--backend", "burn"]).arg(fixture(name)));
         assert_eq!(found["pass"], true, "{found}");
         for output in ["out.logits.sa", "out.loss.total", "grad.blocks.0.attn.qkv.weight", "grad.loss_log_var"] {
@@ -68,7 +68,7 @@ fn the_shaders_pass() {
     if !has_adapter() {
         return;
     }
-    for name in ["dcal_small.safetensors", "dcal_odd.safetensors"] {
+    for name in ["dcal_small.safetensors", "dcal_odd.safetensors", "dcal_hybrid.safetensors"] {
         let found = json(finegrain(["verify"]).arg(fixture(name)));
         assert_eq!(found["pass"], true, "{found}");
         for backend in ["burn", "cpu", "webgpu"] {

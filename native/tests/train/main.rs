@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod faults;
+mod hybrid;
 mod mechanism;
 mod place;
 mod recipes;

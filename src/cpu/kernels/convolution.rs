@@ -11,10 +11,12 @@ use super::matmul::{Matrix, Store, Weight};
 /// A square window that moves over a map; beyond the edges it sees nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// Rows and columns that it sees at a time; it pads by half of that.
+    /// Rows and columns that it sees at a time.
     pub side: usize,
     /// Positions from one to the next.
     pub stride: usize,
+    /// How many positions beyond the map it sees at the top and at the left.
+    pub padding: usize,
 }
 
 impl Window {
@@ -38,14 +40,14 @@ impl Window {
         }
         let [_, columns] = self.result(size);
         let (first, last) = (outputs.start / columns * self.stride, (outputs.end - 1) / columns * self.stride);
-        let half = self.side / 2;
-        first.saturating_sub(half) * width..(last + self.side - half).min(height) * width
+        let before = self.padding;
+        first.saturating_sub(before) * width..(last + self.side - before).min(height) * width
     }
 
     /// Of `size` positions those that it sees from `place`, and how many lie before the first of them.
     fn along(&self, size: usize, place: usize) -> (Range<usize>, usize) {
-        let (middle, half) = (place * self.stride, self.side / 2);
-        (middle.saturating_sub(half)..(middle + self.side - half).min(size), half.saturating_sub(middle))
+        let (first, before) = (place * self.stride, self.padding);
+        (first.saturating_sub(before)..(first + self.side - before).min(size), before.saturating_sub(first))
     }
 }
 
@@ -143,17 +145,22 @@ fn band(count: usize, width: usize) -> usize {
     count.div_ceil(count.div_ceil(most).max(1)).next_multiple_of(4).max(4)
 }
 
-/// The maximum of 3x3 positions with stride 2: its window, and the positions `wanted` of the result, `[wanted, C]`, from a map
-/// `[H W, C]` of `size`.
-pub(crate) const POOL: Window = Window { side: 3, stride: 2 };
+/// A residual network's window for [`max_pool`].
+pub(crate) const POOL: Window = Window { side: 3, stride: 2, padding: 1 };
 
-/// See [`POOL`].
-pub(crate) fn max_pool(map: &[f32], size: [usize; 2], channels: usize, wanted: Range<usize>, y: &mut [f32]) {
-    let ([height, width], [_, columns]) = (size, POOL.result(size));
+/// The maximum of what `window` sees: the positions `wanted` of the result, `[wanted, C]`, from a map `[H W, C]` of `size`.
+pub(crate) fn max_pool(
+    map: &[f32],
+    (window, size): (Window, [usize; 2]),
+    channels: usize,
+    wanted: Range<usize>,
+    y: &mut [f32],
+) {
+    let ([height, width], [_, columns]) = (size, window.result(size));
     vectorised(|| {
         for (position, y) in wanted.zip(y.chunks_exact_mut(channels)) {
             let ((lines, _), (places, _)) =
-                (POOL.along(height, position / columns), POOL.along(width, position % columns));
+                (window.along(height, position / columns), window.along(width, position % columns));
             y.fill(f32::NEG_INFINITY);
             for place in lines.flat_map(|line| places.clone().map(move |place| line * width + place)) {
                 let x = &map[place * channels..][..channels];
@@ -225,7 +232,7 @@ mod tests {
     fn taps(window: Window, [height, width]: [usize; 2], [row, column]: [usize; 2]) -> Vec<(usize, usize)> {
         let seen = |tap: usize| {
             let at = |place: usize, tap: usize, size: usize| {
-                (place * window.stride + tap).checked_sub(window.side / 2).filter(|&at| at < size)
+                (place * window.stride + tap).checked_sub(window.padding).filter(|&at| at < size)
             };
             let (row, column) = (at(row, tap / window.side, height)?, at(column, tap % window.side, width)?);
             Some((tap, row * width + column))
@@ -234,17 +241,19 @@ mod tests {
     }
 
     /// Maps of one position, lines, odd sizes; more and fewer positions than a band; each side and stride.
-    const CASES: [([usize; 2], [usize; 2], Window); 10] = [
-        ([1, 1], [3, 2], Window { side: 3, stride: 1 }),
-        ([1, 1], [3, 2], Window { side: 7, stride: 2 }),
-        ([2, 9], [5, 4], Window { side: 3, stride: 2 }),
-        ([7, 7], [64, 9], Window { side: 3, stride: 1 }),
-        ([7, 5], [6, 8], Window { side: 1, stride: 2 }),
-        ([6, 6], [6, 8], Window { side: 1, stride: 1 }),
-        ([31, 17], [3, 16], Window { side: 7, stride: 2 }),
-        ([12, 8], [4, 3], Window { side: 3, stride: 4 }),
-        ([13, 11], [230, 7], Window { side: 3, stride: 3 }),
-        ([20, 15], [256, 3], Window { side: 3, stride: 1 }),
+    const CASES: [([usize; 2], [usize; 2], Window); 12] = [
+        ([1, 1], [3, 2], Window { side: 3, stride: 1, padding: 1 }),
+        ([1, 1], [3, 2], Window { side: 7, stride: 2, padding: 3 }),
+        ([2, 9], [5, 4], Window { side: 3, stride: 2, padding: 1 }),
+        ([7, 7], [64, 9], Window { side: 3, stride: 1, padding: 1 }),
+        ([7, 5], [6, 8], Window { side: 1, stride: 2, padding: 0 }),
+        ([6, 6], [6, 8], Window { side: 1, stride: 1, padding: 0 }),
+        ([31, 17], [3, 16], Window { side: 7, stride: 2, padding: 3 }),
+        ([12, 8], [4, 3], Window { side: 3, stride: 4, padding: 1 }),
+        ([13, 11], [230, 7], Window { side: 3, stride: 3, padding: 1 }),
+        ([20, 15], [256, 3], Window { side: 3, stride: 1, padding: 1 }),
+        ([8, 6], [4, 3], Window { side: 3, stride: 2, padding: 0 }),
+        ([16, 10], [3, 5], Window { side: 7, stride: 2, padding: 2 }),
     ];
 
     #[test]
@@ -294,16 +303,19 @@ mod tests {
 
     #[test]
     fn the_maximum_sees_only_the_map() {
-        for size in [[1, 1], [2, 3], [7, 4], [16, 9]] {
+        let same = Window { padding: 0, ..POOL };
+        for (window, size) in
+            [[1, 1], [2, 3], [7, 4], [16, 9]].into_iter().flat_map(|size| [(POOL, size), (same, size)])
+        {
             let channels = 5;
             let map: Vec<f32> = values(size[0] * size[1] * channels, 5).iter().map(|v| v - 2.0).collect();
-            let [rows, columns] = POOL.result(size);
+            let [rows, columns] = window.result(size);
             let wanted = rows * columns / 3..rows * columns;
             let mut y = vec![f32::NAN; wanted.len() * channels];
-            max_pool(&map, size, channels, wanted.clone(), &mut y);
+            max_pool(&map, (window, size), channels, wanted.clone(), &mut y);
             for (at, found) in y.iter().enumerate() {
                 let (position, channel) = (wanted.start + at / channels, at % channels);
-                let seen = taps(POOL, size, [position / columns, position % columns]);
+                let seen = taps(window, size, [position / columns, position % columns]);
                 let most = seen.iter().map(|(_, place)| map[place * channels + channel]).fold(f32::MIN, f32::max);
                 assert_eq!(*found, most);
             }

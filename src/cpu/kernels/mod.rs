@@ -4,6 +4,7 @@
 pub(crate) mod attention;
 pub(crate) mod convolution;
 pub(crate) mod gelu;
+pub(crate) mod group_norm;
 pub(crate) mod lanes;
 pub(crate) mod layer_norm;
 pub(crate) mod matmul;

@@ -8,6 +8,10 @@ pub fn normalise(u: &NormaliseUniforms, bindings: &mut [Vec<f32>]) {
     let [height, width, channels] = [u.height, u.width, u.channels].map(|n| n as usize);
     for at in 0..height * width * channels {
         let [x, scale, shift] = [x[at], scale[at % channels], shift[at % channels]].map(f64::from);
-        y[at] = (x * scale + shift).max(0.0) as f32;
+        let mut value = x * scale + shift;
+        if u.adds == 1 {
+            value += f64::from(y[at]);
+        }
+        y[at] = if u.relu == 1 { value.max(0.0) } else { value } as f32;
     }
 }

@@ -4,6 +4,7 @@
 mod block;
 mod classifier;
 mod glca;
+mod hybrid;
 mod look;
 mod matrix;
 mod rectify;

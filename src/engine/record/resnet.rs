@@ -140,6 +140,7 @@ impl Recorder<'_> {
                 channels,
                 rows: stem.height as u32,
                 columns: stem.width as u32,
+                padding: 1,
             };
             self.recording.dispatch("max_pool", &kernels::MAX_POOL, uniforms, &[seen.buffer, stem.buffer]);
         } else {
@@ -202,7 +203,7 @@ impl Recorder<'_> {
     fn normalise(&mut self, name: &str, x: &Map, y: BufferId) {
         let [height, width, channels] = [x.height, x.width, x.channels].map(|n| n as u32);
         let [scale, shift] = self.recording.norm(name, x.channels);
-        let uniforms = kernels::NormaliseUniforms { height, width, channels };
+        let uniforms = kernels::NormaliseUniforms { height, width, channels, adds: 0, relu: 1 };
         self.recording.dispatch(name, &kernels::NORMALISE, uniforms, &[x.buffer, scale, shift, y]);
     }
 

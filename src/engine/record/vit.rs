@@ -1,7 +1,8 @@
-//! The backbone: patch embedding and the transformer blocks with self-attention (SA).
+//! The backbone: patch embedding, of a hybrid behind its convolutions, and the transformer blocks with self-attention (SA).
 
 use super::Recorder;
 use super::block::{Attention, Scratch};
+use super::hybrid;
 use super::matrix::Map;
 use crate::architecture::Architecture;
 use crate::engine::EngineError;
@@ -23,6 +24,8 @@ pub(super) struct Stream {
     pub(super) x: BufferId,
     pub(super) scratch: Scratch,
     attention: Vec<Attention>,
+    /// What a hybrid has before the patches.
+    hybrid: Option<hybrid::Buffers>,
 }
 
 impl Recorder<'_> {
@@ -39,7 +42,9 @@ impl Recorder<'_> {
             let lse = self.recording.scratch(format!("blocks.{index}.lse"), &[architecture.heads, tokens]);
             self_attention(architecture, qkv, lse)
         });
-        let stream = Stream { x, scratch, attention: attention.collect() };
+        let attention = attention.collect();
+        let hybrid = self.hybrid_buffers();
+        let stream = Stream { x, scratch, attention, hybrid };
         let image = match architecture.tasn() {
             Some(settings) => self.resampled(settings, image, &mut |recorder, small| {
                 // What this leaves in the buffers of the stream the next pass writes over.
@@ -62,12 +67,21 @@ impl Recorder<'_> {
     pub(super) fn pass(&mut self, image: BufferId, stream: &Stream, count: usize) -> Result<(), EngineError> {
         let architecture = self.architecture;
         let [height, width] = architecture.image_size;
-        let (side, dim, tokens) = (architecture.patch_size, architecture.dim, architecture.tokens());
-        let &Stream { x, ref scratch, ref attention } = stream;
+        let (dim, tokens) = (architecture.dim, architecture.tokens());
+        let &Stream { x, ref scratch, ref attention, ref hybrid } = stream;
+        let photo = Map { buffer: image, offset: 0, height, width, channels: 3 };
+        // What patches are cut from, their side there, and how it lies in memory.
+        let (seen, side, [x_position, x_channel]) = match hybrid {
+            Some(buffers) => {
+                let map = self.hybrid(photo, buffers);
+                (map, 1, [map.channels, 1])
+            }
+            None => (photo, architecture.patch_size, [1, height * width]),
+        };
         let recording = &mut self.recording;
         // No matrix, hence never in eight bits.
         let precision = self.precision.min(Precision::F16);
-        let weight = recording.linear("patch_embed.proj.weight", &[dim, 3, side, side], 0..dim, precision);
+        let weight = recording.linear("patch_embed.proj.weight", &[dim, seen.channels, side, side], 0..dim, precision);
         let bias = recording.vector("patch_embed.proj.bias", &[dim]);
         let class_token = recording.vector("cls_token", &[1, 1, dim]);
         let position = recording.vector("pos_embed", &[1, tokens, dim]);
@@ -75,12 +89,15 @@ impl Recorder<'_> {
             "patch_embed",
             self.kernels.patch_embed,
             kernels::PatchEmbedUniforms {
-                height: height as u32,
-                width: width as u32,
+                height: seen.height as u32,
+                width: seen.width as u32,
+                channels: seen.channels as u32,
                 side: side as u32,
                 dim: dim as u32,
+                x_position: x_position as u32,
+                x_channel: x_channel as u32,
             },
-            &[image, weight, bias, class_token, position, x],
+            &[seen.buffer, weight, bias, class_token, position, x],
         );
         self.trace("out.embed", x);
         let map = patch_map(architecture, x);

@@ -141,6 +141,7 @@ mod tests {
         let settings = architecture::TasnBlocks { after: 1, ..architecture::TasnBlocks::default() };
         let architecture = Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [8, 12],
             patch_size: 4,
             dim: 6,

@@ -61,6 +61,7 @@ pub fn resampling() -> Result<Bundle> {
 fn with(title: &str, mechanism: Mechanism) -> Result<Bundle> {
     let architecture = Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [64, 64],
         patch_size: 8,
         dim: 32,

@@ -34,6 +34,7 @@ pub fn bundle() -> Result<Bundle> {
         title: "Small: 5 classes".into(),
         architecture: Architecture {
             resnet: None,
+            hybrid: None,
             image_size: [32, 32],
             patch_size: 8,
             dim: 32,

@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Folder or .zip of a bundle
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "size"])]
     bundle: Option<PathBuf>,
-    /// Without a bundle: vit-tiny, vit-small or vit-base with GLCA, resnet-18, resnet-50 or wrn-28-10; random weights, 100 classes
+    /// Without a bundle: vit-tiny, vit-small, vit-base or r50-vit-base with GLCA, resnet-18, resnet-50 or wrn-28-10; random weights, 100 classes
     #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
     model: String,
     /// Without a bundle: height and width of a photo, in pixels; patches or strides must divide it, for a ResNet 32

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use finegrain::architecture::{Mechanism, ResNet};
+use finegrain::architecture::{Hybrid, Mechanism, ResNet};
 use finegrain::photo::Fit;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ table! {
     #[serde(deny_unknown_fields)]
     Model {
         /// A backbone by name, which fills patch_size, dim, depth, heads, pixels.mean and pixels.std where the recipe does
-        /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base; or a residual network, from which they follow:
+        /// not: vit-tiny, vit-small, vit-base, deit-tiny, deit-small, deit-base; the hybrid r50-vit-base; or a residual network, from which they follow:
         /// resnet-18, resnet-50, wrn-28-10 (for 32 x 32 images).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         backbone: Option<Backbone>,
@@ -77,6 +77,10 @@ table! {
         /// convolution is "large" (7 x 7 and pooling) or "small" (3 x 3).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resnet: Option<ResNet>,
+        /// Convolutions before a transformer's patches, which backbone may name: { blocks = [3, 4, 9], width = 64, groups = 32 } is
+        /// that of r50-vit-base. Each stage but the first halves the map, so that three make patches of 16 pixels.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hybrid: Option<Hybrid>,
     }
 }
 

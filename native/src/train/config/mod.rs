@@ -124,6 +124,7 @@ impl Config {
     pub fn architecture(&self, classes: usize) -> Architecture {
         Architecture {
             resnet: self.model.resnet.clone(),
+            hybrid: self.model.hybrid.clone(),
             image_size: self.model.image_size,
             patch_size: self.model.patch_size,
             dim: self.model.dim,

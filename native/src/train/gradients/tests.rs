@@ -9,6 +9,7 @@ use super::*;
 pub(in super::super) fn architecture() -> Architecture {
     Architecture {
         resnet: None,
+        hybrid: None,
         image_size: [8, 8],
         patch_size: 2,
         dim: 8,
