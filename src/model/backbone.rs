@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
 
+use super::bottleneck::Bottleneck;
 use super::resnet::ResNet;
 use super::vit::VisionTransformer;
 use crate::architecture::Architecture;
@@ -35,19 +36,27 @@ impl Backbone {
         }
     }
 
-    /// The same, to be changed.
-    pub fn vit_mut(&mut self) -> Option<&mut VisionTransformer> {
-        match self {
-            Self::Vit(vit) => Some(vit),
-            Self::ResNet(_) => None,
-        }
-    }
-
     /// The classifier, `D -> classes`.
     pub fn head(&self) -> &Linear {
         match self {
             Self::Vit(vit) => &vit.head,
             Self::ResNet(resnet) => &resnet.head,
+        }
+    }
+
+    /// The norm before the classifier, where the network is for re-identification.
+    pub fn bottleneck(&self) -> Option<&Bottleneck> {
+        match self {
+            Self::Vit(vit) => vit.bottleneck.as_ref(),
+            Self::ResNet(resnet) => resnet.bottleneck.as_ref(),
+        }
+    }
+
+    /// The same and the classifier, to be changed.
+    pub fn end_mut(&mut self) -> (&mut Option<Bottleneck>, &mut Linear) {
+        match self {
+            Self::Vit(vit) => (&mut vit.bottleneck, &mut vit.head),
+            Self::ResNet(resnet) => (&mut resnet.bottleneck, &mut resnet.head),
         }
     }
 

@@ -11,7 +11,7 @@ use super::batch_norm::BatchStatistics;
 use super::bottleneck::Bottleneck;
 use super::loss::{Target, weighted};
 use super::triplet::triplet;
-use super::{DropPath, Network, Statistics, indices, pwca::pwca};
+use super::{DropPath, Network, Seen, Statistics, indices, pwca::pwca};
 
 /// The class tokens of SA, GLCA and PWCA after their norms, each `[B, D]`; a stream that did not run is absent.
 pub type Streams = [Option<Tensor<2>>; 3];
@@ -43,14 +43,12 @@ pub struct IdentityLosses {
 }
 
 impl Network {
-    /// The same network for re-identification: bottlenecks before both classifiers, which lose their biases. Of a transformer: a
-    /// residual network stays as it is, recipes refuse it.
+    /// The same network for re-identification: bottlenecks before its classifiers, which lose their biases.
     pub fn for_identities(mut self) -> Self {
         let (dim, device) = (self.architecture.dim, self.backbone.head().weight.val().device());
-        if let Some(vit) = self.backbone.vit_mut() {
-            vit.bottleneck = Some(Bottleneck::new(dim, &device));
-            vit.head.bias = None;
-        }
+        let (bottleneck, head) = self.backbone.end_mut();
+        *bottleneck = Some(Bottleneck::new(dim, &device));
+        head.bias = None;
         if let Some(glca) = self.dcal.as_mut().and_then(|dcal| dcal.glca.as_mut()) {
             glca.bottleneck = Some(Bottleneck::new(dim, &device));
             glca.head.bias = None;
@@ -59,28 +57,34 @@ impl Network {
     }
 
     /// Runs the streams of training on images `[B, 3, H, W]`: GLCA where there is one, PWCA where there is one and
-    /// `partners` `[B]` pair the images.
+    /// `partners` `[B]` pair the images. Batch norms on the way (of RGA's gates, of a residual network) normalise by these images,
+    /// and what they saw comes along for [`Network::observe_norms`].
     pub fn streams(
         &self,
         images: Tensor<4>,
         partners: Option<Tensor<1, Int>>,
         drop_path: Option<&DropPath>,
-    ) -> Streams {
-        // The mechanisms with batch norms in between are not for re-identification yet: the recipe says so.
-        let forward = self.forward_after(images, drop_path, &mut Statistics::Running);
+    ) -> (Streams, Vec<Seen>) {
+        let mut saw = Vec::new();
+        let forward = self.forward_after(images, drop_path, &mut Statistics::Batch(&mut saw));
         let pair = partners.filter(|_| self.dcal.as_ref().is_some_and(|dcal| dcal.has_pwca()));
         let pwca = pair.and_then(|partners| {
             let (vit, tokens) = (self.backbone.vit()?, forward.tokens?);
             Some(pwca(vit, tokens.embed, partners, drop_path).0)
         });
-        [Some(forward.feature_sa), forward.glca.map(|glca| glca.feature), pwca]
+        ([Some(forward.feature_sa), forward.glca.map(|glca| glca.feature), pwca], saw)
+    }
+
+    /// Whether there are batch norms between photo and feature.
+    pub fn has_batch_norms(&self) -> bool {
+        self.rga.is_some() || self.backbone.vit().is_none()
     }
 
     /// The loss of the features of a whole batch. PWCA's stream has SA's bottleneck and classifier, normalised by its own
     /// statistics, and its label is that of the first image of each pair.
     pub fn identity_losses(&self, streams: &Streams, identities: &Identities<'_>) -> IdentityLosses {
         let glca = self.dcal.as_ref().and_then(|dcal| dcal.glca.as_ref());
-        let sa = (self.bottleneck(), self.backbone.head());
+        let sa = (self.backbone.bottleneck(), self.backbone.head());
         let behind: [(Option<&Bottleneck>, &Linear); 3] =
             [sa, glca.map_or(sa, |glca| (glca.bottleneck.as_ref(), &glca.head)), sa];
         let (mut parts, mut logits, mut seen) = ([None, None, None], [None, None, None], [None, None, None]);
@@ -114,11 +118,6 @@ impl Network {
         IdentityLosses { total, parts, logits, statistics: [sa, glca] }
     }
 
-    /// Before the backbone's classifier.
-    fn bottleneck(&self) -> Option<&Bottleneck> {
-        self.backbone.vit().and_then(|vit| vit.bottleneck.as_ref())
-    }
-
     /// Moves the bottlenecks' running statistics towards those of a batch. PWCA's are not among them: its stream is no
     /// part of inference.
     pub fn observe(mut self, statistics: &[Option<BatchStatistics>; 2]) -> Self {
@@ -126,9 +125,8 @@ impl Network {
             (Some(bottleneck), Some(batch)) => Some(bottleneck.observe(batch)),
             (bottleneck, _) => bottleneck,
         };
-        if let Some(vit) = self.backbone.vit_mut() {
-            vit.bottleneck = seen(vit.bottleneck.take(), &statistics[0]);
-        }
+        let (bottleneck, _) = self.backbone.end_mut();
+        *bottleneck = seen(bottleneck.take(), &statistics[0]);
         if let Some(glca) = self.dcal.as_mut().and_then(|dcal| dcal.glca.as_mut()) {
             glca.bottleneck = seen(glca.bottleneck.take(), &statistics[1]);
         }
@@ -145,7 +143,7 @@ impl Network {
             _ => feature,
         };
         let of_glca = forward.glca.map(|output| pass(output.feature, glca.and_then(|glca| glca.bottleneck.as_ref())));
-        [Some(pass(forward.feature_sa, self.bottleneck())), of_glca]
+        [Some(pass(forward.feature_sa, self.backbone.bottleneck())), of_glca]
     }
 }
 

@@ -94,6 +94,7 @@ fn resnet(name: &str) -> (String, bool) {
     };
     let named =
         named.replacen(".downsample.conv.", ".downsample.0.", 1).replacen(".downsample.bn.", ".downsample.1.", 1);
+    let named = named.replacen("bottleneck.gamma", "bottleneck.weight", 1);
     (named, name == "head.weight")
 }
 

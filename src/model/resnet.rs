@@ -8,7 +8,8 @@ use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor};
 
 use super::batch_norm::{BatchNorm, Statistics};
-use super::vit::classifier;
+use super::bottleneck::Bottleneck;
+use super::vit::{behind, classifier};
 use crate::architecture::{self, Architecture, Convolution, Residual, ResidualBlock, Stem};
 
 /// The backbone and its classifier.
@@ -22,6 +23,8 @@ pub struct ResNet {
     pub stages: Vec<Vec<Block>>,
     /// The norm between the last stage and the mean, in wide networks.
     pub norm: Option<BatchNorm>,
+    /// Batch norm between feature and classifier, in re-identification.
+    pub bottleneck: Option<Bottleneck>,
     /// Classifier, `D -> classes`.
     pub head: Linear,
     #[module(skip)]
@@ -159,6 +162,7 @@ impl ResNet {
             bn1: first.norm.as_ref().map(|_| BatchNorm::new(first.outputs, device)),
             stages: (0..resnet.blocks.len()).map(stage).collect(),
             norm: resnet.last_norm().map(|_| BatchNorm::new(last, device)),
+            bottleneck: None,
             head: classifier(architecture.dim, architecture.classes, device),
             stem: resnet.stem,
         }
@@ -213,7 +217,7 @@ impl ResNet {
             None => map,
         };
         let feature = mean(map.clone());
-        (map, feature.clone(), self.head.forward(feature))
+        (map, feature.clone(), behind(self.bottleneck.as_ref(), &self.head, feature))
     }
 
     /// The feature `[B, D]` of images `[B, 3, H, W]`, nothing between the stages.

@@ -57,6 +57,7 @@ impl ModuleVisitor for Now {
 mod tests {
     use burn::tensor::Device;
     use finegrain::architecture::{Architecture, Mechanism};
+    use finegrain::model::Backbone;
 
     use super::*;
 
@@ -80,7 +81,8 @@ mod tests {
     }
 
     fn set(network: &mut Network, gamma: f32) {
-        let norm = &mut network.backbone.vit_mut().unwrap().norm;
+        let Backbone::Vit(vit) = &mut network.backbone else { unreachable!() };
+        let norm = &mut vit.norm;
         norm.gamma = norm.gamma.clone().map(|old| old.zeros_like() + gamma);
     }
 

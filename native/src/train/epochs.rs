@@ -14,7 +14,7 @@ use super::adamw::clip_scale;
 use super::checkpoint::{self, Init, Position};
 use super::config::{Choice, Config};
 use super::ema::Ema;
-use super::gradients::{Norms, Workers};
+use super::gradients::Workers;
 use super::loader::{Batch, Loader};
 use super::log::{EpochLine, Log, StepLine};
 use super::optimizer::Optimizer;
@@ -111,10 +111,7 @@ impl Session<'_> {
     fn step(&mut self, batch: &Batch, waited: Instant) -> Result<()> {
         let waiting = waited.elapsed().as_secs_f64();
         let (gradients, outcome, seen, norms) = match &self.config.reid {
-            Some(reid) => {
-                let (gradients, outcome, seen) = self.workers.run_identities(&self.network, batch, reid)?;
-                (gradients, outcome, seen, Norms::default())
-            }
+            Some(reid) => self.workers.run_identities(&self.network, batch, reid)?,
             None => {
                 let (gradients, outcome, norms) = self.workers.run(&self.network, batch)?;
                 (gradients, outcome, Default::default(), norms)

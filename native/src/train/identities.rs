@@ -3,15 +3,15 @@
 //! The loss looks at the whole batch: the hardest photos, the batch norm's statistics. Where a batch is run in parts, the
 //! features of all parts come first, without gradients; the loss gives the gradient of each feature; then each part runs
 //! again and passes its features' gradients on. The result is that of the whole batch in one pass, for a third more work
-//! and the memory of a part.
+//! and the memory of a part; but for batch norms on the way, which normalise by the part both times.
 
 use anyhow::Result;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use finegrain::model::{BatchStatistics, Identities, IdentityLosses, Network, Streams};
+use finegrain::model::{self, BatchStatistics, Identities, IdentityLosses, Network, Streams};
 
 use super::config::Reid;
-use super::gradients::Workers;
+use super::gradients::{Norms, Workers};
 use super::loader::Batch;
 use super::outcome::{Outcome, hits};
 use super::twin::Twin;
@@ -23,7 +23,8 @@ pub(super) type Seen = [Option<BatchStatistics>; 2];
 type Host = [Option<Vec<f32>>; 3];
 
 impl Workers {
-    /// Gradients of the loss of `batch`, and what the bottlenecks saw. `network` is on the plain device.
+    /// Gradients of the loss of `batch`, what the bottlenecks saw, and what the batch norms before them saw of each part.
+    /// `network` is on the plain device.
     ///
     /// # Errors
     /// When a worker dies.
@@ -32,7 +33,7 @@ impl Workers {
         network: &Network,
         batch: &Batch,
         reid: &Reid,
-    ) -> Result<(GradientsParams, Outcome, Seen)> {
+    ) -> Result<(GradientsParams, Outcome, Seen, Norms)> {
         let identities = Identities {
             labels: &batch.labels,
             label_smoothing: self.label_smoothing(),
@@ -44,16 +45,22 @@ impl Workers {
             let found = self.each(network, std::slice::from_ref(part), &|seat, _, part| {
                 let Twin { leaves, runs } = self.twin(seat);
                 let device = self.autodiff(&seat.device);
-                let losses = runs.identity_losses(&self.streams(&runs, part, &device), &identities);
+                let (streams, norms) = self.streams(&runs, part, &device);
+                let losses = runs.identity_losses(&streams, &identities);
                 let outcome = outcome(&losses, batch);
                 let gradients = losses.total.backward();
-                (self.gathered(seat, &leaves, gradients), outcome, losses.statistics)
+                (self.gathered(seat, &leaves, gradients), outcome, losses.statistics, vec![norms])
             })?;
             return found.into_iter().next().ok_or_else(|| anyhow::anyhow!("a batch without photos"));
         }
 
         let features: Vec<Host> = self.each(network, &parts, &|seat, _, part| {
-            self.streams(&self.looks(&seat.network), part, &seat.device).map(|stream| stream.map(read))
+            // Which batch norms are frozen only a network with gradients knows.
+            let (streams, _) = match seat.network.has_batch_norms() {
+                true => self.streams(&self.twin(seat).runs, part, &self.autodiff(&seat.device)),
+                false => self.streams(&self.looks(&seat.network), part, &seat.device),
+            };
+            streams.map(|stream| stream.map(read))
         })?;
         let device = self.autodiff(self.first());
         let Twin { leaves, .. } = Twin::new(network, &device, false);
@@ -67,17 +74,19 @@ impl Workers {
         sum.accumulate(network, GradientsParams::from_grads(gradients, &leaves));
         let done = self.each(network, &parts, &|seat, i, part| {
             let Twin { leaves, runs } = self.twin(seat);
-            let streams = self.streams(&runs, part, &self.autodiff(&seat.device));
+            let (streams, norms) = self.streams(&runs, part, &self.autodiff(&seat.device));
             let start = i * self.part_size();
             let here = upstream.clone().map(|gradient| gradient.map(|gradient| gradient.to_device(&seat.device)));
-            pass_on(streams, &here, start, part.len()).map(|gradients| self.gathered(seat, &leaves, gradients))
+            let gradients = pass_on(streams, &here, start, part.len());
+            (gradients.map(|gradients| self.gathered(seat, &leaves, gradients)), norms)
         })?;
-        done.into_iter().flatten().for_each(|gradients| sum.accumulate(network, gradients));
-        Ok((sum.grads(), outcome, losses.statistics))
+        let (gradients, norms): (Vec<_>, Norms) = done.into_iter().unzip();
+        gradients.into_iter().flatten().for_each(|gradients| sum.accumulate(network, gradients));
+        Ok((sum.grads(), outcome, losses.statistics, norms))
     }
 
-    /// The streams of a part on `device`.
-    fn streams(&self, network: &Network, part: &Batch, device: &Device) -> Streams {
+    /// The streams of a part on `device`, and what batch norms saw on the way.
+    fn streams(&self, network: &Network, part: &Batch, device: &Device) -> (Streams, Vec<model::Seen>) {
         let images = network.images(&part.images, device);
         let (partners, drop_path) = (self.partners(network, part, device), self.drop_path(network, part, device));
         network.streams(images, partners, drop_path.as_ref())
@@ -121,7 +130,8 @@ fn read(tensor: Tensor<2>) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use finegrain::architecture::{Architecture, Dcal, Mechanism};
+    use finegrain::architecture::{Architecture, Dcal, Mechanism, ResNet, Residual, RgaBlocks, Stem};
+    use finegrain::model::Backbone;
 
     use super::super::config::Train;
     use super::super::gradients::tests::{flat, network as seeded, settings};
@@ -163,7 +173,8 @@ mod tests {
             let run = |workers, part| {
                 let train = Train { drop_path: 0.3, ..settings(part, 0.1) };
                 let workers = Workers::new(&device, workers, &train).unwrap();
-                let (gradients, outcome, seen) = workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
+                let (gradients, outcome, seen, _) =
+                    workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
                 (flat(&network, &gradients), outcome, seen)
             };
             let (whole, outcome, seen) = run(0, 8);
@@ -185,7 +196,7 @@ mod tests {
         }
         let network = network(both(true));
         let workers = Workers::new(&device, 2, &settings(4, 0.0)).unwrap();
-        let (gradients, outcome, _) = workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
+        let (gradients, outcome, ..) = workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
         assert!(outcome.parts.iter().all(|part| *part > 0.1), "{outcome:?}");
         let usual = flat(&network, &gradients);
         assert!(usual.iter().all(|g| g.is_finite()));
@@ -215,12 +226,51 @@ mod tests {
             let step = 2e-3 / squared.sqrt();
             let moved = |by: f64| {
                 let mut network = network.clone();
-                let fc2 = &mut network.backbone.vit_mut().unwrap().blocks[0].mlp.fc2;
+                let Backbone::Vit(vit) = &mut network.backbone else { unreachable!() };
+                let fc2 = &mut vit.blocks[0].mlp.fc2;
                 fc2.weight = fc2.weight.clone().map(|old| old + gradient.clone() * by);
                 loss(&network)
             };
             let slope = (moved(step) - moved(-step)) / (2.0 * step);
             assert!((slope - squared).abs() < 0.02 * squared, "margin {margin}: {slope} and {squared}");
+        }
+    }
+
+    /// Batch norms on the way normalise by the part, without and with gradients alike: parts of the whole batch give what one pass
+    /// over it gives, smaller ones something else, whoever computes them.
+    #[test]
+    fn networks_with_batch_norms_pass_their_gradients_on() {
+        let device = Device::flex();
+        let rga = |after: &[usize]| {
+            Mechanism::Rga(RgaBlocks { ratio: 2, spatial: true, channel: true, after: after.to_vec() })
+        };
+        let resnet = ResNet {
+            block: Residual::Bottleneck,
+            stem: Stem::Small,
+            blocks: vec![1, 1],
+            strides: vec![1, 2],
+            width: 4,
+        };
+        let residual = resnet.architecture([8, 4], 3, rga(&[1, 2]));
+        for network in [network(rga(&[1])), seeded(&residual, &device).for_identities()] {
+            let run = |workers, part| {
+                let workers = Workers::new(&device, workers, &settings(part, 0.1)).unwrap();
+                let (gradients, outcome, seen, norms) =
+                    workers.run_identities(&network, &batch(), &Reid::default()).unwrap();
+                (flat(&network, &gradients), outcome.loss, seen, norms)
+            };
+            let (whole, loss, seen, norms) = run(0, 8);
+            assert!(seen[0].is_some() && norms.len() == 1 && norms[0].len() > 11);
+            let norm = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
+            assert!(norm(&whole) > 1e-2 && whole.iter().all(|g| g.is_finite()));
+            let (parts, other, _, of_parts) = run(1, 4);
+            assert!(of_parts.len() == 2 && of_parts[0].len() == norms[0].len());
+            assert!(other != loss && norm(&parts) > 1e-2);
+            assert!(run(2, 4).0 == parts, "the number of workers changes no bit");
+            let observed = network.clone().observe_norms(norms[0].clone()).observe(&seen);
+            let (before, after) = (network.weights(), observed.weights());
+            let moved = before.iter().filter(|(name, tensor)| after.get(name) != Some(*tensor)).count();
+            assert_eq!(moved, 2 * (norms[0].len() + 1), "each norm's mean and variance, and the bottleneck's");
         }
     }
 }

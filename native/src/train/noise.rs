@@ -38,9 +38,10 @@ pub(super) fn reseed(weights: &TensorMap, seed: u64) -> TensorMap {
     result
 }
 
-/// The convolutions of a residual network.
+/// The convolutions of a residual network or of a hybrid.
 fn is_convolution(name: &str, tensor: &Tensor) -> bool {
-    tensor.shape.len() == 4 && (name.starts_with("conv1.") || name.starts_with("layer"))
+    let of_any = ["conv1.", "layer", "patch_embed.backbone."];
+    tensor.shape.len() == 4 && of_any.iter().any(|start| name.starts_with(start))
 }
 
 /// What starts at zero: every classifier (`head.`, `glca_head.`, TASN's), and what the modules of Attend and Rectify think of

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::config::Config;
 
 /// Names and texts of the recipes in `native/recipes`.
-pub const RECIPES: [(&str, &str); 15] = [
+pub const RECIPES: [(&str, &str); 16] = [
     ("birds", include_str!("../../recipes/birds.toml")),
     ("cars", include_str!("../../recipes/cars.toml")),
     ("cars-160", include_str!("../../recipes/cars-160.toml")),
@@ -21,6 +21,7 @@ pub const RECIPES: [(&str, &str); 15] = [
     ("paper-persons", include_str!("../../recipes/paper-persons.toml")),
     ("paper-rectify", include_str!("../../recipes/paper-rectify.toml")),
     ("paper-rga", include_str!("../../recipes/paper-rga.toml")),
+    ("paper-rga-persons", include_str!("../../recipes/paper-rga-persons.toml")),
     ("paper-tasn", include_str!("../../recipes/paper-tasn.toml")),
     ("paper-vehicles", include_str!("../../recipes/paper-vehicles.toml")),
 ];

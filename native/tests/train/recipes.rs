@@ -42,7 +42,7 @@ fn the_recipes_of_the_bundles_are_complete() {
         assert_eq!(fs::read_to_string(folder.join(format!("{name}.toml"))).unwrap(), text);
         let recipe = Config::parse(text).unwrap();
         assert!(name.starts_with(&recipe.id), "{name}");
-        assert_eq!(recipe.reid.is_some(), matches!(name, "paper-persons" | "paper-vehicles"));
+        assert_eq!(recipe.reid.is_some(), matches!(name, "paper-persons" | "paper-rga-persons" | "paper-vehicles"));
         let resolved = recipe.to_toml().unwrap();
         assert_eq!(Config::parse(&resolved).unwrap(), recipe, "what is written beside a run is the recipe");
     }
@@ -108,7 +108,6 @@ fn a_named_backbone_fills_what_the_recipe_leaves_open() {
         ("last_stride = 1", "dim = 512", "2048"),
         ("epochs = 4", "epochs = 4\ndrop_path = 0.1", "train.drop_path is 0.1, it must be 0 with a residual network"),
         ("epochs = 4", "epochs = 4\nprecision = \"bf16\"", "it must be \"f32\" with a residual network"),
-        ("kind = \"folder\"", "kind = \"market1501\"", "re-identification is trained on transformers only"),
         (
             "{ name = \"none\" }",
             "{ name = \"dcal\", ratio = 0.1, glca = true, pwca = false }",

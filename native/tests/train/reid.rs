@@ -191,6 +191,37 @@ fn a_killed_run_ends_with_the_same_weights_and_statistics() {
     assert!(pieces == 4 && place.weights("whole") == place.weights("pieces"), "bit for bit");
 }
 
+/// RGA as its paper has it: gates behind the stages of a residual network, whose norms learn from the photos, too.
+#[test]
+fn rga_on_a_residual_network_learns_to_tell_persons_apart() {
+    let shape = "patch_size = 4\ndim = 32\ndepth = 2\nheads = 2";
+    let resnet = "resnet = { block = \"bottleneck\", stem = \"small\", blocks = [1, 1], strides = [2, 2], width = 8 }";
+    let mechanism = "{ name = \"rga\", ratio = 4, spatial = true, channel = true, after = [1, 2] }";
+    let recipe =
+        TINY.replace(shape, resnet).replace("{ name = \"dcal\", ratio = 0.3, glca = true, pwca = true }", mechanism);
+    let recipe = recipe.replace("lr = 2e-3", "lr = 1e-2").replace("micro_batch = 4", "micro_batch = 8");
+    assert!(recipe.contains(resnet) && recipe.contains(mechanism));
+    let place = Place::new(&format!("{recipe}margin = 0.3\nfeature = \"behind\"\n"));
+    let mut untrained = place.options("untrained");
+    untrained.set = vec!["train.lr=1e-30".into(), "train.epochs=1".into()];
+    train(&untrained).unwrap().unwrap();
+    train(&place.options("run")).unwrap().unwrap();
+    let [before, now] = ["untrained", "run"].map(|run| place.retrieval(run).plain.answer.map);
+    println!("mAP {before} untrained, {now} trained");
+    assert!(now > before + 0.15 && now > 0.5, "{before} and {now}");
+    let weights = TensorMap::read(&place.weights("run")).unwrap();
+    for name in ["bottleneck", "layer1.0.bn2", "rga.1.channel.theta.bn"] {
+        let mean = weights.reals(&format!("{name}.running_mean")).unwrap();
+        assert!(mean.iter().any(|v| v.abs() > 1e-3), "{name} has seen photos");
+    }
+    assert!(weights.get("head.bias").is_none() && weights.get("bottleneck.weight").is_some());
+
+    let short = Place::new(&format!("{}margin = 0.3\n", recipe.replace("epochs = 12", "epochs = 2\nfreeze = 1")));
+    train(&short.options("whole")).unwrap().unwrap();
+    kill_and_resume(short.folder.path(), "killed");
+    assert!(short.weights("whole") == short.weights("killed"), "bit for bit");
+}
+
 #[test]
 fn an_ablation_compares_map() {
     let place = Place::new(&TINY.replace("epochs = 12", "epochs = 1"));
@@ -243,6 +274,10 @@ fn what_cannot_be_is_told() {
         (&["data.kind=cub"], "data.kind is no data set of re-identification"),
         (&["data.kind=market"], "no kind of data set \"market\""),
         (&["train.batch=64"], "train.batch / reid.photos = 16 identities, the data set has 12"),
+        (
+            &["model.mechanism={ name = \"tasn\", zoom = 2, after = 1 }"],
+            "model.mechanism is \"tasn\", it must be \"none\", \"dcal\" or \"rga\" for re-identification",
+        ),
         (&["data.kind=veri776"], "holds Market-1501 (kind \"market1501\"), not VeRi-776"),
     ] {
         let error = place.error(set);

@@ -120,15 +120,13 @@ impl Config {
         need((0.0..=1000.0).contains(&weight), "reid.triplet_weight", &weight, "from 0 to 1000")?;
         let must = "0 for re-identification";
         need(self.data.held_out == 0.0, "data.held_out", &self.data.held_out, must)?;
-        let must = "left out: re-identification is trained on transformers only";
-        need(self.model.resnet.is_none(), "model.resnet", &"there", must)?;
+        // Votes for identities say nothing of persons that nobody has seen; TASN's paper has classes only.
         let other = match self.model.mechanism {
-            Mechanism::Rga(_) => Some("rga"),
             Mechanism::Rectify(_) => Some("rectify"),
             Mechanism::Tasn(_) => Some("tasn"),
-            Mechanism::None | Mechanism::Dcal(_) => None,
+            Mechanism::None | Mechanism::Dcal(_) | Mechanism::Rga(_) => None,
         };
-        let must = "\"none\" or \"dcal\" for re-identification";
+        let must = "\"none\", \"dcal\" or \"rga\" for re-identification";
         need(other.is_none(), "model.mechanism", &other.unwrap_or_default(), must)?;
         let must = "0 for re-identification";
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
