@@ -10,7 +10,7 @@ use super::outcome::{Crop, Outcome, Timings};
 use super::pixels::Pixels;
 use super::{failure, milliseconds};
 use crate::answer::Answer;
-use crate::bundle::{Bundle, Manifest};
+use crate::bundle::{Bundle, Hashes, Manifest};
 use crate::photo::Incoming;
 use crate::self_test::{SelfTest, tolerance};
 use crate::tensors::{Precision, TensorMap};
@@ -42,7 +42,8 @@ pub(super) struct Photo {
 impl Network {
     /// Checks a bundle and loads its weights.
     ///
-    /// `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `on_stage` is called with
+    /// `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `hashed` says that they have the hashes that
+    /// the manifest names, which are looked at otherwise; `on_stage` is called with
     /// `verify`, `upload` and `compile`, how many steps of it are done, and how many there are (0 where nobody counts).
     /// `precision` is how the weights lie on a graphics device: `f32`, `f16`, `int8`, or anything else for the bundle's own;
     /// the processor computes in f32. `tiles` says whether the tiles of matrix products are measured: `measure`, `default`
@@ -54,6 +55,7 @@ impl Network {
     pub async fn load(
         manifest: Vec<u8>,
         files: Map,
+        hashed: bool,
         on_stage: Function,
         precision: String,
         tiles: String,
@@ -64,7 +66,7 @@ impl Network {
             let _ = on_stage.call3(&JsValue::NULL, &name.into(), &done.into(), &total.into());
         };
         stage("verify", 0.0, 0.0);
-        let bundle = read(&manifest, &files)?;
+        let bundle = read(&manifest, &files, hashed)?;
         let stored = bundle.manifest.precision;
         let precision = match &*precision {
             "f32" => Precision::F32,
@@ -147,10 +149,12 @@ impl Network {
     }
 }
 
-/// Checks a bundle: `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way.
-pub(super) fn read(manifest: &[u8], files: &Map) -> Result<Bundle, Failed> {
+/// Checks a bundle: `files` maps the names in the manifest to `Uint8Array`s and is emptied on the way; `hashed`: their hashes are known
+/// to be right.
+pub(super) fn read(manifest: &[u8], files: &Map, hashed: bool) -> Result<Bundle, Failed> {
     check_memory(&Manifest::read(manifest).map_err(Failed::plain)?)?;
-    Bundle::read(manifest, |name| {
+    let hashes = if hashed { Hashes::Known } else { Hashes::Wanted };
+    Bundle::read_with(manifest, hashes, |name| {
         let bytes = files.get(&name.into()).dyn_into::<Uint8Array>();
         // The module has its copy now: what JavaScript holds can go.
         files.delete(&name.into());

@@ -88,12 +88,12 @@ pub struct Helper(Cpu);
 
 #[wasm_bindgen]
 impl Helper {
-    /// Checks a bundle and takes its weights, as [`Network::load`] does.
+    /// Checks a bundle and takes its weights, as [`Network::load`] does; `hashed` as there.
     ///
     /// # Errors
     /// A bundle that does not pass its checks.
-    pub fn load(manifest: &[u8], files: &Map) -> Result<Helper, JsValue> {
-        let bundle = read(manifest, files)?;
+    pub fn load(manifest: &[u8], files: &Map, hashed: bool) -> Result<Helper, JsValue> {
+        let bundle = read(manifest, files, hashed)?;
         Ok(Self(Cpu::load(&bundle.manifest.architecture, &bundle.weights).map_err(Failed::from)?))
     }
 

@@ -80,7 +80,7 @@ export class Bundle {
     return files;
   }
 
-  /** One file, right to the last bit where the browser can tell; the module checks it in any case. */
+  /** One file, right to the last bit where the browser can tell (`hashes`); elsewhere the module does. */
   async #file(entry, onBytes) {
     const stored = await this.#store?.read(entry.sha256);
     if (stored?.length === entry.bytes && (await isRight(stored, entry))) {

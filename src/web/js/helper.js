@@ -9,11 +9,11 @@ let share;
 let memory;
 
 const answers = {
-  async load({ name, manifest, files, common, index, count }) {
+  async load({ name, manifest, files, hashed, common, index, count }) {
     const { default: start, Helper } = await MODULES[name]();
     ({ memory } = await start());
     share = new Share(common, index, count);
-    helper = Helper.load(manifest, files);
+    helper = Helper.load(manifest, files, hashed);
   },
   help() {
     try {

@@ -45,7 +45,7 @@ export class OwnBundle {
     return typeof this.#own === "string" ? this.#own : null;
   }
 
-  /** The content of each file by its name; the caller may empty the map. The module checks it once more. */
+  /** The content of each file by its name; the caller may empty the map. */
   async files() {
     const total = this.manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
     const files = new Map();

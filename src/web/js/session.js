@@ -3,7 +3,7 @@
 import { chooseBackend, cpu, moduleFor } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
-import { sha256 } from "./manifest.js";
+import { hashes, sha256 } from "./manifest.js";
 import { OwnBundle } from "./own_bundle.js";
 import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
@@ -226,7 +226,7 @@ export class Session {
         this.#progress({ stage, loaded, total });
       };
       const known = this.#choice.backend === "cpu" ? undefined : await readTiles();
-      this.#network = await Network.load(manifest, files, onStage, this.#precision, this.#tiles, known);
+      this.#network = await Network.load(manifest, files, hashes(), onStage, this.#precision, this.#tiles, known);
       if (this.#choice.backend === "cpu") await this.#joinThreads();
       else {
         const { tile_times: measured } = this.#network;
@@ -254,7 +254,7 @@ export class Session {
     const count = threadCount(this.#wanted, module.Network.weight_bytes(manifest));
     if (count === 1) return;
     const values = module.Network.common_values(manifest, count);
-    this.#threads = new Threads(count, { name, manifest, files, values });
+    this.#threads = new Threads(count, { name, manifest, files, hashed: hashes(), values });
   }
 
   /** Where helpers cannot be had, one thread does all. */

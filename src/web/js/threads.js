@@ -34,8 +34,8 @@ export class Threads {
 
   /**
    * Starts `count - 1` helpers, which load the network by themselves.
-   * @param {{name: string, manifest: Uint8Array, files: Map<string, Uint8Array>, values: number}} network the module's name,
-   *   the bundle, and how many numbers the workers need in common
+   * @param {{name: string, manifest: Uint8Array, files: Map<string, Uint8Array>, hashed: boolean, values: number}} network the module's
+   *   name, the bundle, whether its files' hashes are known, and how many numbers the workers need in common
    */
   constructor(count, { values, ...network }) {
     this.#ready = this.#start(count, values, network);
