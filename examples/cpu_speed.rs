@@ -24,7 +24,7 @@ fn main() {
         classes: 100,
         mechanism,
     };
-    let glca = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false });
+    let glca = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None });
     for (name, architecture) in [
         ("ViT-Tiny", tiny(Mechanism::None)),
         ("ViT-Tiny with GLCA", tiny(glca)),

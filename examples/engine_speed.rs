@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         mlp_ratio: 4,
         layer_norm_eps: 1e-6,
         classes: 100,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None }),
     };
     let gpu = block_on(Gpu::open())?;
     println!("{:?}", gpu.adapter());

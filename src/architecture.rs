@@ -82,6 +82,9 @@ pub struct Dcal {
     pub glca: bool,
     /// Pair-wise cross-attention: a regulariser of training, absent at inference.
     pub pwca: bool,
+    /// RGA's gates between the blocks, beside it: without PWCA, whose stream has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gates: Option<RgaBlocks>,
 }
 
 /// An architecture that cannot be built.
@@ -145,11 +148,12 @@ impl Architecture {
         self.glca().map_or(0, |dcal| dcal.selected(self.patches()))
     }
 
-    /// RGA's settings where this network has its gates.
+    /// RGA's settings where this network has its gates, alone or beside another mechanism.
     pub fn rga(&self) -> Option<&RgaBlocks> {
         match &self.mechanism {
             Mechanism::Rga(rga) => Some(rga),
-            _ => None,
+            Mechanism::Dcal(Dcal { gates, .. }) | Mechanism::Rectify(RectifyBlocks { gates, .. }) => gates.as_ref(),
+            Mechanism::None | Mechanism::Tasn(_) => None,
         }
     }
 
@@ -206,15 +210,21 @@ impl Architecture {
         if let Some(resnet) = &self.resnet {
             resnet.check(self).or_else(fail)?;
         }
+        if let Some(rga) = self.rga() {
+            // The last map of a residual network is what its classifier sees; a transformer's last patch tokens only DCAL's GLCA reads.
+            let most = self.depth - usize::from(self.resnet.is_none() && self.glca().is_none());
+            rga.check(most).or_else(fail)?;
+        }
         match &self.mechanism {
             Mechanism::Dcal(dcal) if !(dcal.ratio > 0.0 && dcal.ratio <= 1.0) => {
                 fail(format!("the ratio R of local queries is {}, it must lie in (0, 1]", dcal.ratio))
             }
-            // The last map of a residual network is what its classifier sees, a transformer's last patch tokens nobody reads.
-            Mechanism::Rga(rga) => rga.check(self.depth - usize::from(self.resnet.is_none())).or_else(fail),
+            Mechanism::Dcal(Dcal { pwca: true, gates: Some(_), .. }) => {
+                fail("RGA's gates do not go with PWCA, whose stream has none: switch one of them off".into())
+            }
             Mechanism::Rectify(rectify) => rectify.check(self.depth).or_else(fail),
             Mechanism::Tasn(tasn) => tasn.check(self.depth, self.image_size).or_else(fail),
-            Mechanism::None | Mechanism::Dcal(_) => Ok(()),
+            Mechanism::None | Mechanism::Dcal(_) | Mechanism::Rga(_) => Ok(()),
         }
     }
 }
@@ -242,7 +252,7 @@ mod tests {
             mlp_ratio: 4,
             layer_norm_eps: 1e-6,
             classes: 100,
-            mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }),
+            mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true, gates: None }),
         }
     }
 
@@ -250,15 +260,24 @@ mod tests {
     fn counts_follow_the_paper() {
         let tiny = tiny();
         assert_eq!((tiny.patches(), tiny.tokens(), tiny.selected(), tiny.head_dim()), (784, 785, 78, 64));
-        assert_eq!(Dcal { ratio: 0.01, glca: true, pwca: false }.selected(9), 1, "at least one local query");
+        assert_eq!(
+            Dcal { ratio: 0.01, glca: true, pwca: false, gates: None }.selected(9),
+            1,
+            "at least one local query"
+        );
     }
 
     fn rga(after: &[usize]) -> Mechanism {
         Mechanism::Rga(RgaBlocks { ratio: 8, spatial: true, channel: true, after: after.to_vec() })
     }
 
+    fn pair(pwca: bool, after: &[usize]) -> Mechanism {
+        let Mechanism::Rga(gates) = rga(after) else { unreachable!() };
+        Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca, gates: Some(gates) })
+    }
+
     fn rectify(heads: usize, after: &[usize]) -> Mechanism {
-        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
+        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax, gates: None })
     }
 
     fn tasn(zoom: usize, after: usize) -> Mechanism {
@@ -283,8 +302,13 @@ mod tests {
             (Architecture { mechanism: tasn(2, 13), ..tiny() }, "from 1 to 12"),
             (Architecture { mechanism: tasn(1, 12), ..tiny() }, "zoom of TASN is 1"),
             (Architecture { mechanism: tasn(8, 12), ..tiny() }, "3584 x 3584"),
+            (Architecture { mechanism: pair(true, &[4]), ..tiny() }, "PWCA"),
+            (Architecture { mechanism: pair(false, &[4, 13]), ..tiny() }, "after [4, 13]"),
             (
-                Architecture { mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false }), ..tiny() },
+                Architecture {
+                    mechanism: Mechanism::Dcal(Dcal { ratio: 0.0, glca: true, pwca: false, gates: None }),
+                    ..tiny()
+                },
                 "ratio",
             ),
         ] {
@@ -292,6 +316,7 @@ mod tests {
         }
         tiny().check().unwrap();
         Architecture { mechanism: rga(&[4, 8, 11]), ..tiny() }.check().unwrap();
+        Architecture { mechanism: pair(false, &[4, 12]), ..tiny() }.check().unwrap();
         Architecture { mechanism: rectify(4, &[6, 9, 12]), ..tiny() }.check().unwrap();
         Architecture { mechanism: tasn(4, 12), ..tiny() }.check().unwrap();
     }

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_named() {
-        let network = small(Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }));
+        let network = small(Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None }));
         assert_eq!(check_layer(&network, 3), Err(LookError::Layer { layer: 3, last: 2 }));
         assert_eq!(check_token(&network, 17), Err(LookError::Token { token: 17, last: 16 }));
         assert_eq!(check_classes(&network, [0, 5]), Err(LookError::Class { class: 5, last: 4 }));

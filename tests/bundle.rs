@@ -53,7 +53,7 @@ fn architecture() -> Architecture {
         mlp_ratio: 4,
         layer_norm_eps: 1e-6,
         classes: 5,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true, gates: None }),
     }
 }
 

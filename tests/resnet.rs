@@ -235,7 +235,7 @@ fn rectify_sees_the_maps_as_they_are() {
     for name in NETWORKS {
         let case = Case::read(name);
         let device = Device::flex().autodiff();
-        let settings = RectifyBlocks { heads: 2, after: vec![1, 2, 3], mixing: Mixing::Softmax };
+        let settings = RectifyBlocks { heads: 2, after: vec![1, 2, 3], mixing: Mixing::Softmax, gates: None };
         let network = case.with(Mechanism::Rectify(settings), &device);
         assert!(network.weights().iter().all(|(name, _)| !name.ends_with(".norm.weight")), "no norm of its own");
         let images = case.images(&device);

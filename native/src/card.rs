@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use finegrain::architecture::{Architecture, Mechanism, Mixing, Residual, Stem};
+use finegrain::architecture::{Architecture, Mechanism, Mixing, Residual, RgaBlocks, Stem};
 use finegrain::bundle::Manifest;
 use finegrain::tensors::Precision;
 
@@ -60,16 +60,7 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
                  {behind} {after}"
             )
         }
-        Mechanism::Rga(rga) => {
-            let gates = match (rga.spatial, rga.channel) {
-                (true, true) => "spatial and channel gates",
-                (true, false) => "spatial gates",
-                _ => "channel gates",
-            };
-            let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
-            let (ratio, places) = (rga.ratio, places.join(", "));
-            format!("relation-aware global attention (RGA, CVPR 2020): {gates} after {behind}s {places}, ratio {ratio}")
-        }
+        Mechanism::Rga(gates) => rga(gates, behind),
         Mechanism::Rectify(rectify) => {
             let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
             let (heads, places) = (rectify.heads, places.join(", "));
@@ -82,6 +73,11 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
             )
         }
     };
+    let beside = match (&architecture.mechanism, architecture.rga()) {
+        (Mechanism::Rga(_), _) | (_, None) => String::new(),
+        (_, Some(gates)) => format!("; beside it {}", rga(gates, behind)),
+    };
+    let mechanism = mechanism + &beside;
     let _ = writeln!(
         text,
         "| | |\n|---|---|\n| Network | {network} |\n\
@@ -89,6 +85,18 @@ fn about(text: &mut String, record: &RunRecord, manifest: &Manifest) {
         weights(manifest),
         files(manifest),
     );
+}
+
+/// RGA's gates in words, behind blocks or stages.
+fn rga(rga: &RgaBlocks, behind: &str) -> String {
+    let gates = match (rga.spatial, rga.channel) {
+        (true, true) => "spatial and channel gates",
+        (true, false) => "spatial gates",
+        _ => "channel gates",
+    };
+    let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
+    let (ratio, places) = (rga.ratio, places.join(", "));
+    format!("relation-aware global attention (RGA, CVPR 2020): {gates} after {behind}s {places}, ratio {ratio}")
 }
 
 /// What the backbone is, in words.

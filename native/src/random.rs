@@ -26,7 +26,7 @@ pub fn network(name: &str, size: usize) -> Result<(Architecture, TensorMap)> {
     }
     let mechanism = match backbone.resnet() {
         Some(_) => Mechanism::None,
-        None => Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
+        None => Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None }),
     };
     let architecture = backbone.architecture(size, CLASSES, mechanism);
     architecture.check()?;

@@ -154,7 +154,7 @@ fn architecture(config: &Config, tensors: &TensorMap) -> Result<Architecture> {
     let hidden = rows("param.blocks.0.mlp.fc1.weight", 0);
     let implied = hidden.filter(|hidden| config.dim > 0 && hidden % config.dim == 0).map(|hidden| hidden / config.dim);
     let mechanism = match config.ratio {
-        Some(ratio) => Mechanism::Dcal(Dcal { ratio, glca, pwca }),
+        Some(ratio) => Mechanism::Dcal(Dcal { ratio, glca, pwca, gates: None }),
         None if glca || pwca => bail!("its config has no \"ratio\" (R, the share of local queries)"),
         None => Mechanism::None,
     };

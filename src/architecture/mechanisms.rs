@@ -57,6 +57,9 @@ pub struct RectifyBlocks {
     pub after: Vec<usize>,
     /// How the global gates become weights.
     pub mixing: Mixing,
+    /// RGA's gates between the blocks, beside it; a module sees the map behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gates: Option<RgaBlocks>,
 }
 
 /// How the global gates of Attend and Rectify become weights.
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn an_early_answer_wants_two_modules_and_a_block_to_spare() {
         let exits = |after: &[usize]| {
-            RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax }.exits(12).to_vec()
+            RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax, gates: None }.exits(12).to_vec()
         };
         assert_eq!(exits(&[6, 9, 11]), [9, 11]);
         assert_eq!(exits(&[6, 9, 12]), [9]);

@@ -184,7 +184,7 @@ mod tests {
             mlp_ratio: 4,
             layer_norm_eps: 1e-6,
             classes: 3,
-            mechanism: Mechanism::Dcal(crate::architecture::Dcal { ratio: 0.5, glca: true, pwca: false }),
+            mechanism: Mechanism::Dcal(crate::architecture::Dcal { ratio: 0.5, glca: true, pwca: false, gates: None }),
         };
         let adapted = adapt(&pretrained, &architecture).unwrap();
         assert_eq!(adapted.reals("glca.norm1.weight").unwrap(), [3.0, 4.0]);

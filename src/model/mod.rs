@@ -103,16 +103,17 @@ impl Network {
     ///
     /// The caller has checked the architecture ([`Architecture::check`]).
     pub fn new(architecture: &Architecture, device: &Device) -> Self {
-        let (mut dcal, mut rga, mut rectify, mut tasn) = (None, None, None, None);
+        let (mut dcal, mut rectify, mut tasn) = (None, None, None);
         match &architecture.mechanism {
-            Mechanism::None => {}
+            // Gates may stand beside another mechanism.
+            Mechanism::None | Mechanism::Rga(_) => {}
             Mechanism::Dcal(settings) => dcal = Some(Dcal::new(architecture, settings, device)),
-            Mechanism::Rga(settings) => rga = Some(rga::RgaBlocks::new(architecture, settings, device)),
             Mechanism::Rectify(settings) => {
                 rectify = Some(rectify::RectifyBlocks::new(architecture, settings, device));
             }
             Mechanism::Tasn(settings) => tasn = Some(tasn::TasnBlocks::new(architecture, settings, device)),
         }
+        let rga = architecture.rga().map(|settings| rga::RgaBlocks::new(architecture, settings, device));
         let (backbone, architecture) = (Backbone::new(architecture, device), architecture.clone());
         Self { backbone, dcal, rga, rectify, tasn, architecture }
     }
@@ -176,16 +177,17 @@ impl Network {
         let (mut gates, mut hypotheses) = (Vec::new(), Vec::new());
         let grid = self.architecture.grid();
         let tokens = vit.tokens_after(images, drop_path, &mut |block, tokens| {
-            if let Some(rectify) = &self.rectify {
-                hypotheses.extend(rectify.of_tokens(block, patches(tokens.clone()), grid));
-            }
-            match &self.rga {
+            let tokens = match &self.rga {
                 Some(rga) if rga.stands_behind(block) => {
                     let map = on_grid(patches(tokens.clone()), grid);
                     with_patches(tokens, rga.forward(block, map, statistics, &mut gates))
                 }
                 _ => tokens,
+            };
+            if let Some(rectify) = &self.rectify {
+                hypotheses.extend(rectify.of_tokens(block, patches(tokens.clone()), grid));
             }
+            tokens
         });
         let rollout = rollout(&tokens.attention_means);
         let (feature_sa, logits_sa) = vit.classify(tokens.last());
@@ -199,13 +201,14 @@ impl Network {
     fn forward_maps(&self, resnet: &ResNet, images: Tensor<4>, statistics: &mut Statistics<'_>) -> Forward {
         let (mut gates, mut hypotheses) = (Vec::new(), Vec::new());
         let (stages, last) = resnet.maps(images, statistics, &mut |stage, map, statistics| {
+            let map = match &self.rga {
+                Some(rga) => rga.forward(stage, map, statistics, &mut gates),
+                None => map,
+            };
             if let Some(rectify) = &self.rectify {
                 hypotheses.extend(rectify.of_map(stage, &map));
             }
-            match &self.rga {
-                Some(rga) => rga.forward(stage, map, statistics, &mut gates),
-                None => map,
-            }
+            map
         });
         let (last, feature_sa, logits_sa) = resnet.classify(last, statistics);
         let rollout = class_activation(last, logits_sa.clone(), resnet.head.weight.val());

@@ -80,7 +80,7 @@ mod tests {
             mlp_ratio: 2,
             layer_norm_eps: 1e-6,
             classes: 3,
-            mechanism: Mechanism::Dcal(Dcal { ratio: 1.0, glca: true, pwca: true }),
+            mechanism: Mechanism::Dcal(Dcal { ratio: 1.0, glca: true, pwca: true, gates: None }),
         };
         let device = Device::flex().autodiff();
         let weights = crate::model::random::weights(&architecture, 1.0, 8);

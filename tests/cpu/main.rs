@@ -139,12 +139,13 @@ fn the_real_vit_tiny_resamples_as_burn_does() {
 
 /// 2, 50, 197 and 785 tokens; heads of odd number and width; images that are not square; no GLCA; hybrids.
 fn architectures() -> Vec<Architecture> {
-    let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
+    let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false, gates: None });
     let rga = |ratio, [spatial, channel]: [bool; 2], after: &[usize]| {
         Mechanism::Rga(RgaBlocks { ratio, spatial, channel, after: after.to_vec() })
     };
-    let rectify =
-        |heads, after: &[usize], mixing| Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing });
+    let rectify = |heads, after: &[usize], mixing| {
+        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing, gates: None })
+    };
     let tasn = |zoom, after| Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() });
     let shape = |image_size, patch_size, dim, heads, depth, mlp_ratio, classes, mechanism| Architecture {
         resnet: None,
@@ -179,7 +180,8 @@ fn architectures() -> Vec<Architecture> {
         shape([56, 56], 4, 20, 5, 2, 2, 6, tasn(4, 2)),
         shape([5, 5], 5, 7, 1, 2, 3, 2, tasn(2, 1)),
     ];
-    transformers.into_iter().chain(shapes::hybrids()).collect()
+    let pairs = shapes::pairs().into_iter().filter(|pair| pair.resnet.is_none());
+    transformers.into_iter().chain(shapes::hybrids()).chain(pairs).collect()
 }
 
 /// A network of that shape, its weights in timm's layout, and a photo.
@@ -218,7 +220,7 @@ fn networks_of_many_shapes_agree_with_burn() {
 /// Any threshold below the smallest probability ends at the first place where two modules agree; none above 1 ends anywhere.
 #[test]
 fn an_early_answer_is_what_the_modules_so_far_say() {
-    let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax };
+    let mechanism = RectifyBlocks { heads: 3, after: vec![1, 2, 3, 5], mixing: Mixing::Softmax, gates: None };
     let architecture = Architecture {
         resnet: None,
         hybrid: None,

@@ -77,18 +77,20 @@ fn maps_of_each_place_have_the_size_there() {
         let (_, weights, image) = case(&architecture);
         let seen = Cpu::load(&architecture, &weights).unwrap().see(&image).unwrap();
         let positions = |after: &[usize]| after.iter().map(|&n| architecture.map_behind(n).positions()).sum::<usize>();
-        match (&architecture.mechanism, seen.gates(), seen.masks()) {
-            (Mechanism::Rga(rga), Ok(gates), Err(_)) => {
+        match (architecture.rga().filter(|rga| rga.spatial), seen.gates()) {
+            (Some(rga), Ok(gates)) => {
                 assert_eq!(gates.len(), positions(&rga.after));
                 assert!(gates.iter().all(|&gate| gate > 0.0 && gate < 1.0));
             }
-            (Mechanism::Rectify(rectify), Err(_), Ok(masks)) => {
+            (rga, gates) => assert!(rga.is_none() && gates.is_err(), "{architecture:?}"),
+        }
+        match (architecture.rectify(), seen.masks()) {
+            (Some(rectify), Ok(masks)) => {
                 assert_eq!(masks.len(), rectify.heads * positions(&rectify.after));
                 let sum: f32 = masks.iter().sum();
                 assert!((sum - (rectify.heads * rectify.after.len()) as f32).abs() < 1e-4, "each mask sums to 1");
             }
-            (_, Err(_), Err(_)) => {}
-            _ => assert!(architecture.rga().is_some_and(|rga| !rga.spatial), "{architecture:?}"),
+            (rectify, masks) => assert!(rectify.is_none() && masks.is_err(), "{architecture:?}"),
         }
         let activation = &seen.answer().rollout;
         assert_eq!(activation.len(), architecture.tokens());
@@ -129,7 +131,8 @@ fn what_a_residual_network_has_not_is_said() {
 /// As in a transformer: two modules that agree end it, and a threshold above 1 never does.
 #[test]
 fn maps_are_left_where_modules_agree() {
-    let mechanism = Mechanism::Rectify(RectifyBlocks { heads: 2, after: vec![1, 2, 3], mixing: Mixing::Softmax });
+    let mechanism =
+        Mechanism::Rectify(RectifyBlocks { heads: 2, after: vec![1, 2, 3], mixing: Mixing::Softmax, gates: None });
     let architecture = resnet(Residual::Basic, Stem::Large, &[1, 1, 1, 1], &[1, 2, 1, 1], 8);
     let architecture = architecture.architecture([32, 32], 2, mechanism);
     let (_, weights, _) = case(&architecture);

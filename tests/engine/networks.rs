@@ -13,7 +13,7 @@ use finegrain::self_test::{SelfTest, TOLERANCE};
 use finegrain::tensors::{Precision, Tensor, TensorError, TensorMap};
 use pollster::block_on;
 
-use crate::shapes::hybrids;
+use crate::shapes::{hybrids, pairs};
 use crate::support::{Random, fixture, gpu, random_weights, reals, relative_norm, trace_file};
 
 /// Values of image `index` of a batch.
@@ -189,7 +189,7 @@ fn odd() -> Architecture {
         mlp_ratio: 3,
         layer_norm_eps: 1e-6,
         classes: 3,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false, gates: None }),
     }
 }
 
@@ -208,7 +208,7 @@ fn other_architectures_agree_with_the_twins() {
     };
     let gated = [rga(8, [true, true], &[1, 2]), rga(3, [true, false], &[2]), rga(2, [false, true], &[1])];
     let rectify = |heads, after: &[usize], mixing| Architecture {
-        mechanism: Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing }),
+        mechanism: Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing, gates: None }),
         depth: 3,
         ..odd()
     };
@@ -222,8 +222,13 @@ fn other_architectures_agree_with_the_twins() {
         mechanism: Mechanism::Tasn(TasnBlocks { zoom, after, ..TasnBlocks::default() }),
         ..odd()
     });
-    let others =
-        [odd(), one_patch, plain, wide].into_iter().chain(gated).chain(voting).chain(resampled).chain(hybrids());
+    let others = [odd(), one_patch, plain, wide]
+        .into_iter()
+        .chain(gated)
+        .chain(voting)
+        .chain(resampled)
+        .chain(hybrids())
+        .chain(pairs().into_iter().filter(|pair| pair.resnet.is_none()));
     for architecture in others {
         let weights = random_weights(&architecture, &mut random);
         let [height, width] = architecture.input_size();

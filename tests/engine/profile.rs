@@ -22,7 +22,7 @@ fn small() -> Architecture {
         mlp_ratio: 4,
         layer_norm_eps: 1e-6,
         classes: 3,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.5, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.5, glca: true, pwca: false, gates: None }),
     }
 }
 

@@ -19,7 +19,7 @@ fn tiny() -> Architecture {
         mlp_ratio: 4,
         layer_norm_eps: 1e-6,
         classes: 100,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true, gates: None }),
     }
 }
 

@@ -24,7 +24,7 @@ fn small() -> Architecture {
         mlp_ratio: 3,
         layer_norm_eps: 1e-6,
         classes: 7,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false, gates: None }),
     }
 }
 

@@ -14,12 +14,12 @@ pub(crate) const TOLERANCE: f64 = 2e-5;
 /// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates, the
 /// modules of Attend and Rectify, TASN's second pass.
 pub(crate) fn architectures() -> Vec<Architecture> {
-    let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false });
+    let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false, gates: None });
     let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
         Mechanism::Rga(RgaBlocks { ratio: 4, spatial, channel, after: after.to_vec() })
     };
     let rectify = |heads, after: &[usize]| {
-        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax })
+        Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing: Mixing::Softmax, gates: None })
     };
     let shape = |image_size, patch_size, dim, heads, depth, classes, mechanism| Architecture {
         resnet: None,

@@ -175,7 +175,7 @@ fn looks_repeat_no_dispatch_of_the_backbone() {
         mlp_ratio: 4,
         layer_norm_eps: 1e-6,
         classes: 100,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None }),
     };
     let whole = labels(&record::classify(&tiny, Precision::F32).unwrap());
     let tail = record::tail(&tiny.with_ratio(0.5).unwrap(), Precision::F32).unwrap();

@@ -25,7 +25,7 @@ pub(crate) fn rga([spatial, channel]: [bool; 2], after: &[usize]) -> Mechanism {
 }
 
 pub(crate) fn rectify(heads: usize, after: &[usize], mixing: Mixing) -> Mechanism {
-    Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing })
+    Mechanism::Rectify(RectifyBlocks { heads, after: after.to_vec(), mixing, gates: None })
 }
 
 pub(crate) fn tasn(zoom: usize, after: usize) -> Mechanism {
@@ -35,7 +35,8 @@ pub(crate) fn tasn(zoom: usize, after: usize) -> Mechanism {
 /// Maps with odd sides, of one position, oblong; strides of 3 and 4; a stage that goes on in the buffer before it; every
 /// mechanism, also behind the last stage.
 pub(crate) fn architectures() -> Vec<Architecture> {
-    vec![
+    let pairs = pairs().into_iter().filter(|pair| pair.resnet.is_some());
+    let others = [
         basic().architecture([48, 80], 7, Mechanism::None),
         basic().architecture([16, 16], 2, Mechanism::None),
         bottleneck().architecture([112, 80], 196, Mechanism::None),
@@ -52,7 +53,8 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         bottleneck().architecture([48, 64], 6, tasn(2, 3)),
         wide().architecture([20, 28], 5, tasn(3, 2)),
         basic().architecture([32, 48], 4, tasn(2, 3)),
-    ]
+    ];
+    others.into_iter().chain(pairs).collect()
 }
 
 /// Patches of 4, 8 and 16 pixels, one patch, oblong photos, one group and one for each channel, every mechanism; the first with GLCA.
@@ -73,7 +75,7 @@ pub(crate) fn hybrids() -> Vec<Architecture> {
             mechanism,
         }
     };
-    let dcal = Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false });
+    let dcal = Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca: false, gates: None });
     vec![
         hybrid(&[2, 1], [6, 3], [56, 40], dcal.clone()),
         hybrid(&[1], [8, 1], [20, 28], Mechanism::None),
@@ -82,5 +84,37 @@ pub(crate) fn hybrids() -> Vec<Architecture> {
         hybrid(&[1, 1], [4, 2], [48, 32], rga([true, true], &[1])),
         hybrid(&[1, 2], [5, 1], [40, 56], rectify(3, &[1, 2], Mixing::Softmax)),
         hybrid(&[1, 1], [6, 3], [24, 32], tasn(2, 1)),
+    ]
+}
+
+/// RGA's gates beside GLCA, also behind the last block, which GLCA sees; beside modules that see what is behind the gates; on a
+/// residual network.
+pub(crate) fn pairs() -> Vec<Architecture> {
+    let gates = |which: [bool; 2], after: &[usize]| match rga(which, after) {
+        Mechanism::Rga(gates) => Some(gates),
+        _ => None,
+    };
+    let dcal = |gates| Mechanism::Dcal(Dcal { ratio: 0.2, glca: true, pwca: false, gates });
+    let voting = |after: &[usize], gates| {
+        Mechanism::Rectify(RectifyBlocks { heads: 3, after: after.to_vec(), mixing: Mixing::Softmax, gates })
+    };
+    let transformer = |mechanism| Architecture {
+        image_size: [24, 40],
+        patch_size: 4,
+        resnet: None,
+        hybrid: None,
+        dim: 24,
+        depth: 3,
+        heads: 3,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 6,
+        mechanism,
+    };
+    vec![
+        transformer(dcal(gates([true, true], &[1, 3]))),
+        transformer(dcal(gates([false, true], &[2]))),
+        transformer(voting(&[1, 2, 3], gates([true, true], &[2]))),
+        basic().architecture([48, 80], 7, voting(&[1, 3], gates([true, true], &[1, 3]))),
     ]
 }

@@ -19,6 +19,11 @@ pub(crate) fn architecture(trace: &TensorMap) -> Architecture {
         mlp_ratio: number("mlp_ratio").unwrap_or(4),
         layer_norm_eps: 1e-6,
         classes: trace.get("out.logits.sa").unwrap().shape[1],
-        mechanism: Mechanism::Dcal(Dcal { ratio: config["ratio"].as_f64().unwrap(), glca: true, pwca: true }),
+        mechanism: Mechanism::Dcal(Dcal {
+            ratio: config["ratio"].as_f64().unwrap(),
+            glca: true,
+            pwca: true,
+            gates: None,
+        }),
     }
 }

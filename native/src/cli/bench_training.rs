@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     let Args { model, size, batch, mechanism, device, bf16 } = args;
     let backbone = train::Backbone::named(model).map_err(|error| anyhow!("\"{model}\" is no network: {error}"))?;
     ensure!(backbone.resnet().is_none(), "a training step is measured of transformers only, not of {model}");
-    let dcal = |pwca| Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca });
+    let dcal = |pwca| Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca, gates: None });
     let branches = match mechanism {
         Branches::None => Mechanism::None,
         Branches::Glca => dcal(false),

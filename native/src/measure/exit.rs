@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn network(after: &[usize]) -> Architecture {
-        let mechanism = RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax };
+        let mechanism = RectifyBlocks { heads: 4, after: after.to_vec(), mixing: Mixing::Softmax, gates: None };
         Architecture {
             resnet: None,
             hybrid: None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use finegrain::architecture::{Architecture, Dcal, Mechanism};
+use finegrain::architecture::{Architecture, Dcal, Mechanism, RgaBlocks};
 use finegrain::engine::{Command, record};
 use finegrain::tensors::Precision;
 use serde::Serialize;
@@ -123,27 +123,34 @@ fn row(mechanism: String, runs: &[&Run]) -> Row {
 fn mechanism(recipe: &Value) -> (usize, String) {
     let found = serde_json::from_value(recipe.pointer("/model/mechanism").cloned().unwrap_or_default());
     match found {
-        Ok(Mechanism::Dcal(Dcal { ratio, glca, pwca })) => {
+        Ok(Mechanism::Dcal(Dcal { ratio, glca, pwca, gates })) => {
             let ratio = format!("R = {} %", (10_000.0 * ratio).round() / 100.0);
-            match (glca, pwca) {
+            let (place, name) = match (glca, pwca) {
                 (false, false) => (0, "baseline".to_owned()),
                 (true, false) => (1, format!("+ GLCA ({ratio})")),
                 (false, true) => (2, "+ PWCA".to_owned()),
                 (true, true) => (3, format!("+ GLCA + PWCA ({ratio})")),
-            }
+            };
+            gates.map_or((place, name.clone()), |gates| (7, format!("{name} + {}", rga(&gates))))
         }
-        Ok(Mechanism::Rga(rga)) => {
-            let places: Vec<String> = rga.after.iter().map(ToString::to_string).collect();
-            let which = if rga.spatial { "S" } else { "" }.to_owned() + if rga.channel { "C" } else { "" };
-            (4, format!("RGA-{which} after {}", places.join(", ")))
-        }
+        Ok(Mechanism::Rga(gates)) => (4, rga(&gates)),
         Ok(Mechanism::Rectify(rectify)) => {
-            let places: Vec<String> = rectify.after.iter().map(ToString::to_string).collect();
-            (5, format!("Attend and Rectify after {}", places.join(", ")))
+            let name = format!("Attend and Rectify after {}", places(&rectify.after));
+            rectify.gates.map_or((5, name.clone()), |gates| (8, format!("{name} + {}", rga(&gates))))
         }
         Ok(Mechanism::Tasn(tasn)) => (6, format!("TASN after {}, zoom {}", tasn.after, tasn.zoom)),
         Ok(Mechanism::None) | Err(_) => (0, "baseline".to_owned()),
     }
+}
+
+/// What RGA's gates are called.
+fn rga(gates: &RgaBlocks) -> String {
+    let which = if gates.spatial { "S" } else { "" }.to_owned() + if gates.channel { "C" } else { "" };
+    format!("RGA-{which} after {}", places(&gates.after))
+}
+
+fn places(after: &[usize]) -> String {
+    after.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The keys, beside mechanism and seed, in which the recipes differ: such runs are no fair comparison.
@@ -196,7 +203,7 @@ mod tests {
         // timm's 5,717,416 with 196 classes in place of 1000; 1.26 thousand million multiply-adds, and rollout.
         assert_eq!(plain.parameters, 5_717_416 - 804 * 193);
         assert!((2.5e9..3.0e9).contains(&(plain.operations as f64)), "{plain:?}");
-        let glca = of(Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true }));
+        let glca = of(Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: true, gates: None }));
         assert!(glca.parameters > plain.parameters + 400_000 && glca.operations > plain.operations, "{glca:?}");
         assert_eq!(Size::cells(Some(plain))[0], "5.56");
         assert_eq!(Size::cells(None), ["", ""]);

@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn parts_give_the_gradient_of_the_whole_batch() {
         let device = Device::flex();
-        let both = |pwca| Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca });
+        let both = |pwca| Mechanism::Dcal(Dcal { ratio: 0.3, glca: true, pwca, gates: None });
         for mechanism in [Mechanism::None, both(false)] {
             let network = network(mechanism);
             let run = |workers, part| {

@@ -82,7 +82,7 @@ pub(super) fn start(
     if architecture.rga().is_some() || architecture.rectify().is_some() {
         // No pretrained weights have gates or modules.
         let fresh = noise::reseed(&network.weights(), config.train.seed);
-        network = network.load(&fresh)?;
+        network = network.load(&adapt(&fresh, architecture)?)?;
     }
     let mut report = None;
     let mut saved = if options.resume {

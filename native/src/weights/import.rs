@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn network(image_size: [usize; 2], classes: usize) -> Network {
-        let mechanism = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true });
+        let mechanism = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true, gates: None });
         Network::new(&Architecture { image_size, classes, ..architecture(mechanism) }, &Device::flex())
     }
 

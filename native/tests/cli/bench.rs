@@ -19,7 +19,7 @@ fn the_table_names_every_kernel_of_the_recording() {
         return;
     }
     let found = json(&mut finegrain(["bench", "--model", "vit-tiny", "--size", "32", "--runs", "1"]));
-    let mechanism = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false });
+    let mechanism = Mechanism::Dcal(Dcal { ratio: 0.1, glca: true, pwca: false, gates: None });
     let mut architecture = small().0;
     (architecture.image_size, architecture.patch_size, architecture.mechanism) = ([32, 32], 16, mechanism);
     (architecture.dim, architecture.depth, architecture.heads, architecture.classes) = (192, 12, 3, 100);

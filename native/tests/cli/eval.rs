@@ -113,7 +113,12 @@ fn early_answers_are_measured_beside_full_ones() {
         mlp_ratio: 2,
         layer_norm_eps: 1e-6,
         classes: 5,
-        mechanism: Mechanism::Rectify(RectifyBlocks { heads: 3, after: vec![1, 2], mixing: Mixing::Softmax }),
+        mechanism: Mechanism::Rectify(RectifyBlocks {
+            heads: 3,
+            after: vec![1, 2],
+            mixing: Mixing::Softmax,
+            gates: None,
+        }),
     };
     write_bundle_of(&bundle, architecture.clone(), &random::weights(&architecture), None);
     write_data(&data, &PHOTOS);

@@ -45,6 +45,35 @@ fn a_run_becomes_a_bundle_that_answers_as_the_network_does() {
     same_logits(&made.found.logits_sa, &made.expected.logits_sa);
 }
 
+/// Gates beside GLCA, which looks behind them, and beside modules.
+#[test]
+fn gates_go_with_other_mechanisms() {
+    let gates = "gates = { ratio = 4, spatial = true, channel = true, after = [1] } }";
+    let glca = format!("{{ name = \"dcal\", ratio = 0.25, glca = true, pwca = false, {gates}");
+    let modules = format!("{{ name = \"rectify\", heads = 2, after = [1, 2], mixing = \"softmax\", {gates}");
+    for (mechanism, words) in [(&glca, "DCAL, CVPR 2022"), (&modules, "Attend and Rectify")] {
+        let place = Place::new(&recipe(mechanism).replace("epochs = 4", "epochs = 3"));
+        train(&place.options("whole")).unwrap().unwrap();
+        let losses = epoch_losses(&place.path("whole"));
+        assert!(losses[2] < losses[0], "{mechanism}: {losses:?}");
+        kill_and_resume(place.folder.path(), "killed");
+        assert!(place.weights("whole") == place.weights("killed"), "{mechanism}: bit for bit");
+        let made = exported(&place);
+        let (other, own) = (made.card.find(words), made.card.find("; beside it relation-aware global attention"));
+        assert!(other.is_some() && own > other, "{}", made.card);
+        assert!(made.bundle.weights.get("rga.0.channel.theta.bn.running_var").is_some());
+        same_logits(&made.found.logits_sa, &made.expected.logits_sa);
+        assert_eq!(made.found.logits_glca.is_empty(), mechanism == &modules);
+        assert_eq!(made.found.logits_mixed.is_empty(), mechanism == &glca);
+    }
+    let place = Place::new(&recipe(&glca));
+    let error = |set: &str| place.error(|options| options.set = vec![set.to_owned()]);
+    let sentence = error("model.mechanism.pwca=true");
+    assert!(sentence.contains("RGA's gates do not go with PWCA"), "{sentence}");
+    let sentence = error("train.precision=bf16");
+    assert!(sentence.contains("it must be \"f32\" with RGA's gates"), "{sentence}");
+}
+
 #[test]
 fn what_cannot_be_is_told() {
     let place = Place::new(&recipe(RGA));

@@ -45,7 +45,7 @@ pub fn gated() -> Result<Bundle> {
 /// # Errors
 /// None that a test could cause.
 pub fn rectified() -> Result<Bundle> {
-    let modules = RectifyBlocks { heads: 3, after: vec![1, 3], mixing: Mixing::Softmax };
+    let modules = RectifyBlocks { heads: 3, after: vec![1, 3], mixing: Mixing::Softmax, gates: None };
     with("Masks: 5 classes", Mechanism::Rectify(modules))
 }
 

@@ -43,7 +43,7 @@ pub fn bundle() -> Result<Bundle> {
             mlp_ratio: 4,
             layer_norm_eps: 1e-6,
             classes: CLASSES,
-            mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true }),
+            mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true, gates: None }),
         },
         preprocessing: Preprocessing { resize: 36, fit: Fit::Crop, crop: [32, 32], mean: [0.5; 3], std: [0.5; 3] },
         labels: (0..CLASSES).map(|class| format!("class {class}")).collect(),

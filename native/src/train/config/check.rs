@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use finegrain::architecture::Mechanism;
+use finegrain::architecture::{Dcal, Mechanism};
 
 use super::{Choice, Config, ConfigError, PrecisionChoice};
 use crate::data::detect::Layout;
@@ -60,6 +60,7 @@ impl Config {
             Mechanism::Rga(_) => Some("\"f32\" with the mechanism \"rga\""),
             Mechanism::Rectify(_) => Some("\"f32\" with the mechanism \"rectify\""),
             Mechanism::Tasn(_) => Some("\"f32\" with the mechanism \"tasn\""),
+            Mechanism::Dcal(Dcal { gates: Some(_), .. }) => Some("\"f32\" with RGA's gates"),
             Mechanism::None | Mechanism::Dcal(_) => (!vit).then_some("\"f32\" with a residual network"),
         };
         if let Some(must) = narrow {

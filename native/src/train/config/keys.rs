@@ -70,6 +70,8 @@ table! {
         /// these blocks, weighed by the "softmax" or the "sigmoid" of gates.
         /// Or { name = "tasn", zoom = 2, after = 12 }: photos of zoom times the size, resampled by the attention of the tokens
         /// after this block; further keys are scale, dense, rounds and temperature.
+        /// "dcal" (without pwca) and "rectify" take gates = { ratio = 8, spatial = true, channel = true, after = [4, 8] } as well:
+        /// RGA's, between the blocks, beside it.
         /// On a residual network blocks are its stages; it has all but DCAL.
         mechanism: Mechanism,
         /// A residual network in place of the transformer, which backbone may name: { block = "basic", stem = "large", blocks =

@@ -16,7 +16,7 @@ pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// Keys of `model.mechanism`.
-const MECHANISM: [&str; 14] = [
+const MECHANISM: [&str; 15] = [
     "name",
     "ratio",
     "glca",
@@ -31,6 +31,7 @@ const MECHANISM: [&str; 14] = [
     "dense",
     "rounds",
     "temperature",
+    "gates",
 ];
 
 /// Looks for a key that no recipe has.

@@ -18,7 +18,7 @@ pub(in super::super) fn architecture() -> Architecture {
         mlp_ratio: 2,
         layer_norm_eps: 1e-6,
         classes: 3,
-        mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: false }),
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: false, gates: None }),
     }
 }
 
@@ -156,7 +156,7 @@ fn the_part_nets_photos_follow_the_photos_and_not_the_parts() {
 #[test]
 fn checkpointing_changes_no_gradient() {
     let device = Device::flex();
-    let pwca = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true });
+    let pwca = Mechanism::Dcal(Dcal { ratio: 0.25, glca: true, pwca: true, gates: None });
     let network = network(&Architecture { mechanism: pwca, ..architecture() }, &device);
     let run = |gradient_checkpointing, workers| {
         let train = Train { gradient_checkpointing, drop_path: 0.3, ..settings(3, 0.1) };

@@ -48,7 +48,8 @@ const ANSWER: &str = "return (async () => {
 #[test]
 fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()> {
     let gates = Mechanism::Rga(RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 3] });
-    let modules = Mechanism::Rectify(RectifyBlocks { heads: 3, after: vec![2, 3], mixing: Mixing::Softmax });
+    let modules =
+        Mechanism::Rectify(RectifyBlocks { heads: 3, after: vec![2, 3], mixing: Mixing::Softmax, gates: None });
     let [plain, gated, rectified] =
         [random::residual(Mechanism::None)?, random::residual(gates)?, random::residual(modules)?];
     let bundles = [("plain", &plain), ("gated", &gated), ("rectified", &rectified)];
