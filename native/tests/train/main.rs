@@ -15,3 +15,4 @@ mod resume;
 mod rga;
 mod runs;
 mod tasn;
+mod teachers;
