@@ -106,7 +106,7 @@ impl Staff {
     /// Names the first one that is not.
     pub(super) fn check_same(&self, began_with: &[Teacher]) -> Result<()> {
         let (own, former) = (self.teachers.len(), began_with.len());
-        ensure!(own == former, "the run began with {former} teachers and the recipe names {own}: name the same ones");
+        ensure!(own == former, "the recipe names {own} teachers and the run began with {former}: name the same ones");
         for (own, former) in self.teachers.iter().zip(began_with) {
             ensure!(
                 own.sha256 == former.sha256,

@@ -75,7 +75,7 @@ fn another_teacher_is_refused_and_the_same_one_elsewhere_is_not() {
     let moved = format!("teachers.runs=[{:?}]", place.path("moved"));
     let error =
         place.error(|o| (o.resume, o.set) = (true, vec![moved.replace(']', &format!(", {:?}]", place.path("moved")))]));
-    assert!(error.contains("began with 1 teachers and the recipe names 2"), "{error}");
+    assert!(error.contains("names 2 teachers and the run began with 1"), "{error}");
     (options.resume, options.stop, options.set) = (true, Arc::default(), vec![moved]);
     train(&options).unwrap().unwrap();
 }
