@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use finegrain::bundle::FileEntry;
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, Tensor, TensorMap};
 use serde::Serialize;
@@ -139,10 +138,7 @@ fn write(
 impl Candidate {
     fn read(run: &Path) -> Result<Self> {
         let record = RunRecord::read(run)?;
-        let path = run.join("model.safetensors");
-        let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
-        let weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
-        let sha256 = FileEntry::of("", &bytes).sha256;
+        let (weights, sha256) = RunRecord::weights(run)?;
         Ok(Self { run: run.to_owned(), record, weights, sha256, alone: Score { top1: 0.0, nll: 0.0 } })
     }
 

@@ -258,6 +258,7 @@ fn training(text: &mut String, record: &RunRecord, sha256: &str) -> Result<()> {
                 runs.collect::<Vec<_>>().join(", ")
             );
         }
+        taught(text, run);
         if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
             let _ = writeln!(text, "It started from `{}` (SHA-256 `{sha256}`).", plain(file));
         }
@@ -272,6 +273,21 @@ fn training(text: &mut String, record: &RunRecord, sha256: &str) -> Result<()> {
         toml::to_string(&recipe)?
     );
     Ok(())
+}
+
+/// Whom a run learned from.
+fn taught(text: &mut String, run: &Training) {
+    let Some(settings) = run.recipe.teachers.as_ref().filter(|_| !run.teachers.is_empty()) else { return };
+    let teachers =
+        run.teachers.iter().map(|teacher| format!("`{}` (SHA-256 `{}`)", plain(&teacher.run), teacher.sha256));
+    let _ = writeln!(
+        text,
+        "{} % of its target was the mean answer of trained networks to the same augmented photos (knowledge distillation, Hinton et \
+         al., 2015; temperature {}): {}.",
+        round(100.0 * settings.share),
+        round(settings.temperature),
+        teachers.collect::<Vec<_>>().join(", ")
+    );
 }
 
 fn limits(text: &mut String, manifest: &Manifest) {

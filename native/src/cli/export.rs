@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use finegrain::architecture::Architecture;
 use finegrain::bundle::{Bundle, CARD, Confused, FORMAT, FileEntry, MANIFEST, MAX_CONFUSED, Manifest, round};
-use finegrain::tensors::{Precision, TensorMap};
+use finegrain::tensors::Precision;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -160,10 +160,7 @@ fn make(run: &Path, precision: Precision, levels: Option<&str>) -> Result<Made> 
         bail!("it is a run of re-identification, and a bundle names classes: use RUN/model.safetensors as it is");
     }
     let measures = Measures::read(run)?;
-    let path = run.join("model.safetensors");
-    let bytes = fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
-    let sha256 = FileEntry::of("", &bytes).sha256;
-    let mut weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
+    let (mut weights, sha256) = RunRecord::weights(run)?;
     let names = weights.iter().map(|(name, _)| name.to_owned());
     for name in names.filter(|name| Architecture::training_only(name)).collect::<Vec<_>>() {
         weights.remove(&name);

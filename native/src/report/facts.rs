@@ -106,6 +106,9 @@ fn history(training: &Training, facts: &mut Vec<(&'static str, String)>) {
         for kept in run.averaged.iter().filter(|ingredient| ingredient.kept) {
             facts.push(("Mean of", format!("{}, SHA-256 {}", kept.run, kept.sha256)));
         }
+        for teacher in &run.teachers {
+            facts.push(("Taught by", format!("{}, SHA-256 {}", teacher.run, teacher.sha256)));
+        }
         if let (Some(file), Some(sha256)) = (&run.init_file, &run.init_sha256) {
             let made = run.init_run.as_ref().map(|before| format!(", made in {} epochs", before.epochs));
             facts.push(("Started from", format!("{file}{}, SHA-256 {sha256}", made.unwrap_or_default())));

@@ -14,6 +14,7 @@ use super::log::EpochLine;
 use super::optimizer::Optimizer;
 use super::outcome::Outcome;
 use super::record::{Best, Training};
+use super::teachers::Teacher;
 
 /// Raised whenever an older program could misread a checkpoint.
 const FORMAT: u32 = 1;
@@ -85,6 +86,7 @@ pub(super) fn save(
     average: Option<&Network>,
     position: &Position,
     init: Option<&Init>,
+    teachers: &[Teacher],
 ) -> Result<()> {
     let mut map = TensorMap::default();
     let average = average.map(Network::weights).unwrap_or_default();
@@ -96,6 +98,7 @@ pub(super) fn save(
     map.metadata.insert("format".into(), FORMAT.to_string());
     map.metadata.insert("position".into(), serde_json::to_string(position)?);
     map.metadata.insert("init".into(), serde_json::to_string(&init)?);
+    map.metadata.insert("teachers".into(), serde_json::to_string(teachers)?);
     replace(&path(run), &map.write(Precision::F32)?)
 }
 
@@ -111,6 +114,8 @@ pub(super) struct Saved {
     pub position: Position,
     /// What it began with.
     pub init: Option<Init>,
+    /// Whom it learns from.
+    pub teachers: Vec<Teacher>,
 }
 
 /// Loads the checkpoint of a run into `network`.
@@ -136,6 +141,8 @@ pub(super) fn load(run: &Path, train: &Train, network: Network, device: &Device)
             average,
             position: serde_json::from_str(text("position"))?,
             init: serde_json::from_str(text("init"))?,
+            // Checkpoints of older programs had none.
+            teachers: map.metadata.get("teachers").map_or_else(|| Ok(Vec::new()), |text| serde_json::from_str(text))?,
         })
     };
     read().with_context(|| format!("the checkpoint \"{}\" cannot be used", path.display()))

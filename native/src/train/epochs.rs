@@ -186,7 +186,8 @@ impl Session<'_> {
 
     fn save(&mut self) -> Result<()> {
         let average = self.ema.as_ref().map(Ema::network);
-        checkpoint::save(self.run, &self.network, &self.optimizer, average, &self.position, self.init.as_ref())?;
+        let (init, teachers) = (self.init.as_ref(), self.workers.teachers());
+        checkpoint::save(self.run, &self.network, &self.optimizer, average, &self.position, init, teachers)?;
         self.saved = Instant::now();
         Ok(())
     }

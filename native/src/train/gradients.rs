@@ -12,6 +12,7 @@ use finegrain::model::{DropPath, Network, Seen, Target};
 use super::config::{PrecisionChoice, Train};
 use super::loader::Batch;
 use super::outcome::{Outcome, hits};
+use super::teachers::{Staff, Teacher};
 use super::twin::Twin;
 
 /// What the batch norms saw of each part of a batch, in the order of the parts and of the forward pass.
@@ -23,8 +24,8 @@ pub(super) struct Seat {
     pub device: Device,
     /// On that device.
     pub network: Network,
-    /// The device where gradients are summed.
-    first: bool,
+    /// Its number among the devices; gradients are summed on the first.
+    place: usize,
 }
 
 /// Runs the parts of batches.
@@ -36,6 +37,7 @@ pub(super) struct Workers {
     drop_path: f64,
     checkpointing: bool,
     bf16: bool,
+    staff: Option<Staff>,
 }
 
 impl Workers {
@@ -59,7 +61,23 @@ impl Workers {
             drop_path: train.drop_path,
             checkpointing: train.gradient_checkpointing,
             bf16: train.precision == PrecisionChoice::Bf16,
+            staff: None,
         })
+    }
+
+    /// With teachers, where there are some.
+    pub(super) fn taught_by(self, staff: Option<Staff>) -> Self {
+        Self { staff, ..self }
+    }
+
+    /// The teachers, where there are some.
+    pub(super) fn staff(&self) -> Option<&Staff> {
+        self.staff.as_ref()
+    }
+
+    /// The teachers, for the record.
+    pub(super) fn teachers(&self) -> &[Teacher] {
+        self.staff.as_ref().map_or(&[], Staff::teachers)
     }
 
     /// How many workers there are.
@@ -71,7 +89,7 @@ impl Workers {
     /// part, as they do on several devices (the authors' code has it so, too). `network` is on the plain device.
     ///
     /// # Errors
-    /// When a worker dies.
+    /// When a worker dies, or a teacher has no answer.
     pub(super) fn run(&self, network: &Network, batch: &Batch) -> Result<(GradientsParams, Outcome, Norms)> {
         let parts = batch.parts(self.part);
         let share = |part: &Batch| part.len() as f64 / batch.len() as f64;
@@ -79,7 +97,8 @@ impl Workers {
         let mut sum = GradientsAccumulator::new();
         let mut total = Outcome::default();
         let mut norms = Vec::with_capacity(parts.len());
-        for (gradients, outcome, seen) in done {
+        for part in done {
+            let (gradients, outcome, seen) = part?;
             sum.accumulate(network, gradients);
             total.add(&outcome);
             norms.push(seen);
@@ -99,10 +118,10 @@ impl Workers {
     ) -> Result<Vec<T>> {
         let crew = self.pools.len().max(self.devices.len());
         let seat = |worker: usize| {
-            let i = worker % self.devices.len();
-            let (device, first) = (self.devices[i].clone(), i == 0);
-            let network = if first { network.clone() } else { network.clone().to_device(&device) };
-            Seat { device, network, first }
+            let place = worker % self.devices.len();
+            let device = self.devices[place].clone();
+            let network = if place == 0 { network.clone() } else { network.clone().to_device(&device) };
+            Seat { device, network, place }
         };
         let share = |worker: usize| {
             let seat = seat(worker);
@@ -151,7 +170,7 @@ impl Workers {
     /// Gradients of a backward pass through `leaves`, on the device where those of all parts are summed.
     pub(super) fn gathered(&self, seat: &Seat, leaves: &Network, gradients: Gradients) -> GradientsParams {
         let gradients = GradientsParams::from_grads(gradients, leaves);
-        if seat.first { gradients } else { gradients.to_device(&self.devices[0], &seat.network) }
+        if seat.place == 0 { gradients } else { gradients.to_device(&self.devices[0], &seat.network) }
     }
 
     /// `network` for a pass without gradients, in the same precision.
@@ -186,19 +205,24 @@ impl Workers {
     }
 
     /// Gradients of `share` times the loss of one part; the outcome's losses are sums over its photos.
-    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> (GradientsParams, Outcome, Vec<Seen>) {
+    fn part(&self, seat: &Seat, part: &Batch, share: f64) -> Result<(GradientsParams, Outcome, Vec<Seen>)> {
         let device = self.autodiff(&seat.device);
         let Twin { leaves, runs: twin } = self.twin(seat);
         let count = part.len();
         let partners = self.partners(&twin, part, &device);
         let images = twin.images(&part.images, &device);
         let classes = twin.architecture().classes;
-        let target = match part.shares(classes, self.label_smoothing) {
-            Some(shares) => Target::Shares(Tensor::from_data(TensorData::new(shares, [count, classes]), &device)),
-            None => Target::Classes {
+        let target = if self.staff.is_none() && part.seconds.is_empty() {
+            Target::Classes {
                 labels: Tensor::from_data(TensorData::new(part.labels.clone(), [count]), &device),
                 label_smoothing: self.label_smoothing,
-            },
+            }
+        } else {
+            let mut shares = part.shares(classes, self.label_smoothing);
+            if let Some(staff) = &self.staff {
+                staff.teach(&part.images, seat.place, &mut shares)?;
+            }
+            Target::Shares(Tensor::from_data(TensorData::new(shares, [count, classes]), &device))
         };
         let drop_path = self.drop_path(&twin, part, &device);
         let behind = twin.architecture().tasn().map(|tasn| twin.architecture().map_behind(tasn.after));
@@ -215,7 +239,7 @@ impl Workers {
             count,
         };
         let gradients = (losses.total * share).backward();
-        (self.gathered(seat, &leaves, gradients), outcome, losses.statistics)
+        Ok((self.gathered(seat, &leaves, gradients), outcome, losses.statistics))
     }
 }
 

@@ -169,17 +169,17 @@ impl Batch {
             .collect()
     }
 
-    /// The labels of mixed photos as shares of `classes` classes, `[B, classes]`, smoothed; `None` where nothing is mixed.
-    pub(super) fn shares(&self, classes: usize, smoothing: f32) -> Option<Vec<f32>> {
-        if self.seconds.is_empty() {
-            return None;
-        }
+    /// The labels as shares of `classes` classes, `[B, classes]`, smoothed; a mixed photo has two labels.
+    pub(super) fn shares(&self, classes: usize, smoothing: f32) -> Vec<f32> {
         let mut shares = vec![smoothing / classes as f32; self.len() * classes];
-        for ((row, label), second) in shares.chunks_exact_mut(classes).zip(&self.labels).zip(&self.seconds) {
-            row[*label as usize] += (1.0 - smoothing) * (1.0 - second.share);
-            row[second.class as usize] += (1.0 - smoothing) * second.share;
+        for (i, (row, label)) in shares.chunks_exact_mut(classes).zip(&self.labels).enumerate() {
+            let second = self.seconds.get(i);
+            row[*label as usize] += (1.0 - smoothing) * (1.0 - second.map_or(0.0, |second| second.share));
+            if let Some(second) = second {
+                row[second.class as usize] += (1.0 - smoothing) * second.share;
+            }
         }
-        Some(shares)
+        shares
     }
 
     /// Stochastic depth of `rate` over `depth` blocks; what a photo skips follows from its own random number.

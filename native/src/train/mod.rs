@@ -28,6 +28,7 @@ mod schedule;
 mod session;
 mod sgd;
 mod start;
+mod teachers;
 mod twin;
 mod walk;
 
@@ -38,13 +39,14 @@ use std::sync::atomic::AtomicBool;
 pub use arguments::Arguments;
 pub use config::{
     Augment, Backbone, Choice, Config, ConfigError, Data, FeatureChoice, Model, OptimizerKind, Pixels, Policy,
-    PrecisionChoice, Reid, Train,
+    PrecisionChoice, Reid, Teachers, Train,
 };
 pub use device::DeviceChoice;
 pub use recipes::{RECIPES, recipe};
 pub use record::{Best, Ingredient, RunRecord, TestAccuracy, Training};
 pub use schedule::Schedule;
 pub use session::train;
+pub use teachers::Teacher;
 
 /// What a training run is told beside its recipe.
 #[derive(Debug, Clone)]

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use finegrain::architecture::Architecture;
-use finegrain::bundle::Level;
+use finegrain::bundle::{FileEntry, Level};
 use finegrain::photo::Preprocessing;
+use finegrain::tensors::TensorMap;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::teachers::Teacher;
 use crate::measure::Ranking;
 
 /// The content of `run.json`; the weights lie beside it in `model.safetensors` (f32, timm's names).
@@ -60,6 +62,9 @@ pub struct Training {
     /// The run that made them, if it was one of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_run: Option<Box<Training>>,
+    /// The trained networks that it learned from, where it did (`[teachers]`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<Teacher>,
     /// Where the weights are a mean: the runs that were considered, the best by itself first, which this record is otherwise about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub averaged: Vec<Ingredient>,
@@ -78,7 +83,7 @@ pub struct Training {
     /// The ranking of the test photos by re-identification, by the features of SA and GLCA together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_ranking: Option<Ranking>,
-    /// The whole recipe, without the folder of the pretrained weights.
+    /// The whole recipe, without the folders of the pretrained weights and of the teachers.
     pub recipe: Config,
 }
 
@@ -138,5 +143,16 @@ impl RunRecord {
         let text = std::fs::read(&path)
             .with_context(|| format!("\"{}\" is missing; has this training run finished?", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("\"{}\" is damaged", path.display()))
+    }
+
+    /// The weights of a finished run, and their SHA-256.
+    ///
+    /// # Errors
+    /// When the file is missing or damaged.
+    pub fn weights(run: &Path) -> Result<(TensorMap, String)> {
+        let path = run.join("model.safetensors");
+        let bytes = std::fs::read(&path).with_context(|| format!("\"{}\" cannot be read", path.display()))?;
+        let weights = TensorMap::read(&bytes).with_context(|| format!("\"{}\" cannot be used", path.display()))?;
+        Ok((weights, FileEntry::of("", &bytes).sha256))
     }
 }

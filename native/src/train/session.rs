@@ -16,6 +16,7 @@ use super::log::Log;
 use super::parameters::{contiguous, count_parameters};
 use super::record::{RunRecord, TestAccuracy, Training};
 use super::start::{preprocessing, resolve, schedule, start};
+use super::teachers::Staff;
 use super::{TrainOptions, measure, out_of_memory};
 use crate::data::{DataError, Task};
 use crate::hierarchy;
@@ -59,7 +60,11 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let hierarchy = hierarchy::of_data(config.data.hierarchy.as_deref(), &task)?;
     task.hold_out(config.data.held_out, config.train.seed);
     let architecture = config.architecture(task.labels().len());
+    let staff = Staff::open(&config, task.labels(), &devices, device_name == "cpu")?;
     let (start, import) = start(options, &config, &architecture, &device)?;
+    if let (true, Some(staff)) = (options.resume, &staff) {
+        staff.check_same(&start.teachers)?;
+    }
 
     let loader = Loader::new(task.train(), &config, cores.div_ceil(2))?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
@@ -68,7 +73,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let mut session = Session {
         run: &options.out,
         schedule: schedule(&config, loader.batches()),
-        workers: Workers::over(&devices, workers, &config.train)?,
+        workers: Workers::over(&devices, workers, &config.train)?.taught_by(staff),
         log: Log::open(&options.out, &start.position, config.train.epochs * loader.batches())?,
         device,
         preprocessing: preprocessing(&config),
@@ -89,6 +94,9 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         loader.photos(),
         session.held_out.len(),
     ));
+    for line in session.workers.staff().iter().flat_map(|staff| staff.lines()) {
+        session.log.say(&line);
+    }
     for photo in &broken {
         session.log.say(&format!("left out: {}", photo.reason));
     }
@@ -109,6 +117,9 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
     let test = measures.as_ref().and_then(|measures| measures.test.as_ref()).filter(|test| test.photos > 0);
     let retrieval = measures.as_ref().and_then(|measures| measures.retrieval.as_ref());
     recipe.train.init = None;
+    for run in recipe.teachers.iter_mut().flat_map(|teachers| &mut teachers.runs) {
+        *run = run.file_name().unwrap_or_default().into();
+    }
     let record = RunRecord {
         format: 1,
         id: recipe.id.clone(),
@@ -125,6 +136,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
             init_sha256: session.init.as_ref().map(|init| init.sha256.clone()),
             init_file: session.init.as_ref().map(|init| init.name.clone()),
             init_run: session.init.and_then(|init| init.run),
+            teachers: session.workers.teachers().to_vec(),
             averaged: Vec::new(),
             skipped_photos: broken.len(),
             held_out_photos: session.held_out.len(),

@@ -31,6 +31,10 @@ pub(super) fn resolve(options: &TrainOptions, cores: Option<usize>, devices: usi
     if let Some(init) = &options.init {
         train.init = Some(init.clone());
     }
+    for run in config.teachers.iter_mut().flat_map(|teachers| &mut teachers.runs) {
+        // They are opened again by --resume, wherever that is called.
+        *run = std::path::absolute(&*run).unwrap_or_else(|_| run.clone());
+    }
     if train.micro_batch == 0 {
         train.micro_batch = if cores.is_some() { CPU_PART.min(train.batch) } else { train.batch.div_ceil(devices) };
     }
@@ -117,7 +121,8 @@ pub(super) fn start(
             checkpoint::replace(&run.join("import.json"), &serde_json::to_vec_pretty(import)?)?;
         }
         checkpoint::replace(&written, config.to_toml()?.as_bytes())?;
-        Saved { network, optimizer: Optimizer::new(&config.train), average: None, position: Position::default(), init }
+        let (optimizer, position) = (Optimizer::new(&config.train), Position::default());
+        Saved { network, optimizer, average: None, position, init, teachers: Vec::new() }
     };
     if config.train.freeze > 0 {
         saved.network.backbone = saved.network.backbone.freeze_first(config.train.freeze);
@@ -135,6 +140,8 @@ fn same_run(a: &Config, b: &Config) -> bool {
         config.train.gradient_checkpointing = false;
         config.train.init = None;
         config.data.cache_mib = 0;
+        // The hashes of their weights tell.
+        config.teachers.iter_mut().for_each(|teachers| teachers.runs.clear());
         config
     };
     normal(a) == normal(b)

@@ -16,3 +16,4 @@ mod resume;
 mod rga;
 mod runs;
 mod tasn;
+mod teachers;

@@ -27,6 +27,7 @@ impl Config {
         self.check_augment()?;
         self.check_pixels()?;
         self.check_reid()?;
+        self.check_teachers()?;
         let model = &self.model;
         let fits = model.last_stride.is_none_or(|stride| model.resnet.is_some() && (1..=2).contains(&stride));
         need(fits, "model.last_stride", &model.last_stride.unwrap_or(0), "1 or 2, of a residual network")?;
@@ -132,6 +133,16 @@ impl Config {
         let must = "0 for re-identification";
         need(self.augment.mixup == 0.0, "augment.mixup", &self.augment.mixup, must)?;
         need(self.augment.cutmix == 0.0, "augment.cutmix", &self.augment.cutmix, must)
+    }
+
+    fn check_teachers(&self) -> Result<(), ConfigError> {
+        let Some(t) = &self.teachers else { return Ok(()) };
+        let must = "left out: re-identification compares features, and teachers answer with classes";
+        need(self.reid.is_none(), "[teachers]", &"there", must)?;
+        need(!t.runs.is_empty(), "teachers.runs", &t.runs, "a list of one run or more")?;
+        need(t.share > 0.0 && t.share <= 1.0, "teachers.share", &t.share, "above 0 and at most 1")?;
+        let fine = t.temperature > 0.0 && t.temperature <= 100.0;
+        need(fine, "teachers.temperature", &t.temperature, "above 0 and at most 100")
     }
 
     fn check_pixels(&self) -> Result<(), ConfigError> {

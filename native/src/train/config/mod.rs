@@ -8,6 +8,7 @@ mod overrides;
 mod print;
 mod reid;
 mod table;
+mod teachers;
 mod unknown;
 
 use finegrain::architecture::Architecture;
@@ -19,6 +20,7 @@ pub use augment::{Augment, Policy};
 pub use backbone::Backbone;
 pub use keys::{Choice, Data, Model, OptimizerKind, Pixels, PrecisionChoice, Train};
 pub use reid::{FeatureChoice, Reid};
+pub use teachers::Teachers;
 
 table::table! {
     /// A whole recipe.
@@ -43,6 +45,9 @@ table::table! {
         /// What re-identification adds; only where data.kind is one of its data sets.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reid: Option<Reid>,
+        /// Trained networks that this one learns from beside the labels (knowledge distillation).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        teachers: Option<Teachers>,
     }
 }
 

@@ -35,6 +35,10 @@ impl Config {
                 }
             }
         }
+        if self.teachers.is_none() && self.reid.is_none() {
+            let _ = writeln!(text, "\n{}\n# [teachers]", comment("", "teachers"));
+            let _ = writeln!(text, "{}\n# runs = [\"RUN\"]", comment("teachers", "runs"));
+        }
         Ok(text)
     }
 

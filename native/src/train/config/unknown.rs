@@ -2,10 +2,10 @@
 
 use toml::{Table, Value};
 
-use super::{Augment, Config, ConfigError, Data, Model, Pixels, Reid, Train};
+use super::{Augment, Config, ConfigError, Data, Model, Pixels, Reid, Teachers, Train};
 
 /// The tables of a recipe with their keys and comments; the first has no name.
-pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
+pub(super) const TABLES: [(&str, &[(&str, &str)]); 8] = [
     ("", Config::KEYS),
     ("data", Data::KEYS),
     ("model", Model::KEYS),
@@ -13,6 +13,7 @@ pub(super) const TABLES: [(&str, &[(&str, &str)]); 7] = [
     ("augment", Augment::KEYS),
     ("pixels", Pixels::KEYS),
     ("reid", Reid::KEYS),
+    ("teachers", Teachers::KEYS),
 ];
 
 /// Keys of `model.mechanism`.
