@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the page beside onnxruntime-web, in the same Chromium, on the same machine, in one run.
+//! `cargo xtask bench`: the page beside onnxruntime-web, in the same Chromium, on the same machine, in one run; or bundles by themselves.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Where the table goes; without, it is only printed
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// No peer: how fast this bundle is in the browser; may be repeated
+    #[arg(long = "bundle", value_name = "DIR", conflicts_with_all = ["networks", "python", "opening"])]
+    bundles: Vec<PathBuf>,
     /// No peer: the time from opening the page to the first answer with everything kept, and the browser's memory
     #[arg(long, conflicts_with_all = ["networks", "cpu_only", "python", "out"])]
     opening: bool,
@@ -46,12 +49,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.opening {
         return test::program("opening", &[OsStr::new("5")]);
     }
-    let Some(peer) = npm::unpacked(ONNXRUNTIME)? else {
-        bail!("{ONNXRUNTIME} is fetched with npm, which is not there: install Node.js");
-    };
     let (runs, patience) = (options.runs.to_string(), options.patience.to_string());
     let out = options.out.as_deref().unwrap_or(Path::new("-"));
     let rows = if options.cpu_only { "cpu" } else { "all" };
+    if !options.bundles.is_empty() {
+        let mut arguments: Vec<&OsStr> = vec![runs.as_ref(), patience.as_ref(), rows.as_ref(), out.as_ref()];
+        arguments.extend(options.bundles.iter().map(|bundle| bundle.as_os_str()));
+        return test::program("bundles", &arguments);
+    }
+    let Some(peer) = npm::unpacked(ONNXRUNTIME)? else {
+        bail!("{ONNXRUNTIME} is fetched with npm, which is not there: install Node.js");
+    };
     let mut arguments: Vec<&OsStr> = vec![runs.as_ref(), patience.as_ref(), rows.as_ref(), peer.as_ref(), out.as_ref()];
     let networks = options.networks.iter().map(|network| {
         let Some((name, size)) = network.split_once('/') else {

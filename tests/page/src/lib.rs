@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod elsewhere;
+pub mod measure;
 pub mod page;
 pub mod peaks;
 pub mod photos;

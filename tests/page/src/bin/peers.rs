@@ -6,16 +6,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use finegrain_page_tests::browser::{Browser, Options};
+use finegrain_page_tests::measure::{Times, machine, measured, our_script};
 use finegrain_page_tests::peaks::peaks;
 use finegrain_page_tests::random;
 use finegrain_page_tests::site::Site;
-use serde::Deserialize;
 use serde_json::json;
 
 /// What is measured of each network: name, ours, back end, threads, how the weights lie on the device.
@@ -29,15 +27,6 @@ const ROWS: [(&str, bool, &str, usize, &str); 8] = [
     ("finegrain, WebGPU, weights in int8", true, "webgpu", 1, "int8"),
     ("onnxruntime-web, WebGPU", false, "webgpu", 1, "f32"),
 ];
-
-/// Milliseconds.
-#[derive(Clone, Copy, Deserialize)]
-struct Times {
-    load: f64,
-    first: f64,
-    median: f64,
-    fastest: f64,
-}
 
 /// A row of a table: `None` where patience ended.
 struct Row {
@@ -100,7 +89,7 @@ fn table(name: &str, size: usize, folder: &Path, onnx: &Path, effort: &Effort) -
             }
             let runs = if backend == "webgpu" { effort.runs.div_ceil(10) } else { effort.runs };
             let script = if ours {
-                our_script(backend, threads, runs, precision)
+                our_script("random", backend, threads, runs, precision)
             } else {
                 peer_script(backend, threads, runs, size)
             };
@@ -154,53 +143,10 @@ fn download(www: &Path, ours: bool, backend: &str) -> Result<u64> {
     files.iter().map(size).sum()
 }
 
-/// The whole answer, rollout, local queries and GLCA included, as the page computes it; only the network is timed, as there.
-fn our_script(backend: &str, threads: usize, runs: usize, precision: &str) -> String {
-    format!(
-        "const {{ Classifier }} = await import('/pkg/finegrain.js');
-         const begin = performance.now();
-         const options = {options};
-         const classifier = await Classifier.load('/models/random/', options);
-         const load = performance.now() - begin;
-         if ({threads} > 1 && !classifier.adapter.includes('{threads} threads')) throw new Error(classifier.adapter);
-         if (classifier.backend !== options.backend) throw new Error(classifier.adapter);
-         const photo = await (await fetch('/samples/mallard.png')).blob();
-         const times = [];
-         for (let run = 0; run <= {runs}; run += 1) times.push((await classifier.classify(photo)).timings.run);
-         const [first, ...warm] = times;
-         warm.sort((a, b) => a - b);
-         const half = warm.length / 2;
-         const median = (warm[Math.floor(half)] + warm[Math.ceil(half) - 1]) / 2;
-         classifier.free();
-         return {{ load, first, median, fastest: warm[0] }};",
-        options = json!({ "backend": backend, "threads": threads, "precision": precision }),
-    )
-}
-
 /// The backbone and its classifier alone.
 fn peer_script(provider: &str, threads: usize, runs: usize, side: usize) -> String {
     let options = json!({ "provider": provider, "threads": threads, "runs": runs, "side": side });
     format!("const {{ measure }} = await import('/peer/onnxruntime.js'); return await measure({options});")
-}
-
-/// What a script measures, or nothing where that takes longer than one has patience for.
-fn measured(browser: &Browser, script: &str, patience: Duration) -> Result<Option<Times>> {
-    browser.script(&format!(
-        "(async () => {{ {script} }})().then((times) => (window.measured = {{ times }}),
-            (error) => (window.measured = {{ error: String(error) }}));"
-    ))?;
-    let begin = Instant::now();
-    while begin.elapsed() < patience {
-        let found = browser.script("return window.measured ?? null;")?;
-        if let Some(error) = found["error"].as_str() {
-            bail!("{error}");
-        }
-        if !found.is_null() {
-            return Ok(Some(serde_json::from_value(found["times"].clone())?));
-        }
-        sleep(Duration::from_millis(500));
-    }
-    Ok(None)
 }
 
 fn written(name: &str, size: usize, rows: &[Option<Row>], effort: &Effort) -> String {
@@ -221,15 +167,4 @@ fn written(name: &str, size: usize, rows: &[Option<Row>], effort: &Effort) -> St
         let _ = writeln!(text, "| {what} | {times} | {tab:.0} + {graphics:.0} MB | {download:.1} MB |");
     }
     text
-}
-
-/// Processor, cores and browser.
-fn machine() -> String {
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let version = Command::new("chromium").arg("--version").output().ok();
-    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    format!("{}, {cores} cores, {version}", model.unwrap_or(std::env::consts::ARCH))
 }
