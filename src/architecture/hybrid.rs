@@ -124,10 +124,7 @@ impl Hybrid {
         if architecture.resnet.is_some() {
             return Err("a network is a residual one or a hybrid, not both".into());
         }
-        let [height, width] = architecture.image_size;
-        if height.max(width) > 4096 {
-            return Err(format!("a hybrid for {height} x {width} pixels; each side may have up to 4096"));
-        }
+        self.first().check_size(architecture.image_size)?;
         let stride = self.stride(self.blocks.len());
         if architecture.patch_size != stride {
             return Err(format!(
@@ -194,6 +191,7 @@ mod tests {
             (with(Hybrid { width: 48, ..Hybrid::r50() }), "48 and 32"),
             (with(Hybrid { groups: 0, ..Hybrid::r50() }), "groups"),
             (Architecture { patch_size: 8, ..r50_vit_base() }, "it is 16"),
+            (Architecture { image_size: [2848, 2848], ..r50_vit_base() }, "2027776 positions"),
         ] {
             assert!(broken.check().unwrap_err().to_string().contains(word), "{word}");
         }

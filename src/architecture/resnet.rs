@@ -93,6 +93,22 @@ impl MapSize {
 }
 
 impl Convolution {
+    /// The most positions of a first convolution's result: a device has workgroups for as many (65,535 of 32 positions).
+    const MOST_POSITIONS: usize = 2_000_000;
+
+    /// What is wrong with a photo of that size as what a network's first convolution sees.
+    pub(super) fn check_size(&self, size @ [height, width]: [usize; 2]) -> Result<(), String> {
+        let positions: usize = self.result(size).iter().product();
+        if positions <= Self::MOST_POSITIONS {
+            return Ok(());
+        }
+        Err(format!(
+            "its first convolution makes {positions} positions of {height} x {width} pixels, it may make up to {}: choose a \
+             smaller image_size",
+            Self::MOST_POSITIONS
+        ))
+    }
+
     /// Rows and columns of its result on a map of so many.
     pub fn result(&self, size: [usize; 2]) -> [usize; 2] {
         size.map(|side| side.div_ceil(self.stride))
@@ -243,10 +259,7 @@ impl ResNet {
     pub(super) fn check(&self, architecture: &Architecture) -> Result<(), String> {
         self.numbers()?;
         let stages = self.blocks.len();
-        let [height, width] = architecture.image_size;
-        if height.max(width) > 4096 {
-            return Err(format!("a residual network for {height} x {width} pixels; each side may have up to 4096"));
-        }
+        self.first().check_size(architecture.image_size)?;
         let Architecture { patch_size, dim, depth, heads, mlp_ratio, .. } = *architecture;
         let follows = [self.stride(stages), self.channels(stages), stages, 1, 1];
         if [patch_size, dim, depth, heads, mlp_ratio] != follows {
@@ -292,7 +305,11 @@ mod tests {
         architecture.check().unwrap();
         assert_eq!(architecture.map_behind(4), MapSize { height: 14, width: 14, channels: 2048 });
         assert_eq!(architecture.map_behind(1), MapSize { height: 56, width: 56, channels: 256 });
-        let broken = Architecture { dim: 512, ..architecture };
+        let broken = Architecture { dim: 512, ..architecture.clone() };
         assert!(broken.check().unwrap_err().to_string().contains("2048"));
+        let large = Architecture { image_size: [2816, 2816], ..architecture };
+        large.check().unwrap();
+        let larger = Architecture { image_size: [2848, 2848], ..large };
+        assert!(larger.check().unwrap_err().to_string().contains("2027776 positions"));
     }
 }

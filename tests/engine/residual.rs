@@ -179,6 +179,13 @@ fn known_networks_fit_the_default_limits() {
             assert!(maps <= architecture.depth + 10, "{maps}");
         }
     }
+    // The largest photo that the architecture allows.
+    for resnet in [ResNet::resnet_18(), ResNet::wrn_28_10()] {
+        let side = if resnet == ResNet::resnet_18() { 2816 } else { 1412 };
+        let architecture = resnet.architecture([side, side], 10, Mechanism::None);
+        architecture.check().unwrap();
+        record::classify(&architecture, Precision::F16).unwrap().check().unwrap();
+    }
     // With gates behind every stage, as in RGA's own settings.
     let gated = ResNet { strides: vec![1, 2, 2, 1], ..ResNet::resnet_50() };
     let architecture = gated.architecture([256, 128], 751, rga([true, true], &[1, 2, 3, 4]));
