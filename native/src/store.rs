@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use finegrain::architecture::Architecture;
 use finegrain::bundle::{Archive, Bundle, BundleError, CARD, MANIFEST, MAX_MANIFEST, Manifest, pack};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
@@ -144,12 +145,19 @@ pub struct Accuracy {
     pub photos: usize,
 }
 
+/// The mechanism's name, with RGA's gates where they stand beside it.
+fn mechanism(architecture: &Architecture) -> Result<String> {
+    let value = serde_json::to_value(&architecture.mechanism)?;
+    let name = value["name"].as_str().unwrap_or_default();
+    Ok(if value["gates"].is_null() { name.to_owned() } else { format!("{name}+rga") })
+}
+
 /// Lists a bundle in an index of bundles (`{"models": [{"id", "title", "path", "classes", "bytes", "precision", "memory",
 /// "mechanism", "subject", "accuracy", "test_photos"}]}`), in the place of an entry with the same id, or at the end. Makes the
 /// index if there is none. `memory` is bytes; the last two are there where they were measured.
 ///
 /// `path` is relative to the page, which lies in the folder above the index's (`www/` of `www/models/index.json`).
-/// `mechanism` is its name in the manifest's architecture ("dcal", "rga", ...). `subject` is the id of the bundle that names
+/// `mechanism` is its name in the manifest's architecture ("dcal", "rga", ...), with RGA's gates beside it "dcal+rga". `subject` is the id of the bundle that names
 /// the same classes and stands for them: the page offers bundles of one subject as one choice, and then their mechanisms.
 /// Without it a bundle is its own subject; an entry that is replaced keeps the one it had.
 ///
@@ -177,7 +185,7 @@ pub fn list(
         "bytes": manifest.bytes(),
         "precision": manifest.precision,
         "memory": manifest.memory(),
-        "mechanism": serde_json::to_value(&manifest.architecture.mechanism)?["name"],
+        "mechanism": mechanism(&manifest.architecture)?,
     });
     if let Some(Accuracy { top1, photos }) = accuracy {
         entry["accuracy"] = json!(top1);
@@ -228,4 +236,23 @@ fn relative(dir: &Path, home: &Path) -> Result<String> {
         bail!("the bundle \"{}\" does not lie below the page's folder \"{}\"", dir.display(), home.display());
     };
     Ok(inside.iter().map(|part| format!("{}/", part.to_string_lossy())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_listed_with_both_names() {
+        let of = |text: &str| -> String {
+            let mut architecture = crate::random::network("vit-tiny", 32).unwrap().0;
+            architecture.mechanism = toml::from_str(text).unwrap();
+            mechanism(&architecture).unwrap()
+        };
+        let glca = "name = \"dcal\"\nratio = 0.1\nglca = true\npwca = false\n";
+        assert_eq!(of(glca), "dcal");
+        let gates = "[gates]\nratio = 8\nspatial = true\nchannel = true\nafter = [4]\n";
+        assert_eq!(of(&format!("{glca}{gates}")), "dcal+rga");
+        assert_eq!(of("name = \"none\""), "none");
+    }
 }

@@ -6,7 +6,7 @@ import { sentence } from "./status.js";
 /**
  * @typedef {{
  *   id: string, title: string, classes: number, bytes: number, path?: string, own?: File | File[] | string,
- *   accuracy?: number, test_photos?: number, memory?: number, precision?: string, subject?: string, mechanism?: string,
+ *   accuracy?: number, test_photos?: number, memory?: number, precision?: string, subject?: string, mechanism?: string | null,
  * }} Model `bytes` is what is fetched, `memory` what running it takes; `own` is a bundle from the person's own disk, or the
  *   address of the copy that this browser keeps of it; `subject` and `mechanism`: `list` in native/src/store.rs says what they are
  */
@@ -19,6 +19,14 @@ const MECHANISMS = {
   rectify: { title: "Attend and Rectify", does: "modules behind the layers look for themselves and vote with the classifier" },
   tasn: { title: "TASN", does: "the photo is looked at again, magnified where the first look went" },
 };
+
+/** How a mechanism is called and what it does; nothing of one that the page does not know. @param {string | null} [name] */
+function known(name) {
+  const [first, beside] = name?.split("+") ?? [];
+  const own = Object.hasOwn(MECHANISMS, first ?? "") ? MECHANISMS[first] : undefined;
+  if (!own || beside !== "rga") return own;
+  return { title: `${own.title} with RGA`, does: `${MECHANISMS.rga.does}, and ${own.does}` };
+}
 
 /** @returns {Promise<Model[]>} */
 export async function fetchModels() {
@@ -41,7 +49,7 @@ export const isOwn = (url) => url?.startsWith("own:") ?? false;
 export async function keptModels() {
   const { bundles } = await storage();
   const own = bundles.filter(({ url }) => isOwn(url));
-  return own.map(({ url, title, classes, bytes }) => ({ id: url, title, classes, bytes, own: url }));
+  return own.map(({ url, title, classes, mechanism, bytes }) => ({ id: url, title, classes, mechanism, bytes, own: url }));
 }
 
 /**
@@ -49,9 +57,9 @@ export async function keptModels() {
  * @param {File | File[]} own @param {import("../pkg/finegrain.js").Classifier} classifier
  * @returns {Model}
  */
-export function ownModel(own, { title, labels, kept }) {
+export function ownModel(own, { title, labels, mechanism, kept }) {
   const bytes = [own].flat().reduce((sum, { size }) => sum + size, 0);
-  return { id: kept ?? "own", title, classes: labels.length, bytes, own: kept ?? own };
+  return { id: kept ?? "own", title, classes: labels.length, mechanism, bytes, own: kept ?? own };
 }
 
 /** A title without what it says of the classes: "Birds: 100 species" is "Birds". */
@@ -73,7 +81,7 @@ export function subjectTitle(model, models) {
 /** How a network is called among those of its subject: by its mechanism where that tells them apart. @param {Model} model */
 export function mechanismTitle(model, models) {
   const isAlone = alike(model, models).filter(({ mechanism }) => mechanism === model.mechanism).length === 1;
-  return (isAlone && MECHANISMS[model.mechanism]?.title) || shortTitle(model.title);
+  return (isAlone && known(model.mechanism)?.title) || shortTitle(model.title);
 }
 
 /** How a network is called among all: "Birds", and where there are several for cars "Cars, RGA". @param {Model} model */
@@ -84,9 +92,9 @@ export function nameOf(model, models) {
 
 /** "RGA: gates between the layers let through ..."; empty where nothing is known of it. @param {Model} model */
 export function mechanismLine({ mechanism }, hasTitle = true) {
-  const known = MECHANISMS[mechanism];
-  if (!known) return "";
-  return sentence(hasTitle ? `${known.title}: ${known.does}` : known.does);
+  const found = known(mechanism);
+  if (!found) return "";
+  return sentence(hasTitle ? `${found.title}: ${found.does}` : found.does);
 }
 
 /** Size, accuracy and needs of a bundle, for people; what nobody measured is left out. @param {Model} model */

@@ -96,7 +96,14 @@ export interface Stored {
   /** Bytes of all bundles, also of downloads that were broken off. */
   bytes: number;
   /** The `url` of a copy of a bundle from the user's own disk begins with `own:`; `Classifier.load` takes it. */
-  bundles: { url: string | null; id: string | null; title: string | null; classes: number | null; bytes: number }[];
+  bundles: {
+    url: string | null;
+    id: string | null;
+    title: string | null;
+    classes: number | null;
+    mechanism: string | null;
+    bytes: number;
+  }[];
   /** Whether the browser promised not to clear it by itself (`navigator.storage.persist()` asks for that). */
   persisted: boolean;
 }
@@ -226,6 +233,8 @@ export class Classifier implements Choice {
   readonly grids: readonly (readonly [rows: number, columns: number])[];
   /** The bundle's share R of patches that become local queries; null for a network without GLCA. */
   readonly ratio: number | null;
+  /** The attention mechanism: `none`, `dcal`, `rga`, `rectify` or `tasn`; `dcal+rga` or `rectify+rga` with RGA's gates beside it. */
+  readonly mechanism: string | null;
   /** Behind how many blocks each of RGA's spatial gates stands; empty for a network without them. */
   readonly gatesAfter: readonly number[];
   /** Behind how many blocks each module of Attend and Rectify stands; empty for a network without them. */

@@ -141,6 +141,11 @@ export class Classifier {
     return this.#facts.ratio;
   }
 
+  /** The attention mechanism by its name in the manifest, with RGA's gates beside it as "dcal+rga". */
+  get mechanism() {
+    return this.#facts.mechanism;
+  }
+
   /** Behind how many blocks each of RGA's spatial gates stands. */
   get gatesAfter() {
     return this.#facts.gatesAfter;

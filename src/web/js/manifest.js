@@ -33,6 +33,16 @@ export function readManifest(bytes) {
   return { ...manifest, files };
 }
 
+/**
+ * The mechanism of a manifest by its name, with RGA's gates beside it as "dcal+rga"; null where there is none that could be shown.
+ * @returns {string | null}
+ */
+export function mechanismOf(manifest) {
+  const { name, gates } = manifest?.architecture?.mechanism ?? {};
+  if (typeof name !== "string") return null;
+  return gates ? `${name}+rga` : name;
+}
+
 /** Whether this browser hashes; then a bundle's files were held to their hashes when they were read, several times as fast as the module. */
 export const hashes = () => Boolean(globalThis.crypto?.subtle);
 

@@ -3,7 +3,7 @@
 import { chooseBackend, cpu, moduleFor } from "./backend.js";
 import { BUILD } from "./build.js";
 import { Bundle } from "./bundle.js";
-import { hashes, sha256 } from "./manifest.js";
+import { hashes, mechanismOf, sha256 } from "./manifest.js";
 import { OwnBundle } from "./own_bundle.js";
 import { checkRegion, decodeImage, readPixels } from "./pixels.js";
 import { report, verdict } from "./report.js";
@@ -87,7 +87,8 @@ export class Session {
     const canvas = typeof OffscreenCanvas === "function";
     const kept = this.#bundle.kept ?? null;
     const shape = { layers, heads, grids: Array.from({ length: layers }, gridOf), ratio, gatesAfter, masksAfter };
-    return { id, title, labels, ...shape, kept, ...this.#choice, canvas };
+    const mechanism = mechanismOf(this.#bundle.manifest);
+    return { id, title, labels, mechanism, ...shape, kept, ...this.#choice, canvas };
   }
 
   /**

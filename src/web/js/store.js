@@ -11,7 +11,7 @@
 // never a wrong answer. A new version of a bundle is fetched beside the old one and replaces it with its record. One tab
 // at a time works on a bundle (Web Locks); a browser frees the lock of a tab that dies.
 
-import { sha256 } from "./manifest.js";
+import { mechanismOf, sha256 } from "./manifest.js";
 
 /** What the address of a copy of a bundle from the user's own disk begins with. */
 export const OWN = "own:";
@@ -261,15 +261,17 @@ async function folder() {
 }
 
 async function describe(handle) {
-  const bundle = { url: null, id: null, title: null, classes: null, bytes: 0 };
+  const bundle = { url: null, id: null, title: null, classes: null, mechanism: null, bytes: 0 };
   for await (const [name, entry] of handle.entries()) {
     const file = await entry.getFile().catch(() => null);
     bundle.bytes += file?.size ?? 0;
     if (name !== RECORD || !file) continue;
     try {
       const { url, manifest } = JSON.parse(await file.text());
-      const { id, title, labels } = JSON.parse(manifest);
-      Object.assign(bundle, { url: String(url), id: String(id), title: String(title), classes: labels?.length ?? null });
+      const found = JSON.parse(manifest);
+      const [id, title] = [String(found.id), String(found.title)];
+      const classes = found.labels?.length ?? null;
+      Object.assign(bundle, { url: String(url), id, title, classes, mechanism: mechanismOf(found) });
     } catch {
       // A record that was cut off: the next visit writes it again.
     }

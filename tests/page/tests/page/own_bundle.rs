@@ -82,6 +82,16 @@ fn a_bundle_comes_from_the_disk_in_four_ways() -> Result<()> {
         browser.script("document.querySelector('#models input[value^=own]').click();")?;
         page.wait_for("document.querySelector('#predictions li')?.dataset.label.startsWith('beetle')")?;
         is_named_anew(&Page::shown(&browser)?.1, &before)?;
+        // Its manifest says which mechanism it has: now, and when the browser's copy is offered at the next visit.
+        for visit in 1..=2 {
+            let said = browser.script("return document.getElementById('mechanism-said').textContent;")?;
+            let said = said.as_str().unwrap_or_default();
+            ensure!(said.starts_with("DCAL: the patches"), "{way}, visit {visit}: \"{said}\"");
+            if visit == 1 {
+                browser.script("location.reload();")?;
+                page.wait_for("document.querySelector('#models input[value^=own]:checked') && document.getElementById('mechanism-said').textContent")?;
+            }
+        }
         println!("{way}: {}", view.status);
     }
     Ok(())
