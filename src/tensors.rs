@@ -196,6 +196,12 @@ impl TensorMap {
         self.tensors.remove(name)
     }
 
+    /// Removes every tensor whose name starts with `prefix`.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn forget(&mut self, prefix: &str) {
+        self.tensors.retain(|name, _| !name.starts_with(prefix));
+    }
+
     /// Looks a tensor up.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)

@@ -19,6 +19,8 @@ mod tasn;
 mod together;
 mod weights;
 
+use std::borrow::Cow;
+
 use crate::answer::Answer;
 use crate::architecture::{Architecture, ArchitectureError};
 use crate::fold::folded;
@@ -80,11 +82,27 @@ impl Cpu {
     /// # Errors
     /// [`CpuError::Architecture`] or [`CpuError::Weights`].
     pub fn load(architecture: &Architecture, weights: &TensorMap) -> Result<Self, CpuError> {
+        Self::read(architecture, Cow::Borrowed(weights))
+    }
+
+    /// The same, and frees the weights of a transformer's block once they are laid out: a page's memory never shrinks again.
+    ///
+    /// # Errors
+    /// As [`Cpu::load`].
+    pub fn take(architecture: &Architecture, weights: TensorMap) -> Result<Self, CpuError> {
+        Self::read(architecture, Cow::Owned(weights))
+    }
+
+    fn read(architecture: &Architecture, weights: Cow<'_, TensorMap>) -> Result<Self, CpuError> {
         architecture.check()?;
-        let folded = folded(architecture, weights)?;
+        let changed = match folded(architecture, &weights)? {
+            Cow::Owned(changed) => Some(changed),
+            Cow::Borrowed(_) => None,
+        };
+        let mut weights = changed.map_or(weights, Cow::Owned);
         let backbone = match &architecture.resnet {
-            Some(resnet) => Backbone::Residual(Box::new(resnet::Weights::read(architecture, resnet, &folded)?)),
-            None => Backbone::Transformer(Box::new(Weights::read(architecture, &folded)?)),
+            Some(resnet) => Backbone::Residual(Box::new(resnet::Weights::read(architecture, resnet, &weights)?)),
+            None => Backbone::Transformer(Box::new(Weights::read(architecture, &mut weights)?)),
         };
         Ok(Self { architecture: architecture.clone(), backbone })
     }

@@ -1,5 +1,7 @@
 //! A transformer's weights, and what a residual network has of the same kinds, laid out for products from the left: `[in, out]` where timm has `[out, in]`.
 
+use std::borrow::Cow;
+
 use super::hybrid::Hybrid;
 use super::kernels::convolution::by_tap;
 use super::kernels::matmul::{Matrix, Store, Weight};
@@ -86,11 +88,20 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Takes the weights out of `map` (timm's names and layouts).
+    /// Takes the weights out of `map` (timm's names and layouts); where it is ours, each block's are removed.
     ///
     /// # Errors
     /// [`TensorError`] names the weight that is missing, of another shape or no number.
-    pub(super) fn read(architecture: &Architecture, map: &TensorMap) -> Result<Self, TensorError> {
+    pub(super) fn read(architecture: &Architecture, map: &mut Cow<'_, TensorMap>) -> Result<Self, TensorError> {
+        let mut blocks = Vec::with_capacity(architecture.depth);
+        for i in 0..architecture.depth {
+            let name = format!("blocks.{i}");
+            blocks.push(Reader::new(architecture, map).block(&name)?);
+            if let Cow::Owned(map) = map {
+                map.forget(&format!("{name}."));
+            }
+        }
+        let map = &**map;
         let (dim, classes) = (architecture.dim, architecture.classes);
         let (patch, tokens) = (architecture.patch_size, architecture.tokens());
         let reader = Reader::new(architecture, map);
@@ -115,7 +126,7 @@ impl Weights {
             positions: rest.to_vec(),
             hybrid: architecture.hybrid.as_ref().map(|hybrid| Hybrid::read(hybrid, map)).transpose()?,
             patches: Linear { weight: turned(patches, dim), bias },
-            blocks: (0..architecture.depth).map(|i| reader.block(&format!("blocks.{i}"))).collect::<Result<_, _>>()?,
+            blocks,
             norm: reader.norm("norm")?,
             head: reader.linear("head", dim, classes)?,
             glca: glca.transpose()?,

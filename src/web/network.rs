@@ -66,7 +66,7 @@ impl Network {
             let _ = on_stage.call3(&JsValue::NULL, &name.into(), &done.into(), &total.into());
         };
         stage("verify", 0.0, 0.0);
-        let bundle = read(&manifest, &files, hashed)?;
+        let mut bundle = read(&manifest, &files, hashed)?;
         let stored = bundle.manifest.precision;
         let precision = match &*precision {
             "f32" => Precision::F32,
@@ -80,7 +80,7 @@ impl Network {
             _ => Measure::Hardware,
         };
         let tiles = Tiles { measure, known: tile_times };
-        let executor = Executor::load(&bundle, precision, &tiles, &stage).await?;
+        let executor = Executor::load(&mut bundle, precision, &tiles, &stage).await?;
         let tolerance = tolerance(stored, executor.precision());
         Ok(Self { manifest: bundle.manifest, executor, trace: bundle.trace, tolerance, photo: RefCell::new(None) })
     }

@@ -94,7 +94,7 @@ impl Helper {
     /// A bundle that does not pass its checks.
     pub fn load(manifest: &[u8], files: &Map, hashed: bool) -> Result<Helper, JsValue> {
         let bundle = read(manifest, files, hashed)?;
-        Ok(Self(Cpu::load(&bundle.manifest.architecture, &bundle.weights).map_err(Failed::from)?))
+        Ok(Self(Cpu::take(&bundle.manifest.architecture, bundle.weights).map_err(Failed::from)?))
     }
 
     /// Does this worker's part of the photo that the first one has begun.

@@ -208,6 +208,8 @@ fn networks_of_many_shapes_agree_with_burn() {
         let found = Cpu::load(&architecture, &weights).unwrap().trace(&image).unwrap();
         let what = format!("{architecture:?}");
         assert_close(&what, &found, &truth, tolerance(&architecture));
+        let taken = Cpu::take(&architecture, weights).unwrap().trace(&image).unwrap();
+        assert!(taken == found, "{what}: freeing weights changes nothing");
         if architecture.tasn().is_some() {
             let [found, truth] = [&found, &truth].map(|trace| trace.reals("out.sampling").unwrap());
             assert_eq!(found.len(), architecture.image_size.iter().sum::<usize>());

@@ -21,13 +21,14 @@ pub(in crate::web) struct Executor {
 impl Executor {
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
     pub(in crate::web) async fn load(
-        bundle: &Bundle,
+        bundle: &mut Bundle,
         _: Precision,
         _: &Tiles,
         stage: &dyn Fn(&str, f64, f64),
     ) -> Result<Self, Failed> {
         stage("upload", 0.0, 0.0);
-        let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights).map_err(Failed::plain)?;
+        let weights = std::mem::take(&mut bundle.weights);
+        let network = Cpu::take(&bundle.manifest.architecture, weights).map_err(Failed::plain)?;
         Ok(Self { network, share: RefCell::new(None), seen: RefCell::new(None) })
     }
 

@@ -19,7 +19,7 @@ pub(in crate::web) struct Executor {
 
 impl Executor {
     pub(in crate::web) async fn load(
-        bundle: &Bundle,
+        bundle: &mut Bundle,
         precision: Precision,
         tiles: &Tiles,
         stage: &dyn Fn(&str, f64, f64),
