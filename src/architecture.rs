@@ -211,8 +211,11 @@ impl Architecture {
             resnet.check(self).or_else(fail)?;
         }
         if let Some(rga) = self.rga() {
-            // The last map of a residual network is what its classifier sees; a transformer's last patch tokens only DCAL's GLCA reads.
-            let most = self.depth - usize::from(self.resnet.is_none() && self.glca().is_none());
+            // The last map of a residual network is what its classifier sees; a transformer's last patch tokens nobody reads but GLCA and
+            // a module of Attend and Rectify behind the last block.
+            let module = self.rectify().is_some_and(|rectify| rectify.after.last() == Some(&self.depth));
+            let seen = self.resnet.is_some() || self.glca().is_some() || module;
+            let most = self.depth - usize::from(!seen);
             rga.check(most).or_else(fail)?;
         }
         match &self.mechanism {

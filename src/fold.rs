@@ -112,12 +112,12 @@ fn fold_resnet(resnet: &ResNet, weights: &TensorMap) -> Result<TensorMap, Tensor
 ///
 /// # Errors
 /// As [`fold`].
-pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
+pub fn folded<'a>(architecture: &Architecture, weights: Cow<'a, TensorMap>) -> Result<Cow<'a, TensorMap>, TensorError> {
     let folded = match &architecture.resnet {
-        Some(resnet) => Cow::Owned(fold_resnet(resnet, weights)?),
+        Some(resnet) => Cow::Owned(fold_resnet(resnet, &weights)?),
         None => standardised(architecture, weights)?,
     };
-    mechanisms(architecture, weights, folded)
+    mechanisms(architecture, folded)
 }
 
 /// The same for the engine: each norm of a residual network is `.scale` and `.shift` `[C]`, the convolutions are as they were, so that
@@ -127,7 +127,7 @@ pub fn folded<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result
 /// # Errors
 /// As [`fold`].
 pub fn apart<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
-    let mut apart = mechanisms(architecture, weights, standardised(architecture, weights)?)?;
+    let mut apart = mechanisms(architecture, standardised(architecture, Cow::Borrowed(weights))?)?;
     if architecture.resnet.is_some() {
         for WeightSpec { name, shape } in architecture.weights() {
             let Some(norm) = name.strip_suffix(".running_var") else { continue };
@@ -141,8 +141,10 @@ pub fn apart<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<
 
 /// The weights of a hybrid with those of its convolutions standardised, as they are used: `(w - mean) / sqrt(variance + 1e-8)` over
 /// everything that makes one output; of another network as they are.
-fn standardised<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Result<Cow<'a, TensorMap>, TensorError> {
-    let mut standardised = Cow::Borrowed(weights);
+fn standardised<'a>(
+    architecture: &Architecture,
+    mut weights: Cow<'a, TensorMap>,
+) -> Result<Cow<'a, TensorMap>, TensorError> {
     for Convolution { name, inputs, outputs, side, .. } in architecture.hybrid.iter().flat_map(Hybrid::convolutions) {
         let (name, shape) = (format!("{name}.weight"), [outputs, inputs, side, side]);
         let values = weights.weight(&name, &shape)?;
@@ -154,19 +156,18 @@ fn standardised<'a>(architecture: &Architecture, weights: &'a TensorMap) -> Resu
             let scale = 1.0 / (variance + STANDARDISATION_EPSILON).sqrt();
             result.extend(row.iter().map(|&w| ((f64::from(w) - mean) * scale) as f32));
         }
-        standardised.to_mut().insert(name, Tensor::f32(shape, result));
+        weights.to_mut().insert(name, Tensor::f32(shape, result));
     }
-    Ok(standardised)
+    Ok(weights)
 }
 
 /// The norms of the mechanisms, folded.
 fn mechanisms<'a>(
     architecture: &Architecture,
-    weights: &TensorMap,
     mut folded: Cow<'a, TensorMap>,
 ) -> Result<Cow<'a, TensorMap>, TensorError> {
     if architecture.rectify().is_some() {
-        let (weight, bias) = fold(weights, "rectify.gates.weight", "rectify.gates.bn")?;
+        let (weight, bias) = fold(&folded, "rectify.gates.weight", "rectify.gates.bn")?;
         folded.to_mut().insert("rectify.mix.weight", weight);
         folded.to_mut().insert("rectify.mix.bias", bias);
     }
@@ -174,7 +175,9 @@ fn mechanisms<'a>(
         for (place, &after) in rga.after.iter().enumerate() {
             let map = architecture.map_behind(after);
             let sizes = [map.positions(), map.channels];
-            fold_gates(weights, &format!("rga.{place}."), &rga.gates(), sizes, folded.to_mut())?;
+            let mut gates = TensorMap::default();
+            fold_gates(&folded, &format!("rga.{place}."), &rga.gates(), sizes, &mut gates)?;
+            folded.to_mut().extend(gates);
         }
     }
     Ok(folded)

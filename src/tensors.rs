@@ -191,6 +191,11 @@ impl TensorMap {
         self.tensors.insert(name.into(), tensor);
     }
 
+    /// Adds or replaces all tensors of another map.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+    }
+
     /// Takes a tensor out.
     pub fn remove(&mut self, name: &str) -> Option<Tensor> {
         self.tensors.remove(name)

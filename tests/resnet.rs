@@ -108,7 +108,7 @@ fn every_norm_is_folded() {
     for name in NETWORKS {
         let case = Case::read(name);
         let weights = case.trace.under("param.");
-        let folded = folded(&case.architecture, &weights).unwrap();
+        let folded = folded(&case.architecture, std::borrow::Cow::Borrowed(&weights)).unwrap();
         assert!(folded.iter().all(|(name, _)| !name.contains("running_")), "{name}");
         let resnet = case.architecture.resnet.as_ref().unwrap();
         let blocks: Vec<_> = (0..resnet.blocks.len()).flat_map(|stage| resnet.stage(stage)).collect();

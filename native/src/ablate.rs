@@ -68,7 +68,7 @@ pub struct Ablation {
 /// of the work is a fair table too. A run that has finished is not repeated. `None` when it was stopped.
 ///
 /// # Errors
-/// No variant and a recipe whose mechanism is not DCAL, two variants of one name, a variant that the recipe cannot have
+/// No variant and a recipe whose mechanism is not DCAL, or DCAL with gates, two variants of one name, a variant that the recipe cannot have
 /// (before anything is trained), and those of [`train`].
 pub fn ablate(
     options: &TrainOptions,
@@ -77,7 +77,10 @@ pub fn ablate(
     say: &dyn Fn(&str),
 ) -> Result<Option<Ablation>> {
     let variants = match (variants, recipe(&options.config, &options.set)?.model.mechanism) {
-        ([], Mechanism::Dcal(dcal)) => branches(dcal.ratio),
+        ([], Mechanism::Dcal(dcal)) if dcal.gates.is_none() => branches(dcal.ratio),
+        ([], Mechanism::Dcal(_)) => bail!(
+            "the recipe's DCAL has RGA's gates beside it, with which PWCA does not go: name what to compare with --variant"
+        ),
         ([], _) => bail!(
             "the recipe's mechanism is not \"dcal\", whose parts an ablation compares: give it one, or name what to compare \
              with --variant"

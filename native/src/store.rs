@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use finegrain::architecture::Architecture;
+use finegrain::architecture::{Architecture, Mechanism};
 use finegrain::bundle::{Archive, Bundle, BundleError, CARD, MANIFEST, MAX_MANIFEST, Manifest, pack};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
@@ -145,11 +145,21 @@ pub struct Accuracy {
     pub photos: usize,
 }
 
-/// The mechanism's name, with RGA's gates where they stand beside it.
-fn mechanism(architecture: &Architecture) -> Result<String> {
+/// The mechanism's name as an index of bundles has it: with RGA's gates where they stand beside it, and of a DCAL without GLCA what is
+/// left at inference.
+///
+/// # Errors
+/// None that an architecture could cause.
+pub fn mechanism(architecture: &Architecture) -> Result<String> {
     let value = serde_json::to_value(&architecture.mechanism)?;
     let name = value["name"].as_str().unwrap_or_default();
-    Ok(if value["gates"].is_null() { name.to_owned() } else { format!("{name}+rga") })
+    Ok(match (&architecture.mechanism, value["gates"].is_null()) {
+        // PWCA is training's alone: without GLCA the network is the plain one.
+        (Mechanism::Dcal(dcal), true) if !dcal.glca => "none".to_owned(),
+        (Mechanism::Dcal(dcal), false) if !dcal.glca => "rga".to_owned(),
+        (_, true) => name.to_owned(),
+        (_, false) => format!("{name}+rga"),
+    })
 }
 
 /// Lists a bundle in an index of bundles (`{"models": [{"id", "title", "path", "classes", "bytes", "precision", "memory",
@@ -243,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_is_listed_with_both_names() {
+    fn a_network_is_listed_with_what_it_has() {
         let of = |text: &str| -> String {
             let mut architecture = crate::random::network("vit-tiny", 32).unwrap().0;
             architecture.mechanism = toml::from_str(text).unwrap();
@@ -253,6 +263,8 @@ mod tests {
         assert_eq!(of(glca), "dcal");
         let gates = "[gates]\nratio = 8\nspatial = true\nchannel = true\nafter = [4]\n";
         assert_eq!(of(&format!("{glca}{gates}")), "dcal+rga");
+        assert_eq!(of(&glca.replace("glca = true", "glca = false")), "none");
+        assert_eq!(of(&format!("{}{gates}", glca.replace("glca = true", "glca = false"))), "rga");
         assert_eq!(of("name = \"none\""), "none");
     }
 }

@@ -40,8 +40,8 @@ pub struct RgaBlocks {
     pub spatial: bool,
     /// As [`Rga::channel`].
     pub channel: bool,
-    /// Behind how many blocks (of a residual network: stages) the gates stand, rising; never behind a transformer's last one,
-    /// whose patch tokens nobody reads.
+    /// Behind how many blocks (of a residual network: stages) the gates stand, rising; behind a transformer's last one only where
+    /// something reads its patch tokens: GLCA, or a module of Attend and Rectify.
     pub after: Vec<usize>,
 }
 

@@ -176,8 +176,8 @@ impl Manifest {
         self.files.iter().fold(0, |sum, entry| sum.saturating_add(entry.bytes))
     }
 
-    /// Bytes of memory that loading and running the network take, roughly: the files, the weights as they are read and as
-    /// they are laid out for the device, and the widest activations of one block. `None` where that is no number.
+    /// Bytes of memory that loading and running the network take at the most, roughly: the files, the weights as they are read and as
+    /// they are laid out for the device (the CPU path frees a transformer's on the way), and the widest activations of one block. `None` where that is no number.
     pub fn memory(&self) -> Option<u64> {
         let words = |count: usize| u64::try_from(count).ok()?.checked_mul(4);
         let architecture = &self.architecture;

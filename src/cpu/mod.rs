@@ -95,11 +95,7 @@ impl Cpu {
 
     fn read(architecture: &Architecture, weights: Cow<'_, TensorMap>) -> Result<Self, CpuError> {
         architecture.check()?;
-        let changed = match folded(architecture, &weights)? {
-            Cow::Owned(changed) => Some(changed),
-            Cow::Borrowed(_) => None,
-        };
-        let mut weights = changed.map_or(weights, Cow::Owned);
+        let mut weights = folded(architecture, weights)?;
         let backbone = match &architecture.resnet {
             Some(resnet) => Backbone::Residual(Box::new(resnet::Weights::read(architecture, resnet, &weights)?)),
             None => Backbone::Transformer(Box::new(Weights::read(architecture, &mut weights)?)),

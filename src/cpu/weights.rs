@@ -88,7 +88,8 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Takes the weights out of `map` (timm's names and layouts); where it is ours, each block's are removed.
+    /// Takes the weights out of `map` (timm's names and layouts); where it is ours, those of blocks and of a hybrid's
+    /// convolutions are removed.
     ///
     /// # Errors
     /// [`TensorError`] names the weight that is missing, of another shape or no number.
@@ -100,6 +101,10 @@ impl Weights {
             if let Cow::Owned(map) = map {
                 map.forget(&format!("{name}."));
             }
+        }
+        let hybrid = architecture.hybrid.as_ref().map(|hybrid| Hybrid::read(hybrid, map)).transpose()?;
+        if let Cow::Owned(map) = map {
+            map.forget("patch_embed.backbone.");
         }
         let map = &**map;
         let (dim, classes) = (architecture.dim, architecture.classes);
@@ -124,7 +129,7 @@ impl Weights {
         Ok(Self {
             class: class.iter().zip(first).map(|(class, position)| class + position).collect(),
             positions: rest.to_vec(),
-            hybrid: architecture.hybrid.as_ref().map(|hybrid| Hybrid::read(hybrid, map)).transpose()?,
+            hybrid,
             patches: Linear { weight: turned(patches, dim), bias },
             blocks,
             norm: reader.norm("norm")?,

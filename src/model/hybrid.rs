@@ -7,8 +7,9 @@ use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor};
 
+use super::group_norm::{GroupNorm, normalised};
 use crate::architecture::{self, Convolution, ResidualBlock};
-use crate::fold::{GROUP_NORM_EPSILON, STANDARDISATION_EPSILON};
+use crate::fold::STANDARDISATION_EPSILON;
 
 /// Photos to the map whose positions are the patches.
 #[derive(Module, Debug)]
@@ -63,16 +64,6 @@ pub struct Conv {
     padding: usize,
 }
 
-/// Group norm (Wu and He, ECCV 2018): mean and variance over the positions of some channels of one photo.
-#[derive(Module, Debug)]
-pub struct GroupNorm {
-    /// `[C]`, starts at 1.
-    pub weight: Param<Tensor<1>>,
-    /// `[C]`, starts at 0.
-    pub bias: Param<Tensor<1>>,
-    groups: usize,
-}
-
 impl Hybrid {
     /// Random weights.
     pub fn new(hybrid: &architecture::Hybrid, device: &Device) -> Self {
@@ -117,7 +108,7 @@ impl Block {
             conv2: Conv::new(second, device),
             norm2: norm(second),
             conv3: Conv::new(third, device),
-            norm3: GroupNorm { weight: Initializer::Zeros.init([third.outputs], device), ..norm(third) },
+            norm3: norm(third).closed(),
             downsample: block.shortcut.as_ref().map(|shortcut| Normed::new(shortcut, groups, device)),
         })
     }
@@ -166,26 +157,4 @@ impl Conv {
 fn standardised(weight: Tensor<4>) -> Tensor<4> {
     let shape = weight.dims();
     normalised(weight.flatten(1, 3), STANDARDISATION_EPSILON).reshape(shape)
-}
-
-/// The rows of `x` `[M, K]` with mean 0 and variance 1.
-fn normalised(x: Tensor<2>, epsilon: f64) -> Tensor<2> {
-    let centred = x.clone() - x.mean_dim(1);
-    let variance = (centred.clone() * centred.clone()).mean_dim(1);
-    centred * (variance + epsilon).sqrt().recip()
-}
-
-impl GroupNorm {
-    fn new(channels: usize, groups: usize, device: &Device) -> Self {
-        let init = |initializer: Initializer| -> Param<Tensor<1>> { initializer.init([channels], device) };
-        Self { weight: init(Initializer::Ones), bias: init(Initializer::Zeros), groups }
-    }
-
-    /// `x` `[B, C, H, W]` normalised, same shape.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let shape @ [batch, channels, height, width] = x.dims();
-        let rows = x.reshape([batch * self.groups, channels / self.groups * height * width]);
-        let channels = |param: &Param<Tensor<1>>| param.val().unsqueeze_dims::<4>(&[0, 2, 3]);
-        normalised(rows, GROUP_NORM_EPSILON).reshape(shape) * channels(&self.weight) + channels(&self.bias)
-    }
 }

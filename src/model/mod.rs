@@ -13,6 +13,7 @@ mod dcal;
 mod drop_path;
 mod fused;
 mod glca;
+mod group_norm;
 mod hybrid;
 mod identity;
 mod layer_norm;

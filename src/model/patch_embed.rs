@@ -44,16 +44,17 @@ impl PatchEmbed {
 
     /// `images` `[B, 3, H, W]` to patch tokens `[B, N, D]`, row by row of the grid.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<3> {
-        let images = match &self.backbone {
+        let map = match &self.backbone {
             Some(hybrid) => hybrid.forward(images),
             None => images,
         };
-        let [batch, channels, height, width] = images.dims();
+        let [batch, channels, height, width] = map.dims();
         let weight = self.proj.weight.val();
         let [dim, _, patch, _] = weight.dims();
         let (rows, columns) = (height / patch, width / patch);
-        // A product over unfolded patches: images need no gradient, so this is cheaper than a general convolution.
-        let patches = images
+        // A product over unfolded patches: images need no gradient and a hybrid's patches are positions, so this is cheaper than a
+        // general convolution.
+        let patches = map
             .reshape([batch, channels, rows, patch, columns, patch])
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * columns, channels * patch * patch]);

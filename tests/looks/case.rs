@@ -12,7 +12,7 @@ use pollster::block_on;
 pub(crate) const TOLERANCE: f64 = 2e-5;
 
 /// 50, 197 and 785 tokens, the smallest network there can be, odd heads, an image that is not square, no GLCA, RGA's gates, the
-/// modules of Attend and Rectify, TASN's second pass.
+/// modules of Attend and Rectify, TASN's second pass, pairs, hybrids.
 pub(crate) fn architectures() -> Vec<Architecture> {
     let dcal = |ratio| Mechanism::Dcal(Dcal { ratio, glca: true, pwca: false, gates: None });
     let rga = |[spatial, channel]: [bool; 2], after: &[usize]| {
@@ -34,7 +34,7 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         classes,
         mechanism,
     };
-    vec![
+    let others = [
         shape([5, 5], 5, 7, 1, 1, 2, dcal(0.5)),
         shape([28, 28], 4, 33, 3, 2, 11, dcal(0.1)),
         shape([56, 56], 4, 20, 5, 3, 6, dcal(0.3)),
@@ -45,7 +45,10 @@ pub(crate) fn architectures() -> Vec<Architecture> {
         shape([24, 40], 8, 24, 3, 4, 9, rectify(4, &[1, 3, 4])),
         shape([56, 56], 4, 20, 5, 2, 6, rectify(3, &[2])),
         shape([24, 40], 8, 24, 3, 3, 9, Mechanism::Tasn(TasnBlocks { after: 2, ..TasnBlocks::default() })),
-    ]
+    ];
+    let pairs = crate::shapes::pairs().into_iter().filter(|pair| pair.resnet.is_none());
+    let hybrids = crate::shapes::hybrids().into_iter().take(2);
+    others.into_iter().chain(pairs).chain(hybrids).collect()
 }
 
 /// A network of that shape, its weights in timm's layout, and a photo.

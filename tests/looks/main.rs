@@ -9,3 +9,6 @@ mod manners;
 mod precision;
 #[path = "../support/random.rs"]
 mod random;
+#[allow(dead_code, reason = "residual networks have no looks of tokens")]
+#[path = "../support/shapes.rs"]
+mod shapes;

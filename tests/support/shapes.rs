@@ -115,6 +115,7 @@ pub(crate) fn pairs() -> Vec<Architecture> {
         transformer(dcal(gates([true, true], &[1, 3]))),
         transformer(dcal(gates([false, true], &[2]))),
         transformer(voting(&[1, 2, 3], gates([true, true], &[2]))),
+        transformer(voting(&[1, 3], gates([true, false], &[3]))),
         basic().architecture([48, 80], 7, voting(&[1, 3], gates([true, true], &[1, 3]))),
     ]
 }

@@ -32,14 +32,15 @@ export function partOf(values, after, place, grids) {
  */
 export async function ownLook(classifier, of) {
   const { gatesAfter, masksAfter, grids } = classifier;
-  if (gatesAfter.length > 0) {
-    const { values, grid } = partOf(await classifier.gates({ of }), gatesAfter, gatesAfter.length - 1, grids);
-    return { values, grid, label: `RGA’s gates after ${stepOf(classifier)} ${gatesAfter.at(-1)}` };
-  }
+  // Of a network with both: its gates serve the modules, which vote.
   if (masksAfter.length > 0) {
     const { values, heads, patches, grid } = partOf(await classifier.masks({ of }), masksAfter, masksAfter.length - 1, grids);
     const mean = mapOf(values, 0, "mean", heads, patches);
     return { values: mean, grid, label: `Rectify’s masks after ${stepOf(classifier)} ${masksAfter.at(-1)}` };
+  }
+  if (gatesAfter.length > 0) {
+    const { values, grid } = partOf(await classifier.gates({ of }), gatesAfter, gatesAfter.length - 1, grids);
+    return { values, grid, label: `RGA’s gates after ${stepOf(classifier)} ${gatesAfter.at(-1)}` };
   }
   return of.sampling ? { sampling: of.sampling, label: "As TASN resampled the photo" } : null;
 }

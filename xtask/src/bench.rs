@@ -54,7 +54,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rows = if options.cpu_only { "cpu" } else { "all" };
     if !options.bundles.is_empty() {
         let mut arguments: Vec<&OsStr> = vec![runs.as_ref(), patience.as_ref(), rows.as_ref(), out.as_ref()];
-        arguments.extend(options.bundles.iter().map(|bundle| bundle.as_os_str()));
+        // The program runs in another folder.
+        let bundles = options.bundles.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+        arguments.extend(bundles.iter().map(|bundle| bundle.as_os_str()));
         return test::program("bundles", &arguments);
     }
     let Some(peer) = npm::unpacked(ONNXRUNTIME)? else {

@@ -90,11 +90,14 @@ pub(crate) fn measure(runs: &[&Run]) -> &'static str {
 
 /// A row for each mechanism, from none to all of it.
 pub(crate) fn rows(runs: &[&Run]) -> Vec<Row> {
-    let mut groups: BTreeMap<(usize, String), Vec<&Run>> = BTreeMap::new();
+    let mut groups: BTreeMap<(usize, String, String), Vec<&Run>> = BTreeMap::new();
     for &run in runs {
-        groups.entry(mechanism(&run.recipe)).or_default().push(run);
+        let (place, name) = mechanism(&run.recipe);
+        // Two that differ in what the name does not say are two rows; without any there is one baseline.
+        let settings = run.recipe.pointer("/model/mechanism").filter(|_| place > 0).map(Value::to_string);
+        groups.entry((place, name, settings.unwrap_or_default())).or_default().push(run);
     }
-    groups.into_iter().map(|((_, mechanism), runs)| row(mechanism, &runs)).collect()
+    groups.into_iter().map(|((_, mechanism, _), runs)| row(mechanism, &runs)).collect()
 }
 
 fn row(mechanism: String, runs: &[&Run]) -> Row {
@@ -222,5 +225,9 @@ mod tests {
         let names = all.map(|(_, name)| name);
         assert_eq!(names, ["baseline", "+ GLCA (R = 10 %)", "+ PWCA", "+ GLCA + PWCA (R = 10 %)", "RGA-SC after 4, 8"]);
         assert_eq!(mechanism(&json!({ "model": { "mechanism": { "name": "none" } } })).1, "baseline");
+        let gates = json!({ "ratio": 8, "spatial": true, "channel": false, "after": [4] });
+        let pair = json!({ "name": "dcal", "ratio": 0.1, "glca": true, "pwca": false, "gates": gates });
+        let (_, pair) = mechanism(&json!({ "model": { "mechanism": pair } }));
+        assert_eq!(pair, "+ GLCA (R = 10 %) + RGA-S after 4");
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::config::Config;
 use super::{DeviceChoice, TrainOptions, checkpoint};
 
 /// `arguments.json` of a run; the recipe lies beside it as `config.toml`.
@@ -17,6 +18,9 @@ pub struct Arguments {
     /// The CUDA devices that share each batch; empty: the first one alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<usize>,
+    /// The recipe's teachers, absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teachers: Vec<PathBuf>,
 }
 
 impl Arguments {
@@ -35,9 +39,11 @@ impl Arguments {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub(super) fn write(options: &TrainOptions) -> Result<()> {
-        let data = std::path::absolute(&options.data).unwrap_or_else(|_| options.data.clone());
-        let arguments = Self { data, device: options.device, devices: options.devices.clone() };
+    pub(super) fn write(options: &TrainOptions, config: &Config) -> Result<()> {
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let teachers = config.teachers.iter().flat_map(|teachers| &teachers.runs).map(absolute).collect();
+        let (data, device, devices) = (absolute(&options.data), options.device, options.devices.clone());
+        let arguments = Self { data, device, devices, teachers };
         checkpoint::replace(&options.out.join("arguments.json"), &serde_json::to_vec_pretty(&arguments)?)
     }
 }

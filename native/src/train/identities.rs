@@ -1,7 +1,7 @@
 //! Gradients of one batch of re-identification.
 //!
 //! The loss looks at the whole batch: the hardest photos, the batch norm's statistics. Where a batch is run in parts, the
-//! features of all parts come first, without gradients; the loss gives the gradient of each feature; then each part runs
+//! features of all parts come first, their gradients left; the loss gives the gradient of each feature; then each part runs
 //! again and passes its features' gradients on. The result is that of the whole batch in one pass, for a third more work
 //! and the memory of a part; but for batch norms on the way, which normalise by the part both times.
 

@@ -31,9 +31,11 @@ pub(super) fn resolve(options: &TrainOptions, cores: Option<usize>, devices: usi
     if let Some(init) = &options.init {
         train.init = Some(init.clone());
     }
-    for run in config.teachers.iter_mut().flat_map(|teachers| &mut teachers.runs) {
-        // They are opened again by --resume, wherever that is called.
-        *run = std::path::absolute(&*run).unwrap_or_else(|_| run.clone());
+    if options.resume {
+        // The recipe names them from where the run began, and --resume may be called elsewhere.
+        let known = Arguments::read(&options.out)?.teachers;
+        let runs = config.teachers.iter_mut().flat_map(|teachers| &mut teachers.runs);
+        runs.zip(known).filter(|(run, _)| !run.exists()).for_each(|(run, known)| *run = known);
     }
     if train.micro_batch == 0 {
         train.micro_batch = if cores.is_some() { CPU_PART.min(train.batch) } else { train.batch.div_ceil(devices) };
@@ -116,7 +118,7 @@ pub(super) fn start(
             }
         };
         std::fs::create_dir_all(run).with_context(|| format!("cannot create \"{}\"", run.display()))?;
-        Arguments::write(options)?;
+        Arguments::write(options, config)?;
         if let Some(import) = &report {
             checkpoint::replace(&run.join("import.json"), &serde_json::to_vec_pretty(import)?)?;
         }

@@ -78,7 +78,7 @@ impl Staff {
             if !found.held_out_the_same(config) {
                 staff.warnings.push(format!(
                     "the teacher {} was not trained with the same data.kind, data.held_out and train.seed: it may have seen photos \
-                     that this run holds out or tests with, and measures may come out too good",
+                     that this run holds out, and measures of those may come out too good",
                     found.teacher.run
                 ));
             }
@@ -131,6 +131,9 @@ impl Staff {
         let weight = self.share / self.answering.len() as f32;
         for (answering, Teacher { run, .. }) in self.answering.iter().zip(&self.teachers) {
             let answers = answering.answers(images, place).with_context(|| format!("the teacher {run}"))?;
+            // A device says nothing of it by itself.
+            let fine = answers.iter().all(|p| p.is_finite());
+            ensure!(fine, "the teacher {run} answers with what is no number: its weights are damaged, leave it out");
             let softened = answers.chunks_exact(self.classes).flat_map(|answer| softened(answer, self.temperature));
             shares.iter_mut().zip(softened).for_each(|(share, p)| *share += weight * p);
         }
@@ -209,10 +212,12 @@ impl Found {
         Ok(())
     }
 
-    /// Whether it is known not to have seen what the student holds out.
+    /// Whether it is known not to have seen what the student holds out, nor the runs that it began with.
     fn held_out_the_same(&self, config: &Config) -> bool {
         let of = |config: &Config| (config.data.kind, config.data.held_out, config.train.seed);
-        self.training.as_ref().is_some_and(|training| of(&training.recipe) == of(config))
+        let mut runs = std::iter::successors(self.training.as_ref(), |training| training.init_run.as_deref());
+        let known = self.training.is_some() && runs.all(|training| of(&training.recipe) == of(config));
+        known || config.data.held_out == 0.0
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use finegrain::tensors::TensorMap;
+use finegrain_native::ablate::ablate;
 use finegrain_native::train::train;
 
 use super::mechanism::{exported, recipe, same_logits, start_without};
@@ -70,6 +71,9 @@ fn gates_go_with_other_mechanisms() {
     let error = |set: &str| place.error(|options| options.set = vec![set.to_owned()]);
     let sentence = error("model.mechanism.pwca=true");
     assert!(sentence.contains("RGA's gates do not go with PWCA"), "{sentence}");
+    let options = place.options("ablation");
+    let sentence = ablate(&options, &[], &[1], &|_| ()).unwrap_err().to_string();
+    assert!(sentence.contains("RGA's gates beside it") && sentence.contains("--variant"), "{sentence}");
     let sentence = error("train.precision=bf16");
     assert!(sentence.contains("it must be \"f32\" with RGA's gates"), "{sentence}");
 }

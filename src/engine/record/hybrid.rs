@@ -106,6 +106,8 @@ impl Recorder<'_> {
         ending: Ending,
     ) -> Map {
         let Convolution { name, norm, inputs, outputs, side, stride, padding } = layer;
+        // Every convolution of a hybrid has one.
+        let norm = norm.as_deref().unwrap_or_default();
         let recording = &mut self.recording;
         // Values that a bundle stores in f16 would be rounded twice, because they were standardised.
         let weight = recording.convolution(format!("{name}.weight"), [*outputs, *inputs, *side, *side], Precision::F32);
@@ -117,7 +119,6 @@ impl Recorder<'_> {
         let across = uniforms.across as usize;
         let map =
             Map { buffer: y, offset: 0, height: uniforms.rows as usize / across, width: across, channels: *outputs };
-        let Some(norm) = norm else { return map };
         let [scale, shift] = buffers.norm;
         let [gain, bias] = ["weight", "bias"].map(|part| recording.vector(format!("{norm}.{part}"), &[*outputs]));
         let [positions, channels, groups] = [map.positions(), *outputs, hybrid.groups].map(|n| n as u32);

@@ -38,8 +38,10 @@ export function readManifest(bytes) {
  * @returns {string | null}
  */
 export function mechanismOf(manifest) {
-  const { name, gates } = manifest?.architecture?.mechanism ?? {};
+  const { name, gates, glca } = manifest?.architecture?.mechanism ?? {};
   if (typeof name !== "string") return null;
+  // PWCA is training's alone: without GLCA the network is the plain one.
+  if (name === "dcal" && !glca) return gates ? "rga" : "none";
   return gates ? `${name}+rga` : name;
 }
 

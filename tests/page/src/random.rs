@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use finegrain::architecture::{
-    Architecture, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
+    Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
 };
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
@@ -38,6 +38,15 @@ pub fn residual(mechanism: Mechanism) -> Result<Bundle> {
 pub fn gated() -> Result<Bundle> {
     let gates = RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 2] };
     with("Gates: 5 classes", Mechanism::Rga(gates))
+}
+
+/// The same beside GLCA.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn paired() -> Result<Bundle> {
+    let gates = Some(RgaBlocks { ratio: 4, spatial: true, channel: true, after: vec![1, 2] });
+    with("Pair: 5 classes", Mechanism::Dcal(Dcal { ratio: 0.2, glca: true, pwca: false, gates }))
 }
 
 /// The same with the modules of Attend and Rectify.

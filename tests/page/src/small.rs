@@ -9,6 +9,7 @@ use finegrain::bundle::Bundle;
 use finegrain::bundle::Manifest;
 use finegrain::photo::{Fit, Preprocessing};
 use finegrain::tensors::{Precision, Tensor, TensorMap, Values};
+use finegrain_native::store;
 use serde_json::json;
 
 use crate::site::www;
@@ -88,7 +89,7 @@ pub fn install_all(www: &Path, bundles: &[(&str, &Bundle)]) -> Result<()> {
         let Manifest { title, labels, precision, architecture, .. } = &bundle.manifest;
         models.push(json!({
             "bytes": 1, "classes": labels.len(), "id": id, "path": format!("models/{id}/"), "precision": precision, "title": title,
-            "mechanism": serde_json::to_value(&architecture.mechanism)?["name"],
+            "mechanism": store::mechanism(architecture)?,
         }));
     }
     Ok(fs::write(www.join("models/index.json"), json!({ "models": models }).to_string())?)

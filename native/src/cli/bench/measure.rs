@@ -126,11 +126,17 @@ pub(super) fn cpu(subject: &Subject, runs: usize, peers: &[Peer<'_>]) -> Result<
     Ok(Measured { adapter, cold, warm, device_bytes: None, beside, parts, kernels: None, tiles: None })
 }
 
-/// Any other mechanism is in the way of every photo, and stays.
+/// Any other mechanism is in the way of every photo, and stays; so do RGA's gates beside GLCA, but for those behind the last block, which
+/// nobody sees without it.
 fn without_glca(architecture: &Architecture) -> Architecture {
     let mut other = architecture.clone();
     if other.glca().is_some() {
-        other.mechanism = Mechanism::None;
+        let gates = other.rga().cloned().map(|mut gates| {
+            gates.after.retain(|&after| after < architecture.depth);
+            gates
+        });
+        let gates = gates.filter(|gates| !gates.after.is_empty());
+        other.mechanism = gates.map_or(Mechanism::None, Mechanism::Rga);
     }
     other
 }

@@ -107,7 +107,7 @@ table! {
         /// little: there it needs more.
         #[serde(default)]
         gradient_checkpointing: bool,
-        /// "f32", or "bf16" on CUDA: the products of patch embedding, attention and MLP are then in bf16; weights,
+        /// "f32", or "bf16" on CUDA: the products of patch embedding, attention and MLP are then in bf16; a hybrid's convolutions, weights,
         /// optimizer, norms, softmax and losses stay in f32.
         #[serde(default)]
         precision: PrecisionChoice,
