@@ -11,10 +11,11 @@ use std::ops::Add;
 use super::kernels::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
     ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
-    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupNormUniforms, HypothesisUniforms,
-    LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms, GroupNormUniforms,
+    HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms,
+    NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms,
+    ProbeMatrixUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms,
+    SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -288,10 +289,17 @@ pub(super) fn convolution(precision: Precision, u: &ConvolutionUniforms) -> Cost
     )
 }
 
-/// Mean (1) and variance (3); then a root, and a few operations for each channel.
+/// Mean (1) and variance (3).
+pub(super) fn group_moments(u: &GroupMomentsUniforms) -> Cost {
+    let [positions, channels, groups, span] = wide([u.positions, u.channels, u.groups, u.span]);
+    cost(4 * positions * channels, positions * channels + 2 * groups * positions.div_ceil(span))
+}
+
+/// Of each group the mean and the variance of the parts (2 and 4 each); of each channel a root, a division, two products.
 pub(super) fn group_norm(u: &GroupNormUniforms) -> Cost {
-    let [positions, channels] = wide([u.positions, u.channels]);
-    cost(4 * positions * channels + 4 * channels, positions * channels + 4 * channels)
+    let [positions, channels, groups, span] = wide([u.positions, u.channels, u.groups, u.span]);
+    let moments = groups * positions.div_ceil(span);
+    cost(6 * moments + 4 * channels, 2 * moments + 4 * channels)
 }
 
 /// Nine values are compared.

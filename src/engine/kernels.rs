@@ -16,10 +16,10 @@ pub use generated::ProbeMatrixUniforms;
 pub use generated::{
     AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
     ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
-    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupNormUniforms, HypothesisUniforms,
-    LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms, NormaliseUniforms,
-    PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms, PullBackUniforms,
-    RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms, GroupNormUniforms,
+    HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms,
+    NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
+    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
@@ -162,7 +162,8 @@ kernel!(COORDINATES: CoordinatesUniforms, coordinates, |u| [(u.rows + u.columns)
 kernel!(GRID_SAMPLE: GridSampleUniforms, grid_sample, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(SHRINK: ShrinkUniforms, shrink, |u| [u.columns.div_ceil(8), u.rows.div_ceil(8), u.channels]);
 kernel!(GATE: GateUniforms, gate, |u| [u.channels.div_ceil(64), u.positions, 1]);
-kernel!(GROUP_NORM: GroupNormUniforms, group_norm, |u| [u.groups, 1, 1]);
+kernel!(GROUP_MOMENTS: GroupMomentsUniforms, group_moments, |u| [u.groups, u.positions.div_ceil(u.span), 1]);
+kernel!(GROUP_NORM: GroupNormUniforms, group_norm, |u| [u.channels.div_ceil(64), 1, 1]);
 kernel!(MAX_POOL: MaxPoolUniforms, max_pool, |u| [u.channels.div_ceil(64), u.columns, u.rows]);
 kernel!(NORMALISE: NormaliseUniforms, normalise, |u| [u.channels.div_ceil(64), u.width, u.height]);
 kernel!(CLASS_ACTIVATION: ClassActivationUniforms, class_activation in F32, |u| {
@@ -305,7 +306,7 @@ pub fn with_subgroups(kernel: &Kernel) -> Option<&'static Kernel> {
 
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
-pub static ALL: [&Kernel; 59] = [
+pub static ALL: [&Kernel; 60] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,
     &LAYER_NORM,
@@ -353,6 +354,7 @@ pub static ALL: [&Kernel; 59] = [
     &GATE,
     &CONVOLUTION,
     &CONVOLUTION_F16,
+    &GROUP_MOMENTS,
     &GROUP_NORM,
     &MAX_POOL,
     &NORMALISE,

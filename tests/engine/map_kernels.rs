@@ -2,7 +2,8 @@
 //! that leave the edge out, every ending in every tile.
 
 use finegrain::engine::kernels::{
-    self, ClassActivationUniforms, ConvolutionUniforms, GroupNormUniforms, MaxPoolUniforms, NormaliseUniforms,
+    self, ClassActivationUniforms, ConvolutionUniforms, GroupMomentsUniforms, GroupNormUniforms, MaxPoolUniforms,
+    NormaliseUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use finegrain::tensors::Precision;
@@ -201,17 +202,20 @@ fn class_activation_of_nothing() {
     assert_eq!(found.reals("y").unwrap(), [0.0; 3]);
 }
 
-fn group_norm_case(gpu: &Gpu, positions: usize, [channels, groups]: [usize; 2], seed: u64) {
+fn group_norm_case(gpu: &Gpu, positions: usize, [channels, groups]: [usize; 2], span: usize, seed: u64) {
     let mut case = Case::new(seed);
     let x = case.random("x", &[positions, channels], 3.0);
     let weight = case.random("weight", &[channels], 1.0);
     let bias = case.random("bias", &[channels], 1.0);
     let [scale, shift] = ["scale", "shift"].map(|name| case.output(name, &[channels]));
-    let [p, c, g] = [positions, channels, groups].map(|n| n as u32);
-    let uniforms = GroupNormUniforms { positions: p, channels: c, groups: g, eps: 1e-5 };
-    case.run(&kernels::GROUP_NORM, uniforms, &[x, weight, bias, scale, shift]);
-    let what = format!("{positions} positions, {channels} channels in {groups} groups");
-    case.compare(gpu, &what, &[("scale", scale), ("shift", shift)]);
+    let moments = case.output("moments", &[positions.div_ceil(span), groups, 2]);
+    let [p, c, g, s] = [positions, channels, groups, span].map(|n| n as u32);
+    let uniforms = GroupMomentsUniforms { positions: p, channels: c, groups: g, span: s };
+    case.run(&kernels::GROUP_MOMENTS, uniforms, &[x, moments]);
+    let uniforms = GroupNormUniforms { positions: p, channels: c, groups: g, span: s, eps: 1e-5 };
+    case.run(&kernels::GROUP_NORM, uniforms, &[moments, weight, bias, scale, shift]);
+    let what = format!("{positions} positions in parts of {span}, {channels} channels in {groups} groups");
+    case.compare(gpu, &what, &[("moments", moments), ("scale", scale), ("shift", shift)]);
 }
 
 #[test]
@@ -220,7 +224,9 @@ fn group_norm() {
     for (positions, channels) in
         [(784, [64, 32]), (197, [96, 32]), (50, [130, 2]), (1, [6, 3]), (3, [70, 1]), (7, [5, 5]), (3136, [256, 32])]
     {
-        group_norm_case(&gpu, positions, channels, 15);
+        for span in [256, 50, positions] {
+            group_norm_case(&gpu, positions, channels, span, 15);
+        }
     }
 }
 
@@ -238,6 +244,6 @@ proptest! {
         convolution_case(&gpu, [map.0, map.1], [channels, outputs], kernel, planar, seed);
         max_pool_case(&gpu, [map.0, map.1], outputs, seed as u32 % 2, seed);
         normalise_case(&gpu, [map.0, map.1], outputs, seed);
-        group_norm_case(&gpu, map.0 * map.1, [channels * kernel[0], channels], seed);
+        group_norm_case(&gpu, map.0 * map.1, [channels * kernel[0], channels], outputs, seed);
     }
 }

@@ -87,6 +87,7 @@ fn a_hybrid_fits_the_default_limits() {
         assert!(recording.kernels().len() <= 16, "few pipelines: {:?}", recording.kernels());
         let convolutions = (1 + 3 * 16 + 3, "the first one, three in each block, three shortcuts");
         assert_eq!(dispatched(&recording, "convolution"), convolutions.0, "{}", convolutions.1);
+        assert_eq!(dispatched(&recording, "group_moments"), convolutions.0);
         assert_eq!(dispatched(&recording, "group_norm"), convolutions.0);
         if size == 224 {
             // PyTorch counts 21.535 10^9 multiply-adds in timm's vit_base_r50_s16_224; here norms and softmax count, too.

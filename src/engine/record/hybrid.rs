@@ -17,9 +17,14 @@ pub(super) struct Buffers {
     raw: BufferId,
     /// The same behind norm and ReLU, inside a block.
     normed: BufferId,
+    /// What parts of the positions say of each group, `[parts, G, 2]`.
+    moments: BufferId,
     /// What a norm multiplies with and adds, `[C]`.
     norm: [BufferId; 2],
 }
+
+/// Positions that a workgroup of `group_moments` sees: a group of the first convolution's result has two channels.
+const SPAN: usize = 256;
 
 /// What follows a norm.
 #[derive(Clone, Copy)]
@@ -49,12 +54,15 @@ impl Recorder<'_> {
         let normed = largest(&mut (0..stages).map(inside)).max(first);
         let raw = largest(&mut (1..=stages).map(map)).max(normed);
         let channels = hybrid.channels(stages);
+        // The first convolution's result has the most positions.
+        let parts = (4 * hybrid.map_behind(architecture.image_size, 0).positions()).div_ceil(SPAN);
         let recording = &mut self.recording;
         let mut scratch = |label: &str, count: usize| recording.scratch(format!("hybrid.{label}"), &[count]);
         Some(Buffers {
             maps: [scratch("map.0", maps[0]), scratch("map.1", maps[1])],
             raw: scratch("raw", raw),
             normed: scratch("normed", normed),
+            moments: scratch("moments", 2 * parts * hybrid.groups),
             norm: [scratch("scale", channels), scratch("shift", channels)],
         })
     }
@@ -121,9 +129,12 @@ impl Recorder<'_> {
             Map { buffer: y, offset: 0, height: uniforms.rows as usize / across, width: across, channels: *outputs };
         let [scale, shift] = buffers.norm;
         let [gain, bias] = ["weight", "bias"].map(|part| recording.vector(format!("{norm}.{part}"), &[*outputs]));
-        let [positions, channels, groups] = [map.positions(), *outputs, hybrid.groups].map(|n| n as u32);
-        let uniforms = kernels::GroupNormUniforms { positions, channels, groups, eps: GROUP_NORM_EPSILON as f32 };
-        recording.dispatch(norm, &kernels::GROUP_NORM, uniforms, &[buffers.raw, gain, bias, scale, shift]);
+        let [positions, channels, groups, span] = [map.positions(), *outputs, hybrid.groups, SPAN].map(|n| n as u32);
+        let uniforms = kernels::GroupMomentsUniforms { positions, channels, groups, span };
+        recording.dispatch(norm, &kernels::GROUP_MOMENTS, uniforms, &[buffers.raw, buffers.moments]);
+        let eps = GROUP_NORM_EPSILON as f32;
+        let uniforms = kernels::GroupNormUniforms { positions, channels, groups, span, eps };
+        recording.dispatch(norm, &kernels::GROUP_NORM, uniforms, &[buffers.moments, gain, bias, scale, shift]);
         let uniforms = kernels::NormaliseUniforms {
             height: map.height as u32,
             width: map.width as u32,
