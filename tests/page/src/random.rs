@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use finegrain::architecture::{
-    Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
+    Architecture, Dcal, Hybrid, Mechanism, Mixing, RectifyBlocks, ResNet, Residual, RgaBlocks, Stem, TasnBlocks,
 };
 use finegrain::bundle::{Bundle, Manifest, round};
 use finegrain::photo::{Fit, Preprocessing};
@@ -29,6 +29,28 @@ pub fn residual(mechanism: Mechanism) -> Result<Bundle> {
     let architecture = resnet.architecture([64, 64], 5, mechanism);
     let weights = random::weights(&architecture);
     of("Residual: 5 classes", architecture, &weights)
+}
+
+/// A bundle of a small hybrid with GLCA, for photos of 64 pixels.
+///
+/// # Errors
+/// None that a test could cause.
+pub fn hybrid() -> Result<Bundle> {
+    let architecture = Architecture {
+        resnet: None,
+        hybrid: Some(Hybrid { blocks: vec![2, 1], width: 8, groups: 4 }),
+        image_size: [64, 64],
+        patch_size: 8,
+        dim: 32,
+        depth: 2,
+        heads: 2,
+        mlp_ratio: 2,
+        layer_norm_eps: 1e-6,
+        classes: 5,
+        mechanism: Mechanism::Dcal(Dcal { ratio: 0.2, glca: true, pwca: false, gates: None }),
+    };
+    let weights = random::weights(&architecture);
+    of("Hybrid: 5 classes", architecture, &weights)
 }
 
 /// A bundle of a small network with RGA's gates, for photos of 64 pixels.

@@ -13,6 +13,7 @@ mod crop;
 mod example;
 mod gallery;
 mod gates;
+mod hybrid;
 mod keyboard;
 mod layout;
 mod loading;

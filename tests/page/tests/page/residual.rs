@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::looking::{HEIGHT, MAP, WIDTH, numbers, pick, shown};
 
 /// Answer, map and what else there is, through the API.
-const ANSWER: &str = "return (async () => {
+pub(crate) const ANSWER: &str = "return (async () => {
     const { Classifier } = await import('./pkg/finegrain.js');
     const data = new Uint8ClampedArray(48 * 36 * 4);
     for (let i = 0; i < data.length; i += 1) data[i] = i % 4 === 3 ? 255 : (i * 31 + (i >> 6) * 17) % 256;
@@ -149,4 +149,4 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
 }
 
 /// Each with how many threads.
-const BACKENDS: &[(&str, usize)] = &[("cpu", 1), ("cpu", 2), ("webgpu", 1)];
+pub(crate) const BACKENDS: &[(&str, usize)] = &[("cpu", 1), ("cpu", 2), ("webgpu", 1)];
