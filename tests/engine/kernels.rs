@@ -3,7 +3,7 @@
 
 use finegrain::engine::kernels::{
     self, AttentionMeanUniforms, AttentionUniforms, ClassifierUniforms, GatherUniforms, LayerNormUniforms,
-    MatmulUniforms, PatchEmbedUniforms, ProbabilityUniforms, RolloutUniforms, SelectUniforms,
+    MatmulUniforms, ProbabilityUniforms, RolloutUniforms, SelectUniforms,
 };
 use finegrain::engine::{BufferId, Gpu, Kernel, cpu};
 use finegrain::tensors::Precision;
@@ -12,42 +12,6 @@ use proptest::prelude::*;
 
 use crate::case::{self, Case, PRECISIONS, with_and_without_subgroups};
 use crate::support::gpu;
-
-#[test]
-fn patch_embed() {
-    let gpu = gpu();
-    [Precision::F32, Precision::F16].into_iter().for_each(|precision| patch_embed_cases(&gpu, precision));
-}
-
-fn patch_embed_cases(gpu: &Gpu, precision: Precision) {
-    // The last ones as a hybrid has it: one position a patch, channels last.
-    for (height, width, side, dim, channels) in [
-        (32, 32, 8, 32usize, 3),
-        (21, 35, 7, 25, 3),
-        (5, 5, 5, 3, 3),
-        (96, 64, 16, 66, 3),
-        (14, 14, 1, 40, 70),
-        (3, 5, 1, 33, 16),
-        (6, 4, 2, 9, 5),
-    ] {
-        let mut case = Case::new(1);
-        let tokens = 1 + (height / side) * (width / side);
-        let inner = channels * side * side;
-        let x = case.random("x", &[channels * height * width], 2.0);
-        let (weight, _) = case.linear("weight", [inner, dim], 0.1, precision);
-        let bias = case.random("bias", &[dim], 1.0);
-        let class_token = case.random("class_token", &[dim], 1.0);
-        let position = case.random("position", &[tokens, dim], 1.0);
-        let y = case.output("tokens", &[tokens, dim]);
-        let [h, w, s, d] = [height, width, side, dim].map(|n| n as u32);
-        let [x_position, x_channel] = if channels == 3 { [1, h * w] } else { [channels as u32, 1] };
-        let channels = channels as u32;
-        let uniforms = PatchEmbedUniforms { height: h, width: w, channels, side: s, dim: d, x_position, x_channel };
-        let kernel = kernels::linear(precision).patch_embed;
-        case.run(kernel, uniforms, &[x, weight, bias, class_token, position, y]);
-        case.compare(gpu, &format!("{height} x {width}, {side}, {dim}, {precision:?}"), &[("tokens", y)]);
-    }
-}
 
 fn layer_norm_case(gpu: &Gpu, rows: usize, dim: usize, seed: u64) {
     for kernel in with_and_without_subgroups(gpu, &kernels::LAYER_NORM) {

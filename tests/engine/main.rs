@@ -6,6 +6,7 @@
 mod case;
 mod kernels;
 mod look_kernels;
+mod manners;
 mod map_kernels;
 mod mechanism_kernels;
 mod networks;

@@ -3,14 +3,13 @@
 use anyhow::{Result, ensure};
 use finegrain::compare::reals;
 use finegrain::cpu::Cpu;
-use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
 use finegrain_page_tests::site::Site;
 use finegrain_page_tests::{random, small};
 
-use crate::looking::{HEIGHT, MAP, WIDTH, numbers, pick, shown};
+use crate::looking::{MAP, input, numbers, pick, shown};
 
 /// The gates of RGA through the API, on both back ends.
 const GATES: &str = "return (async () => {
@@ -32,8 +31,7 @@ fn the_gates_of_rga_are_shown() -> Result<()> {
     let (page, view) = Page::open(&browser, &site.page("backend=cpu"))?;
     ensure!(view.state == "ready", "{}", view.status);
     let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
+    let image = input(&bundle)?;
     for backend in ["cpu", "webgpu"] {
         let found = browser.script(&GATES.replace("BACKEND", &format!("'{backend}'")))?;
         ensure!(found["backend"] == backend && found["after"] == serde_json::json!([1, 2]), "{found}");

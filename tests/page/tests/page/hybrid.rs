@@ -3,7 +3,6 @@
 use anyhow::{Result, ensure};
 use finegrain::compare::reals;
 use finegrain::cpu::Cpu;
-use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
@@ -11,7 +10,7 @@ use finegrain_page_tests::site::Site;
 use finegrain_page_tests::{random, small};
 use serde_json::json;
 
-use crate::looking::{HEIGHT, WIDTH, numbers};
+use crate::looking::{input, numbers};
 use crate::residual::{ANSWER, BACKENDS};
 
 #[test]
@@ -22,8 +21,7 @@ fn a_hybrid_answers_as_the_program_does() -> Result<()> {
     let (page, view) = Page::open(&browser, &site.page("backend=cpu"))?;
     ensure!(view.state == "ready", "{}", view.status);
     let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let truth = network.see(&bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?)?;
+    let truth = network.see(&input(&bundle)?)?;
     for (backend, threads) in BACKENDS {
         let script = ANSWER
             .replace("FOLDER", "small")

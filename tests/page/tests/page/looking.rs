@@ -1,6 +1,7 @@
 //! "How it looked", and the API behind it.
 
 use anyhow::{Context, Result, ensure};
+use finegrain::bundle::Bundle;
 use finegrain::compare::reals;
 use finegrain::cpu::Cpu;
 use finegrain::photo::Photo;
@@ -61,6 +62,12 @@ const LOOKS: &str = "
     network.free();
     return found;";
 
+/// What a bundle's network sees of the photo that the scripts here make.
+pub(crate) fn input(bundle: &Bundle) -> Result<Vec<f32>> {
+    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
+    Ok(bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?)
+}
+
 #[test]
 fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
     let site = Site::damaged(|www| small::install(www, &small::bundle()?))?;
@@ -68,8 +75,7 @@ fn both_back_ends_give_the_looks_of_the_library() -> Result<()> {
     browser.open(&site.page("backend=cpu"))?;
     let bundle = small::bundle()?;
     let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
+    let image = input(&bundle)?;
     for backend in ["cpu", "webgpu"] {
         let found = browser
             .script(&format!("return (async () => {{ {} }})();", LOOKS.replace("BACKEND", &format!("'{backend}'"))))?;

@@ -3,14 +3,13 @@
 use anyhow::{Result, ensure};
 use finegrain::compare::reals;
 use finegrain::cpu::Cpu;
-use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
 use finegrain_page_tests::site::Site;
 use finegrain_page_tests::{random, small};
 
-use crate::looking::{HEIGHT, MAP, WIDTH, numbers, pick, shown};
+use crate::looking::{MAP, input, numbers, pick, shown};
 
 /// Answer and masks through the API.
 const MASKS: &str = "return (async () => {
@@ -34,8 +33,7 @@ fn the_masks_of_attend_and_rectify_are_shown() -> Result<()> {
     let (page, view) = Page::open(&browser, &site.page("backend=cpu"))?;
     ensure!(view.state == "ready", "{}", view.status);
     let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
+    let image = input(&bundle)?;
     let truth = network.see(&image)?;
     ensure!(truth.answer().probability != truth.answer().sa, "the modules have a say");
     for backend in ["cpu", "webgpu"] {

@@ -2,14 +2,13 @@
 
 use anyhow::{Result, ensure};
 use finegrain::cpu::Cpu;
-use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
 use finegrain_page_tests::site::Site;
 use finegrain_page_tests::{random, small};
 
-use crate::looking::{HEIGHT, MAP, WIDTH, numbers, pick, shown};
+use crate::looking::{MAP, input, numbers, pick, shown};
 
 /// The sampling through the API, on both back ends.
 const SAMPLING: &str = "return (async () => {
@@ -63,8 +62,7 @@ fn the_resampled_photo_is_shown() -> Result<()> {
     ensure!(view.state == "ready", "{}", view.status);
     let architecture = &bundle.manifest.architecture;
     let network = Cpu::load(architecture, &bundle.weights)?;
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-    let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
+    let image = input(&bundle)?;
     let truth = network.classify(&image)?.sampling_shares(architecture.input_size(), architecture.grid());
     let moved = truth[0].iter().enumerate().map(|(i, share)| (share - i as f32 / 64.0).abs()).fold(0.0, f32::max);
     ensure!(moved > 0.005, "an even grid tells little: {moved}");

@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use finegrain::architecture::{Mechanism, Mixing, RectifyBlocks, RgaBlocks};
 use finegrain::compare::reals;
 use finegrain::cpu::Cpu;
-use finegrain::photo::Photo;
 use finegrain_page_tests::browser::{Browser, Options};
 use finegrain_page_tests::page::Page;
 use finegrain_page_tests::photos::sample;
@@ -12,7 +11,7 @@ use finegrain_page_tests::site::Site;
 use finegrain_page_tests::{random, small};
 use serde_json::json;
 
-use crate::looking::{HEIGHT, MAP, WIDTH, numbers, pick, shown};
+use crate::looking::{MAP, input, numbers, pick, shown};
 
 /// Answer, map and what else there is, through the API.
 pub(crate) const ANSWER: &str = "return (async () => {
@@ -59,9 +58,7 @@ fn a_residual_network_classifies_and_says_what_spoke_for_the_name() -> Result<()
     ensure!(view.state == "ready", "{}", view.status);
     for (folder, bundle) in bundles {
         let network = Cpu::load(&bundle.manifest.architecture, &bundle.weights)?;
-        let rgb =
-            (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
-        let image = bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?;
+        let image = input(bundle)?;
         let truth = network.see(&image)?;
         for (backend, threads) in BACKENDS {
             let script = ANSWER
