@@ -230,4 +230,24 @@ mod tests {
         let (_, pair) = mechanism(&json!({ "model": { "mechanism": pair } }));
         assert_eq!(pair, "+ GLCA (R = 10 %) + RGA-S after 4");
     }
+
+    #[test]
+    fn runs_that_differ_in_any_setting_are_rows_of_their_own() {
+        let run = |ratio: usize| Run {
+            folder: Default::default(),
+            name: String::new(),
+            recipe: json!({ "model": { "mechanism":
+                { "name": "rga", "ratio": ratio, "spatial": true, "channel": true, "after": [4] } } }),
+            recipe_text: String::new(),
+            history: Default::default(),
+            record: None,
+            measures: None,
+            sha256: None,
+        };
+        let runs = [run(8), run(4), run(8)];
+        let rows = rows(&runs.each_ref());
+        let counts: Vec<usize> = rows.iter().map(|row| row.left_out.len()).collect();
+        assert_eq!(counts, [1, 2], "ratio 4, then the two of ratio 8, under one name");
+        assert_eq!(rows[0].mechanism, rows[1].mechanism);
+    }
 }
