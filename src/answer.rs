@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The result of one forward pass at inference (PWCA is dropped, DCAL paper, section 3.5).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
     /// Logits of the self-attention branch, `[classes]`.
     pub logits_sa: Vec<f32>,

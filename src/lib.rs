@@ -11,6 +11,7 @@ pub mod answer;
 pub mod architecture;
 pub mod bundle;
 pub mod compare;
+pub mod early;
 pub mod fold;
 pub mod look;
 pub mod photo;

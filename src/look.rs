@@ -9,7 +9,7 @@ use crate::architecture::{Architecture, Mechanism, RectifyBlocks};
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LookError {
     /// Nothing was classified, or classifying failed.
-    #[error("there is no photo to look into: classify one first")]
+    #[error("there is no photo to look into: classify one first, and not for an early answer")]
     NoPhoto,
     /// A layer that the network does not have.
     #[error("there is no layer {layer}: this network has layers 0 to {last}")]

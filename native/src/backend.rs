@@ -4,7 +4,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::architecture::Architecture;
-use finegrain::cpu::{Cpu, Early, Sure};
+use finegrain::cpu::Cpu;
+use finegrain::early::{Early, Sure};
 use finegrain::engine::{Engine, Gpu, LoadOptions};
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, TensorMap};
@@ -125,12 +126,13 @@ impl Backend {
     /// Classifies one image `[3, H, W]` and stops where the modules of Attend and Rectify are `sure`.
     ///
     /// # Errors
-    /// Another back end than the CPU path, and as [`Backend::classify`].
+    /// burn's back ends, and as [`Backend::classify`].
     pub fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early> {
         match &self.runner {
             Runner::Cpu(cpu) => Ok(cpu.classify_early(image, sure)?),
-            Runner::Engine(_) | Runner::Burn { .. } => {
-                bail!("only the CPU path answers before the last block: add --backend cpu")
+            Runner::Engine(engine) => Ok(pollster::block_on(engine.classify_early(image, sure))?),
+            Runner::Burn { .. } => {
+                bail!("burn's networks do not answer before the last block: add --backend cpu or --backend webgpu")
             }
         }
     }

@@ -97,6 +97,11 @@ pub struct FileEntry {
 }
 
 impl Manifest {
+    /// What logits are divided by before softmax: 1 where nothing was fitted.
+    pub fn temperature(&self) -> f32 {
+        self.calibration.map_or(1.0, |calibration| calibration.temperature)
+    }
+
     /// Reads and checks a manifest.
     ///
     /// # Errors

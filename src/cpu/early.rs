@@ -3,25 +3,8 @@
 use super::forward::{Observe, Pass, softmax};
 use super::rectify::weighted;
 use super::together::Together;
-use super::{Backbone, Cpu, CpuError, Run, Wanted, answer_of_maps, resnet};
-
-/// When the modules may answer by themselves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sure {
-    /// The least probability of the class that all of them name.
-    pub probability: f32,
-    /// What log-probabilities are divided by before that, as in [`crate::answer::Answer::calibrated`].
-    pub temperature: f32,
-}
-
-/// An answer that may have come early.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Early {
-    /// `[classes]`, at the temperature.
-    pub probability: Vec<f32>,
-    /// How many blocks, of a residual network stages, were computed.
-    pub blocks: usize,
-}
+use super::{Backbone, Cpu, CpuError, Wanted, answer_of_maps, resnet};
+use crate::early::{Early, Sure};
 
 impl Cpu {
     /// Classifies one photo `[3, H, W]`, on this thread, and stops where the modules of Attend and Rectify so far, at least two
@@ -36,8 +19,7 @@ impl Cpu {
         let (architecture, together) = (&self.architecture, Together::new(&self.architecture, None));
         let exits = architecture.rectify().map_or(&[][..], |rectify| rectify.exits(architecture.depth));
         if exits.is_empty() {
-            let probability = self.classify(image)?.calibrated(sure.temperature);
-            return Ok(Early { probability, blocks: architecture.depth });
+            return Ok(Early::full(self.classify(image)?, sure.temperature, architecture.depth));
         }
         let mut found = None;
         let enough = &mut |blocks: usize, votes: &[Vec<f32>]| {
@@ -57,14 +39,18 @@ impl Cpu {
                 (stages, if found.is_some() { None } else { Some(answer_of_maps(pass, nobody)?) })
             }
         };
-        let full = |run: Run| run.answer.calibrated(sure.temperature);
-        Ok(Early { probability: found.or(run.map(full)).unwrap_or_default(), blocks })
+        Ok(match run {
+            Some(run) => Early::full(run.answer, sure.temperature, blocks),
+            None => Early { probability: found.unwrap_or_default(), blocks, answer: None },
+        })
     }
 }
 
 /// The probabilities `[classes]` of votes, each `[classes]`, that are `sure` of the same class.
 fn agreed(votes: &[Vec<f32>], sure: Sure) -> Option<Vec<f32>> {
-    let top = |values: &[f32]| values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+    // Of equals the first, as on the GPU.
+    let top =
+        |values: &[f32]| values.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
     let class = top(votes.first()?)?;
     if votes.iter().any(|vote| top(vote) != Some(class)) {
         return None;

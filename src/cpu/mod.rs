@@ -27,7 +27,6 @@ use crate::fold::folded;
 use crate::look::LookError;
 use crate::select::select;
 use crate::tensors::{Tensor, TensorError, TensorMap};
-pub use early::{Early, Sure};
 use forward::{Pass, softmax};
 use glca::{SecondLook, second_look};
 use look::GlcaSeen;

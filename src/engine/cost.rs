@@ -9,13 +9,13 @@ use std::iter::Sum;
 use std::ops::Add;
 
 use super::kernels::{
-    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
-    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
-    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms, GroupNormUniforms,
-    HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms,
-    NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms,
-    ProbeMatrixUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms,
-    SoftmaxUniforms, SumUniforms,
+    AgreementUniforms, AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms,
+    ClassifierUniforms, ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms,
+    DirectionUniforms, GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms,
+    GroupNormUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms,
+    NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms,
+    ProbeFmaUniforms, ProbeMatrixUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms,
+    ShrinkUniforms, SoftmaxUniforms, SumUniforms,
 };
 use crate::tensors::Precision;
 
@@ -334,6 +334,12 @@ pub(super) fn neighbours(u: &NeighboursUniforms) -> Cost {
 pub(super) fn hypothesis(u: &HypothesisUniforms) -> Cost {
     let [heads, classes] = wide([u.heads, u.classes]);
     cost(heads * (4 + 2 * classes), heads * (classes + 2) + classes)
+}
+
+/// Log-softmax (5), comparison (1) and mean (2) of each vote, and the softmax of that.
+pub(super) fn agreement(u: &AgreementUniforms) -> Cost {
+    let [votes, classes] = wide([u.votes, u.classes]);
+    cost(classes * (8 * votes + 5), votes * classes + classes)
 }
 
 /// `tanh`, `exp`, sum and division of each gate; log-softmax (5) and blend (2) of each vote.

@@ -3,116 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::gpu::one_line;
-use super::recording::{Access, Command, Content, Kernel, Recording, Shader};
+use super::pipelines::Pipelines;
+use super::recording::{Command, Content, Recording};
 use super::weights::WeightBuffers;
 use super::{EngineError, Gpu};
+use crate::early::Sure;
 use crate::look::LookError;
 use crate::tensors::{Tensor, TensorMap};
 
 /// Uniform structs share one buffer, each at a multiple of this (WebGPU's default alignment).
 const UNIFORM_STEP: u64 = 256;
-
-/// Compiled kernels by name. What classifying needs is compiled at load; what only a look needs, at the first such look.
-#[derive(Default)]
-pub(crate) struct Pipelines {
-    compiled: Mutex<BTreeMap<&'static str, wgpu::ComputePipeline>>,
-}
-
-impl Pipelines {
-    /// Compiles each kernel of the recording that is not there yet. Between two kernels it waits for the device, so that a
-    /// browser may draw; `progress` is told (done, total).
-    pub(crate) async fn compile(
-        &self,
-        gpu: &Gpu,
-        recording: &Recording,
-        progress: impl Fn(usize, usize),
-    ) -> Result<(), EngineError> {
-        let kernels = recording.kernels();
-        for (done, kernel) in kernels.iter().enumerate() {
-            self.compile_one(gpu, kernel).await?;
-            progress(done + 1, kernels.len());
-        }
-        Ok(())
-    }
-
-    /// Compiles a kernel that is not there yet.
-    pub(crate) async fn compile_one(&self, gpu: &Gpu, kernel: &Kernel) -> Result<(), EngineError> {
-        if self.get(kernel).is_none() {
-            let pipeline = compile(gpu, kernel).await?;
-            self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel.shader.name, pipeline);
-        }
-        Ok(())
-    }
-
-    /// Gives back the pipelines that the recording does not use.
-    pub(crate) fn keep(&self, recording: &Recording) {
-        let names: Vec<_> = recording.kernels().iter().map(|kernel| kernel.shader.name).collect();
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names.contains(name));
-    }
-
-    fn get(&self, kernel: &Kernel) -> Option<wgpu::ComputePipeline> {
-        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(kernel.shader.name).cloned()
-    }
-}
-
-async fn compile(gpu: &Gpu, kernel: &Kernel) -> Result<wgpu::ComputePipeline, EngineError> {
-    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let pipeline = pipeline(gpu, kernel.shader);
-    match scope.pop().await {
-        Some(error) => Err(EngineError::Compile { kernel: kernel.shader.name, reason: one_line(&error) }),
-        None => Ok(pipeline),
-    }
-}
-
-/// The same without waiting for the device to say whether it could.
-#[inline(never)] // else each function that awaits `compile` has a copy of this in the page's module
-fn pipeline(gpu: &Gpu, shader: &Shader) -> wgpu::ComputePipeline {
-    let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(shader.name),
-        source: wgpu::ShaderSource::Wgsl([shader.constants, shader.wgsl].concat().into()),
-    });
-    let entries: Vec<wgpu::BindGroupLayoutEntry> = shader
-        .bindings
-        .iter()
-        .enumerate()
-        .map(|(index, binding)| wgpu::BindGroupLayoutEntry {
-            binding: index as u32,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match binding.access {
-                    Access::Uniform => wgpu::BufferBindingType::Uniform,
-                    access => wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
-                },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
-            count: None,
-        })
-        .collect();
-    let bindings = gpu
-        .device
-        .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
-    let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-        label: Some(shader.name),
-        bind_group_layouts: &[Some(&bindings)],
-        immediate_size: 0,
-    });
-    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some(shader.name),
-        layout: Some(&layout),
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions {
-            // Every kernel writes its workgroup memory before it reads it.
-            zero_initialize_workgroup_memory: false,
-            ..wgpu::PipelineCompilationOptions::default()
-        },
-        cache: None,
-    })
-}
 
 /// A step of a run, with everything it needs.
 enum Step {
@@ -125,15 +27,34 @@ pub(crate) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     grid: [u32; 3],
+    /// Where its workgroups are in [`Workgroups::left`], if an earlier dispatch may leave it out.
+    offset: Option<u64>,
 }
 
 impl Dispatch {
+    /// All of it, whatever an earlier dispatch found.
     pub(crate) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.encode_in(pass, None);
+    }
+
+    /// With the workgroups that earlier dispatches have `left` it.
+    fn encode_in(&self, pass: &mut wgpu::ComputePass<'_>, left: Option<&wgpu::Buffer>) {
         let [x, y, z] = self.grid;
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
-        pass.dispatch_workgroups(x, y, z);
+        match left.zip(self.offset) {
+            Some((left, offset)) => pass.dispatch_workgroups_indirect(left, offset),
+            None => pass.dispatch_workgroups(x, y, z),
+        }
     }
+}
+
+/// The workgroups of dispatches that an earlier one may leave out ([`Content::Workgroups`]).
+struct Workgroups {
+    /// All of them.
+    all: wgpu::Buffer,
+    /// What is left of them in this run.
+    left: wgpu::Buffer,
 }
 
 /// A result in the read-back buffer.
@@ -153,6 +74,7 @@ pub(crate) struct Executor {
     steps: Vec<Step>,
     slots: Vec<Slot>,
     results: wgpu::Buffer,
+    workgroups: Option<Workgroups>,
     bytes: u64,
     busy: AtomicBool,
 }
@@ -189,7 +111,7 @@ impl Executor {
         let defect = |what: &str| EngineError::Device(format!("the engine's recording has no {what}"));
         let mut buffers = Vec::new();
         let mut scratch = BTreeMap::new();
-        let mut input = None;
+        let (mut input, mut workgroups) = (None, None);
         let mut bytes = 0;
         for buffer in recording.buffers() {
             let size = 4 * buffer.len() as u64;
@@ -204,12 +126,15 @@ impl Executor {
                 continue;
             }
             gpu.fits(&buffer.label, size)?;
-            let created = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&buffer.label),
-                size,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
-                mapped_at_creation: false,
-            });
+            let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+            if buffer.content == Content::Workgroups {
+                let made = Workgroups::new(gpu, recording, storage);
+                bytes += 2 * size;
+                buffers.push(made.left.clone());
+                workgroups = Some(made);
+                continue;
+            }
+            let created = gpu.buffer(&buffer.label, size, storage);
             bytes += size;
             if buffer.content == Content::Input {
                 input = Some(created.clone());
@@ -225,7 +150,7 @@ impl Executor {
         let mut offset = 0;
         for command in recording.commands() {
             match command {
-                Command::Dispatch { label, kernel, uniforms: values, bindings } => {
+                Command::Dispatch { label, kernel, uniforms: values, bindings, row } => {
                     let pipeline = pipelines.get(kernel).ok_or_else(|| defect(kernel.shader.name))?;
                     let uniform = wgpu::BufferBinding {
                         buffer: &uniforms,
@@ -244,7 +169,8 @@ impl Executor {
                         layout: &pipeline.get_bind_group_layout(0),
                         entries: &entries,
                     });
-                    steps.push(Step::Dispatch(Dispatch { pipeline, bindings, grid: (kernel.grid)(values) }));
+                    let (grid, offset) = ((kernel.grid)(values), row.map(|row| 12 * row as u64));
+                    steps.push(Step::Dispatch(Dispatch { pipeline, bindings, grid, offset }));
                 }
                 Command::ReadBack { name, buffer, integers } => {
                     let (from, shape) = buffers
@@ -260,14 +186,11 @@ impl Executor {
                 }
             }
         }
-        let results = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("results"),
-            size: result_bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let reading = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let results = gpu.buffer("results", result_bytes, reading);
         bytes += result_bytes + uniforms.size();
-        Ok(Self { scratch, input, uniforms, steps, slots, results, bytes, busy: AtomicBool::new(false) })
+        let busy = AtomicBool::new(false);
+        Ok(Self { scratch, input, uniforms, steps, slots, results, workgroups, bytes, busy })
     }
 
     /// Bytes on the device beside the weights.
@@ -293,6 +216,15 @@ impl Executor {
 
     /// One pass: writes the input, submits every step, waits, reads every result.
     pub(crate) async fn run(&self, gpu: &Gpu, image: &[f32]) -> Result<TensorMap, EngineError> {
+        self.go(gpu, image, None).await
+    }
+
+    /// The same, ending where a dispatch is `sure` of the answer and empties the workgroups of those that follow.
+    pub(crate) async fn run_early(&self, gpu: &Gpu, image: &[f32], sure: Sure) -> Result<TensorMap, EngineError> {
+        self.go(gpu, image, self.workgroups.as_ref().map(|workgroups| (workgroups, sure))).await
+    }
+
+    async fn go(&self, gpu: &Gpu, image: &[f32], early: Option<(&Workgroups, Sure)>) -> Result<TensorMap, EngineError> {
         let expected = self.input.as_ref().map_or(0, |input| input.size() as usize / 4);
         if image.len() != expected {
             return Err(EngineError::Image { found: image.len(), expected });
@@ -307,7 +239,14 @@ impl Executor {
             gpu.queue.write_buffer(input, 0, bytemuck::cast_slice(image));
         }
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("photo") });
-        self.encode(&mut encoder);
+        let left = early.map(|(Workgroups { all, left }, Sure { probability, temperature })| {
+            if let Some(sure) = self.scratch.get("sure") {
+                gpu.queue.write_buffer(sure, 0, bytemuck::bytes_of(&[probability, temperature]));
+            }
+            encoder.copy_buffer_to_buffer(all, 0, left, 0, all.size());
+            left
+        });
+        self.encode(&mut encoder, left);
         gpu.queue.submit([encoder.finish()]);
         let (sender, receiver) = futures_channel::oneshot::channel();
         self.results.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -335,20 +274,30 @@ impl Executor {
     }
 
     /// Consecutive dispatches share a pass; a copy ends it.
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, left: Option<&wgpu::Buffer>) {
         let mut steps = self.steps.iter().peekable();
         while let Some(step) = steps.next() {
             match step {
                 Step::Copy { from, to, bytes } => encoder.copy_buffer_to_buffer(from, 0, &self.results, *to, *bytes),
                 Step::Dispatch(dispatch) => {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    dispatch.encode(&mut pass);
+                    dispatch.encode_in(&mut pass, left);
                     while let Some(Step::Dispatch(next)) = steps.next_if(|step| matches!(step, Step::Dispatch(_))) {
-                        next.encode(&mut pass);
+                        next.encode_in(&mut pass, left);
                     }
                 }
             }
         }
+    }
+}
+
+impl Workgroups {
+    fn new(gpu: &Gpu, recording: &Recording, storage: wgpu::BufferUsages) -> Self {
+        let values = recording.workgroups().map(|(_, values)| values).unwrap_or_default();
+        let size = 4 * values.len() as u64;
+        let all = gpu.buffer("all workgroups", size, wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST);
+        gpu.queue.write_buffer(&all, 0, bytemuck::cast_slice(&values));
+        Self { all, left: gpu.buffer("workgroups", size, storage | wgpu::BufferUsages::INDIRECT) }
     }
 }
 
@@ -361,12 +310,8 @@ fn uniforms(gpu: &Gpu, recording: &Recording) -> wgpu::Buffer {
             bytes.resize(bytes.len().next_multiple_of(UNIFORM_STEP as usize), 0);
         }
     }
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("uniforms"),
-        size: bytes.len() as u64,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer("uniforms", bytes.len() as u64, usage);
     gpu.queue.write_buffer(&buffer, 0, &bytes);
     buffer
 }
@@ -375,7 +320,8 @@ impl Drop for Executor {
     /// Gives its memory back at once: in a browser, a buffer that is only dropped waits for the garbage collector, which does
     /// not see its size. Work that was submitted before still runs.
     fn drop(&mut self) {
-        let own = self.scratch.values().chain(&self.input).chain([&self.uniforms, &self.results]);
+        let workgroups = self.workgroups.iter().flat_map(|Workgroups { all, left }| [all, left]);
+        let own = self.scratch.values().chain(&self.input).chain([&self.uniforms, &self.results]).chain(workgroups);
         own.for_each(wgpu::Buffer::destroy);
     }
 }

@@ -147,6 +147,12 @@ impl Gpu {
         self.check()
     }
 
+    /// A buffer on the device.
+    pub(crate) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        self.device.create_buffer(&descriptor)
+    }
+
     /// Waits for the submitted work where the caller has to (natively); a browser goes on by itself.
     pub(crate) fn wait(&self) -> Result<(), EngineError> {
         if cfg!(not(target_arch = "wasm32")) {

@@ -14,12 +14,13 @@ pub(super) use generated::DIGEST;
 #[cfg(not(target_arch = "wasm32"))]
 pub use generated::ProbeMatrixUniforms;
 pub use generated::{
-    AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms, ClassifierUniforms,
-    ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms, DirectionUniforms,
-    GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms, GroupNormUniforms,
-    HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms, NeighboursUniforms,
-    NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms, ProbeFmaUniforms, ProductUniforms,
-    PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms, SoftmaxUniforms, SumUniforms,
+    AgreementUniforms, AttentionMeanUniforms, AttentionRowUniforms, AttentionUniforms, ClassActivationUniforms,
+    ClassifierUniforms, ContributionUniforms, ConvolutionUniforms, CoordinatesUniforms, CumulativeUniforms,
+    DirectionUniforms, GateUniforms, GatherUniforms, GlobalGatesUniforms, GridSampleUniforms, GroupMomentsUniforms,
+    GroupNormUniforms, HypothesisUniforms, LayerNormUniforms, MarginalUniforms, MatmulUniforms, MaxPoolUniforms,
+    NeighboursUniforms, NormaliseUniforms, PatchEmbedUniforms, ProbabilityUniforms, ProbeCopyUniforms,
+    ProbeFmaUniforms, ProductUniforms, PullBackUniforms, RolloutUniforms, SelectUniforms, ShrinkUniforms,
+    SoftmaxUniforms, SumUniforms,
 };
 
 /// `kernel!(NAME: Uniforms, twin, |u| grid)`: CPU twin (`cpu::twin`) and cost (`cost::twin`) go by one name. Those of a
@@ -183,6 +184,10 @@ kernel!(HYPOTHESIS: HypothesisUniforms, hypothesis, |u| {
     let _ = u;
     [1, 1, 1]
 });
+kernel!(AGREEMENT: AgreementUniforms, agreement, |u| {
+    let _ = u;
+    [1, 1, 1]
+});
 kernel!(GLOBAL_GATES: GlobalGatesUniforms, global_gates, |u| {
     let _ = u;
     [1, 1, 1]
@@ -306,7 +311,7 @@ pub fn with_subgroups(kernel: &Kernel) -> Option<&'static Kernel> {
 
 /// Every kernel as recordings name it, for tests and for a list to print; [`tiles`] and [`with_subgroups`] give what may take
 /// its place.
-pub static ALL: [&Kernel; 60] = [
+pub static ALL: [&Kernel; 61] = [
     &PATCH_EMBED,
     &PATCH_EMBED_F16,
     &LAYER_NORM,
@@ -363,6 +368,7 @@ pub static ALL: [&Kernel; 60] = [
     &CLASS_ACTIVATION_INT8,
     &NEIGHBOURS,
     &HYPOTHESIS,
+    &AGREEMENT,
     &GLOBAL_GATES,
     &GLOBAL_GATES_SIGMOID,
     &PROBE_FMA,

@@ -14,6 +14,7 @@ mod gpu;
 pub mod kernels;
 mod layout;
 mod look;
+mod pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 mod profile;
 pub mod record;
@@ -43,10 +44,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::answer::Answer;
 use crate::architecture::Architecture;
+use crate::early::{Early, Sure};
 use crate::fold::apart;
 use crate::tensors::{Precision, Tensor, TensorMap, Values};
-use executor::{Executor, Pipelines};
+use executor::Executor;
 use look::Seen;
+use pipelines::Pipelines;
 use tiles::{Choice, Times};
 use weights::WeightBuffers;
 
@@ -211,6 +214,38 @@ impl Engine {
         let answer = answer(self.frame.run(&self.gpu, image).await?)?;
         self.set_seen(Some(Seen { architecture: self.architecture.clone(), answer: answer.clone(), tail: None }));
         Ok(answer)
+    }
+
+    /// Classifies one photo `[3, H, W]` and stops where the modules of Attend and Rectify so far, at least two
+    /// ([`crate::architecture::RectifyBlocks::exits`]), name the same class and are `sure` of it. The device decides that by itself, in
+    /// one submission: what follows has no workgroups then. Where they are never sure, and in every other network, the answer is
+    /// that of [`Engine::classify`]; only that one can be looked into afterwards.
+    ///
+    /// # Errors
+    /// As [`Engine::classify`].
+    pub async fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early, EngineError> {
+        self.set_seen(None);
+        let mut results = self.frame.run_early(&self.gpu, image, sure).await?;
+        let depth = self.architecture.depth;
+        let blocks = match results.remove("out.blocks").map(|tensor| tensor.values) {
+            Some(Values::I32(blocks)) => blocks,
+            _ => Vec::new(),
+        };
+        let mut exits = blocks.into_iter().map(|blocks| blocks.cast_unsigned() as usize).enumerate();
+        // Behind the first exit nothing is of this photo.
+        if let Some((exit, blocks)) = exits.find(|&(_, blocks)| blocks < depth) {
+            let mut rows = results.reals("out.early")?.chunks_exact(self.architecture.classes);
+            let probability = rows.nth(exit).unwrap_or_default().to_vec();
+            let finite = !probability.is_empty() && probability.iter().all(|p| p.is_finite());
+            return if finite {
+                Ok(Early { probability, blocks, answer: None })
+            } else {
+                Err(EngineError::NotFinite("early answer"))
+            };
+        }
+        let answer = answer(results)?;
+        self.set_seen(Some(Seen { architecture: self.architecture.clone(), answer: answer.clone(), tail: None }));
+        Ok(Early::full(answer, sure.temperature, depth))
     }
 
     /// Runs one photo and gives every intermediate result under the names of the trace files, each with a batch of one

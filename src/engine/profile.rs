@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::executor::{Dispatch, Executor, Pipelines};
+use super::executor::{Dispatch, Executor};
 use super::gpu::one_line;
+use super::pipelines::Pipelines;
 use super::recording::{Command, Recording};
 use super::weights::WeightBuffers;
 use super::{Cost, Engine, EngineError, Gpu};
@@ -162,15 +163,7 @@ impl Timestamps {
 
     fn new(gpu: &Gpu, passes: u32) -> Self {
         let count = 2 * passes;
-        let buffer = |label, usage| {
-            let size = u64::from(count) * 8;
-            gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
+        let buffer = |label, usage| gpu.buffer(label, u64::from(count) * 8, usage);
         let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("timestamps"),
             ty: wgpu::QueryType::Timestamp,

@@ -1,5 +1,8 @@
 //! A forward pass as data: buffers, dispatches and read-backs in order. It can be printed and tested without a GPU.
 
+mod print;
+mod workgroups;
+
 use std::fmt;
 
 use super::layout::{Form, WeightLayout, values_a_word};
@@ -81,6 +84,9 @@ pub enum Content {
     Weight(WeightLayout),
     /// Written by kernels, as f32 or (`selected`) as u32.
     Scratch,
+    /// For each dispatch that an earlier one may leave out, `[dispatches, 3]`, how many workgroups it has, as u32: laid before each
+    /// run, and set to 0 by a kernel that found the answer ([`Recording::dispatch_that_ends`]).
+    Workgroups,
     /// Left behind by an earlier recording that ran on the same device, found by its label; read only.
     Kept,
 }
@@ -109,6 +115,8 @@ pub enum Command {
         uniforms: Vec<u8>,
         /// The storage bindings, from binding 1 on.
         bindings: Vec<BufferId>,
+        /// Its row of the [`Content::Workgroups`], where an earlier dispatch may leave it out.
+        row: Option<usize>,
     },
     /// Keeps what a buffer holds at this moment for the read-back at the end.
     ReadBack {
@@ -135,6 +143,8 @@ pub struct RecordingError {
 pub struct Recording {
     buffers: Vec<Buffer>,
     commands: Vec<Command>,
+    /// The [`Content::Workgroups`], once a dispatch may leave out those behind it.
+    workgroups: Option<BufferId>,
 }
 
 impl Recording {
@@ -228,7 +238,17 @@ impl Recording {
         uniforms: &[u8],
         bindings: &[BufferId],
     ) {
-        self.commands.push(Command::Dispatch { label, kernel, uniforms: uniforms.into(), bindings: bindings.into() });
+        let row = self.workgroups.map(|_| self.rows());
+        if let Some(rows) = self.workgroups.and_then(|id| self.buffers.get_mut(id.0)?.shape.first_mut()) {
+            *rows += 1;
+        }
+        self.commands.push(Command::Dispatch {
+            label,
+            kernel,
+            uniforms: uniforms.into(),
+            bindings: bindings.into(),
+            row,
+        });
     }
 
     /// Reads a buffer back, as it is at this point of the pass.
@@ -278,7 +298,7 @@ impl Recording {
     pub fn repeat(&mut self, name: &str, times: usize) {
         let commands = std::mem::take(&mut self.commands);
         for command in commands {
-            if let Command::Dispatch { label, kernel, uniforms, bindings } = &command
+            if let Command::Dispatch { label, kernel, uniforms, bindings, row } = &command
                 && kernel.shader.name == name
             {
                 for _ in 1..times {
@@ -287,6 +307,7 @@ impl Recording {
                         kernel,
                         uniforms: uniforms.clone(),
                         bindings: bindings.clone(),
+                        row: *row,
                     });
                 }
             }
@@ -300,7 +321,7 @@ impl Recording {
     /// [`RecordingError`] names the first dispatch that is wrong.
     pub fn check(&self) -> Result<(), RecordingError> {
         for command in &self.commands {
-            let Command::Dispatch { label, kernel, uniforms, bindings } = command else { continue };
+            let Command::Dispatch { label, kernel, uniforms, bindings, .. } = command else { continue };
             let Shader { name, uniform_bytes, bindings: expected, .. } = kernel.shader;
             let fail = |what: String| Err(RecordingError { label: label.clone(), kernel: name, what });
             if uniforms.len() != *uniform_bytes {
@@ -317,7 +338,7 @@ impl Recording {
                 if binding.access != Access::ReadWrite {
                     continue;
                 }
-                if used.content != Content::Scratch {
+                if !matches!(used.content, Content::Scratch | Content::Workgroups) {
                     return fail(format!("it writes \"{}\"", used.label));
                 }
                 if bindings.iter().enumerate().any(|(other, id)| other != at && id == buffer) {
@@ -343,36 +364,5 @@ impl Buffer {
     /// True for a buffer without values, which no device can have.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// One line a buffer and a command, for people.
-impl fmt::Display for Recording {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Buffer { label, shape, content } in &self.buffers {
-            let kind = match content {
-                Content::Input => "input",
-                Content::Weight(_) => "weight",
-                Content::Scratch => "scratch",
-                Content::Kept => "kept",
-            };
-            writeln!(f, "{kind:8} {label} {shape:?}")?;
-        }
-        for command in &self.commands {
-            let name = |id: &BufferId| self.buffers.get(id.0).map_or("?", |buffer| buffer.label.as_str());
-            match command {
-                Command::Dispatch { label, kernel, uniforms, bindings } => {
-                    let [x, y, z] = (kernel.grid)(uniforms);
-                    write!(f, "{label}: {} {x} x {y} x {z}", kernel.shader.name)?;
-                    for (binding, buffer) in kernel.shader.bindings.iter().skip(1).zip(bindings) {
-                        let arrow = if binding.access == Access::ReadWrite { "->" } else { "<-" };
-                        write!(f, ", {} {arrow} {}", binding.name, name(buffer))?;
-                    }
-                    writeln!(f)?;
-                }
-                Command::ReadBack { name: result, buffer, .. } => writeln!(f, "read {result} <- {}", name(buffer))?,
-            }
-        }
-        Ok(())
     }
 }

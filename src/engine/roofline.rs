@@ -1,8 +1,8 @@
 //! What the adapter can do at most, measured on itself by small kernels (`probe_fma`, `probe_matrix`, `probe_copy`), and what share of
 //! that a kernel reaches (the roofline of Williams, Waterman and Patterson, CACM 2009).
 
-use super::executor::Pipelines;
 use super::kernels::{self, ProbeCopyUniforms, ProbeFmaUniforms, ProbeMatrixUniforms};
+use super::pipelines::Pipelines;
 use super::recording::{Buffer, Kernel, Recording};
 use super::weights::WeightBuffers;
 use super::{Cost, EngineError, Gpu, Profiler};

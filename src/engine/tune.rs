@@ -2,8 +2,9 @@
 //! with the device's timestamps where it was opened with them, else with the clock on the wall. Natively a tile that computes
 //! something else than the default one is left out (the page compares the whole network with its golden trace).
 
-use super::executor::{Dispatch, Executor, Pipelines};
+use super::executor::{Dispatch, Executor};
 use super::kernels;
+use super::pipelines::Pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 use super::profile::Timestamps;
 use super::recording::{Access, Buffer, Command, Kernel, Recording};

@@ -23,12 +23,8 @@ impl WeightBuffers {
             }
             let words = layout.read(weights)?;
             gpu.fits(&buffer.label, 4 * words.len() as u64)?;
-            let on_device = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&buffer.label),
-                size: 4 * words.len() as u64,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+            let on_device = gpu.buffer(&buffer.label, 4 * words.len() as u64, usage);
             gpu.queue.write_buffer(&on_device, 0, bytemuck::cast_slice(&words));
             buffers.insert(buffer.label.clone(), on_device);
         }

@@ -1,7 +1,7 @@
 //! What runs the network: the only part in which the two modules differ.
 //!
 //! Both executors have the same functions: `load` (weights in, calling `stage` with what it is at, how many steps of it are
-//! done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an [`Answer`](crate::answer::Answer)), the
+//! done and how many there are), `classify` (an image `[3, H, W]`, normalised, to an [`Answer`](crate::answer::Answer)), `classify_early`, the
 //! looks into the photo classified last (`with_ratio`, `attention`, `glca_attention`, `rollout`, `gates`, `masks`, `difference`:
 //! `src/engine/look.rs`), `tile_times` (what there is to be kept for the next load) and `device_bytes`. Which device that is,
 //! the page knows: it chose the module by it.

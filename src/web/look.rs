@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::network::{Network, Photo};
 use super::outcome::{Crop, Outcome, Timings, patches_of};
 use super::{failure, milliseconds};
+use crate::early::Early;
 use crate::look::LookError;
 
 #[wasm_bindgen]
@@ -20,7 +21,8 @@ impl Network {
         let start = milliseconds();
         let answer = self.executor.with_ratio(ratio).await?;
         let timings = Timings { preprocess: 0.0, run: milliseconds() - start };
-        Ok(Outcome::new(&answer, &self.manifest, top_k, crop, timings).into_js()?)
+        let found = Early::full(answer, self.manifest.temperature(), self.manifest.architecture.depth);
+        Ok(Outcome::new(&found, &self.manifest, top_k, crop, timings).into_js()?)
     }
 
     /// The attention of a patch or of the class token over all patches: `[heads, patches]` of block `layer`, or

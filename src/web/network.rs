@@ -11,6 +11,7 @@ use super::pixels::Pixels;
 use super::{failure, milliseconds};
 use crate::answer::Answer;
 use crate::bundle::{Bundle, Hashes, Manifest};
+use crate::early::{Early, Sure};
 use crate::photo::Incoming;
 use crate::self_test::{SelfTest, tolerance};
 use crate::tensors::{Precision, TensorMap};
@@ -96,19 +97,40 @@ impl Network {
     }
 
     /// Classifies a photo and frees its pixels. With `ratio`, the local queries are that share of the patches instead of
-    /// the bundle's.
+    /// the bundle's; with `early`, the answer may come before the last block, where modules are sure of a class by that probability, and
+    /// the photo cannot be looked into afterwards.
     ///
     /// # Errors
     /// Pixels that are not all there; a device that failed (`DeviceError`) or computes no numbers (`WrongResultError`); a
     /// ratio outside (0, 1].
-    pub async fn classify(&self, pixels: Pixels, top_k: usize, ratio: Option<f64>) -> Result<JsValue, JsValue> {
+    pub async fn classify(
+        &self,
+        pixels: Pixels,
+        top_k: usize,
+        ratio: Option<f64>,
+        early: Option<f32>,
+    ) -> Result<JsValue, JsValue> {
         let start = milliseconds();
         let crop = Crop::of(&self.manifest.preprocessing, pixels.incoming.size());
         let image = pixels.incoming.finish().map_err(failure)?;
         let prepared = milliseconds();
-        let answer = self.run(Photo { image, crop }, ratio).await?;
+        let found = match early {
+            Some(probability) => {
+                self.photo.replace(None);
+                let sure = Sure { probability, temperature: self.manifest.temperature() };
+                self.executor.classify_early(&image, sure).await?
+            }
+            None => {
+                let Manifest { architecture, .. } = &self.manifest;
+                Early::full(
+                    self.run(Photo { image, crop }, ratio).await?,
+                    self.manifest.temperature(),
+                    architecture.depth,
+                )
+            }
+        };
         let timings = Timings { preprocess: prepared - start, run: milliseconds() - prepared };
-        Ok(Outcome::new(&answer, &self.manifest, top_k, crop, timings).into_js()?)
+        Ok(Outcome::new(&found, &self.manifest, top_k, crop, timings).into_js()?)
     }
 
     /// Runs the bundle's golden trace: `{passed, tolerance, results: [{name, difference}]}`, in the order of computation.

@@ -7,6 +7,7 @@ use wasm_bindgen::prelude::*;
 use super::failure;
 use crate::answer::{Answer, Prediction, order, top};
 use crate::bundle::{Coarser, Manifest, between, coarser};
+use crate::early::Early;
 use crate::photo::{Preprocessing, zoom};
 
 /// What the network says of one photo; `src/web/js/session.js` adds the device. Documented for its users in
@@ -14,6 +15,8 @@ use crate::photo::{Preprocessing, zoom};
 #[derive(Serialize)]
 pub(super) struct Outcome {
     predictions: Vec<Prediction>,
+    /// How many were computed.
+    blocks: usize,
     recognised: Option<bool>,
     coarser: Vec<Coarser>,
     confused: Vec<Mistaken>,
@@ -94,21 +97,23 @@ pub(super) fn patches_of(rows: &[f32], tokens: usize) -> Float32Array {
 
 impl Outcome {
     /// Names the classes of an answer, calibrated where the bundle says how, and maps tokens to patches: the class token
-    /// (token 0) is left out of `rollout`, and `selected` counts patches from 0 in reading order.
-    pub(super) fn new(answer: &Answer, manifest: &Manifest, top_k: usize, crop: Crop, timings: Timings) -> Self {
+    /// (token 0) is left out of `rollout`, and `selected` counts patches from 0 in reading order. Of an early answer there is nothing
+    /// but the names.
+    pub(super) fn new(found: &Early, manifest: &Manifest, top_k: usize, crop: Crop, timings: Timings) -> Self {
         let Manifest { architecture, labels, calibration, hierarchy, .. } = manifest;
-        let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
-        let probability = answer.calibrated(temperature);
+        let (none, Early { probability, blocks, .. }) = (Answer::default(), found);
+        let answer = found.answer.as_ref().unwrap_or(&none);
         let recognised = calibration.map(|calibration| probability.iter().any(|&p| p >= calibration.threshold));
         // The answer is the mean of the branches, here as well.
-        let [sa, glca] = answer.calibrated_branches(temperature);
+        let [sa, glca] = answer.calibrated_branches(manifest.temperature());
         let rollout = answer.rollout.get(1..).unwrap_or_default();
         let patches: Vec<u32> = answer.selected.iter().map(|&token| token.saturating_sub(1)).collect();
         Self {
-            predictions: top(&probability, labels, top_k),
+            predictions: top(probability, labels, top_k),
+            blocks: *blocks,
             recognised,
-            coarser: coarser(hierarchy, &probability),
-            confused: mistaken(manifest, &probability),
+            coarser: coarser(hierarchy, probability),
+            confused: mistaken(manifest, probability),
             sa: top(&sa, labels, top_k),
             glca: top(&glca, labels, top_k),
             rollout: Float32Array::from(rollout),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use finegrain::architecture::{Architecture, Dcal, Mechanism, Mixing, RectifyBlocks, RgaBlocks, TasnBlocks};
 use finegrain::compare::{compare, reals};
-use finegrain::cpu::{Cpu, CpuError, Sure};
+use finegrain::cpu::{Cpu, CpuError};
+use finegrain::early::Sure;
 use finegrain::model::{Network, adapt};
 use finegrain::tensors::{Tensor, TensorMap, Values};
 

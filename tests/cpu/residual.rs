@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 use finegrain::architecture::{Mechanism, Mixing, RectifyBlocks, Residual, Stem};
 use finegrain::compare::{compare, reals};
-use finegrain::cpu::{Cpu, CpuError, Sure};
+use finegrain::cpu::{Cpu, CpuError};
+use finegrain::early::Sure;
 use finegrain::look::LookError;
 use finegrain::tensors::Tensor;
 

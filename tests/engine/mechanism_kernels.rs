@@ -1,9 +1,9 @@
 //! The kernels of TASN, RGA and Attend and Rectify against their CPU twins, as in `kernels.rs`.
 
 use finegrain::engine::kernels::{
-    self, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms, GridSampleUniforms,
-    HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms, SoftmaxUniforms,
-    SumUniforms,
+    self, AgreementUniforms, CoordinatesUniforms, CumulativeUniforms, GateUniforms, GlobalGatesUniforms,
+    GridSampleUniforms, HypothesisUniforms, MarginalUniforms, NeighboursUniforms, ProductUniforms, ShrinkUniforms,
+    SoftmaxUniforms, SumUniforms,
 };
 use finegrain::engine::{BufferId, Gpu};
 use proptest::prelude::*;
@@ -295,6 +295,56 @@ fn global_gates_case(gpu: &Gpu, votes: usize, classes: usize, seed: u64) {
         case.run(kernel, uniforms, &[logits, gates, *y]);
     }
     case.compare(gpu, &format!("{votes} votes of {classes} classes"), &outputs);
+}
+
+/// Votes that agree by chance or, with `pull`, because each has one class above all others; behind row `first` the workgroups are left out
+/// where they do and the threshold is low enough.
+fn agreement_case(gpu: &Gpu, votes: usize, classes: usize, pull: bool, sure: [f32; 2], seed: u64) -> bool {
+    let mut case = Case::new(seed);
+    let mut values: Vec<f32> = (0..votes * classes).map(|_| case.random.real(2.0)).collect();
+    if pull {
+        values.chunks_mut(classes).for_each(|vote| vote[classes / 2] = 9.0);
+    }
+    let logits = case.given("votes", &[votes, classes], values);
+    let sure = case.given("sure", &[2], sure.to_vec());
+    let grids = case.random("grids", &[7, 3], 1.0);
+    let workgroups = case.output("workgroups", &[7, 3]);
+    let copy =
+        SumUniforms { rows: 21, length: 1, x_offset: 0, x_row: 1, x_inner: 1, y_offset: 0, y_row: 1, scale: 1.0 };
+    case.run(&kernels::SUM, copy, &[grids, workgroups]);
+    let outputs =
+        [("early", &[2, classes][..]), ("blocks", &[2])].map(|(name, shape)| (name, case.output(name, shape)));
+    let [(_, early), (_, blocks)] = outputs;
+    let uniforms = AgreementUniforms {
+        votes: votes as u32,
+        classes: classes as u32,
+        blocks: 0x3f80_0000, // integers that are no denormal numbers either: they are compared as such
+        depth: 0x4000_0000,
+        first: 2,
+        exit: 1,
+    };
+    case.run(&kernels::AGREEMENT, uniforms, &[logits, sure, early, blocks, workgroups]);
+    let what = format!("{votes} votes of {classes} classes");
+    let found = case.compare(gpu, &what, &[outputs[0], outputs[1], ("workgroups", workgroups)]);
+    let left = found.reals("workgroups").unwrap();
+    assert!(left[..6].iter().all(|&n| n != 0.0), "{what}: what came before is not touched");
+    let stopped = left[6..].iter().all(|&n| n == 0.0);
+    assert_eq!(found.reals("blocks").unwrap()[1], if stopped { 1.0 } else { 2.0 }, "{what}");
+    stopped
+}
+
+#[test]
+fn agreement() {
+    let gpu = gpu();
+    for (votes, classes) in [(2, 6), (3, 196), (5, 1000), (2, 64), (4, 65), (2, 1), (9, 257)] {
+        assert!(agreement_case(&gpu, votes, classes, true, [0.3, 1.0], 12), "all name one class");
+        assert!(!agreement_case(&gpu, votes, classes, true, [0.0, 0.0], 12), "nobody asked");
+        assert!(!agreement_case(&gpu, votes, classes, true, [1.1, 0.5], 12), "nobody is that sure");
+        if classes > 2 {
+            assert!(!agreement_case(&gpu, votes, classes, false, [0.0, 2.0], 13), "random votes differ");
+            assert!(!agreement_case(&gpu, votes, classes, true, [0.9, 50.0], 12), "so warm they are not sure");
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod case;
 mod difference;
+mod early;
 mod hooks;
 mod manners;
 mod precision;

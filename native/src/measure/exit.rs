@@ -1,7 +1,7 @@
 //! Early answers beside full ones: what they cost in accuracy and save in computation.
 
 use finegrain::architecture::Architecture;
-use finegrain::cpu::Early;
+use finegrain::early::Early;
 use finegrain::engine::{Command, EngineError, record};
 use finegrain::tensors::Precision;
 use serde::Serialize;

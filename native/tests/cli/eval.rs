@@ -129,6 +129,10 @@ fn early_answers_are_measured_beside_full_ones() {
     assert!(number("early") > 0.0 && (number("blocks_saved") - 0.5 * number("early")).abs() < 1e-12, "{exit}");
     assert!(number("operations_saved") > 0.3 * number("early") && number("operations_saved") < 0.55, "{exit}");
     assert!(number("changed") <= number("early") && number("ms_per_image") > 0.0, "{exit}");
+    let on_device = &eval(&bundle, &data, &["--backend", "webgpu", "--exit", "0"])["exit"];
+    for name in ["top1", "top5", "early", "changed", "blocks_saved", "operations_saved"] {
+        assert_eq!(on_device[name], exit[name], "{name} on the device");
+    }
     let never = &eval(&bundle, &data, &["--backend", "cpu", "--exit", "1"])["exit"];
     assert_eq!((&never["early"], &never["blocks_saved"], &never["changed"]), (&0.0.into(), &0.0.into(), &0.0.into()));
     assert_eq!((&never["top1"], &never["top5"]), (&measured["top1"], &measured["top5"]));
@@ -137,7 +141,7 @@ fn early_answers_are_measured_beside_full_ones() {
         let mut command = finegrain(["eval", "--dataset", "cub", "--exit", "0.9"]);
         refusal(command.args(more).arg("--bundle").arg(bundle).arg("--data").arg(&data))
     };
-    assert!(refused(&bundle, &[]).contains("add --backend cpu"));
+    assert!(refused(&bundle, &["--backend", "cuda"]).contains("add --backend cpu or --backend webgpu"));
     let plain = dir.path().join("plain");
     write_bundle(&plain);
     assert!(refused(&plain, &["--backend", "cpu"]).contains("Attend and Rectify with modules after two blocks"));

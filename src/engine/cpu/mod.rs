@@ -4,6 +4,7 @@
 //! A twin takes the uniform struct and the storage bindings in order, each as a vector of f32; `selected` holds its
 //! integers, and a weight in f16 or eight bits its words, as the bits of an f32, as the shader's `array<u32>` does.
 
+mod agreement;
 mod attention;
 mod attention_mean;
 mod attention_row;
@@ -42,6 +43,7 @@ mod shrink;
 mod softmax;
 mod sum;
 
+pub use agreement::agreement;
 pub use attention::attention;
 pub use attention_mean::{attention_heads, attention_mean};
 pub use attention_row::attention_row;
@@ -123,13 +125,22 @@ fn run_one(
             Content::Input => Ok(image.to_vec()),
             Content::Weight(layout) => Ok(layout.read(weights)?.into_iter().map(f32::from_bits).collect()),
             Content::Scratch => Ok(vec![0.0; buffer.len()]),
+            Content::Workgroups => Ok(vec![0.0; buffer.len()]),
             Content::Kept => kept.get(&buffer.label).cloned().ok_or_else(|| TensorError::Missing(buffer.label.clone())),
         })
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some((workgroups, values)) = recording.workgroups() {
+        buffers[workgroups.0] = values.into_iter().map(f32::from_bits).collect();
+    }
     let mut results = TensorMap::default();
     for command in recording.commands() {
         match command {
-            Command::Dispatch { kernel, uniforms, bindings, .. } => {
+            Command::Dispatch { kernel, uniforms, bindings, row, .. } => {
+                let left =
+                    recording.workgroups().zip(*row).map(|((workgroups, _), row)| buffers[workgroups.0][3 * row]);
+                if left == Some(0.0) {
+                    continue;
+                }
                 // A buffer may be bound twice for reading, so each binding gets a copy and the written ones go back.
                 let mut bound: Vec<Vec<f32>> = bindings.iter().map(|id| buffers[id.0].clone()).collect();
                 (kernel.cpu)(uniforms, &mut bound);

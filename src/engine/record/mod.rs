@@ -46,6 +46,8 @@ struct Recorder<'a> {
     detail: Detail,
     /// Where the modules of Attend and Rectify vote, `[votes, classes]`.
     votes: Option<matrix::Matrix>,
+    /// How sure they must be to answer early, `[2]`; for each exit that answer, `[exits, classes]`, and the blocks that it took, `[exits]`.
+    early: Option<[BufferId; 3]>,
 }
 
 /// The weight of a linear layer.
@@ -118,7 +120,7 @@ impl<'a> Recorder<'a> {
             )));
         }
         let kernels = kernels::linear(precision);
-        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail, votes: None })
+        Ok(Self { recording: Recording::default(), architecture, precision, kernels, detail, votes: None, early: None })
     }
 }
 

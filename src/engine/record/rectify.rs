@@ -1,7 +1,7 @@
 //! Attend and Rectify at inference (`src/model/rectify.rs`): modules on maps, and votes mixed by global gates.
 
-use super::Recorder;
 use super::matrix::{Finish, Map, Matrix};
+use super::{Detail, Recorder};
 use crate::architecture::{Architecture, Mixing, RectifyBlocks};
 use crate::engine::EngineError;
 use crate::engine::kernels;
@@ -106,6 +106,32 @@ impl Recorder<'_> {
         }
         let found = module(&mut self.recording, &format!("rectify.{place}."), &map, rectify.heads, votes, place);
         self.trace(format!("out.masks.{place}"), found.masks);
+        // A trace wants everything that is computed.
+        let exits = rectify.exits(self.architecture.depth);
+        if let (Detail::Answer, Some(exit)) = (self.detail, exits.iter().position(|&blocks| blocks == index + 1)) {
+            self.agreement(votes.rows(0..place + 1), index + 1, [exit, exits.len()]);
+        }
+    }
+
+    /// Behind `blocks` blocks, at that exit of so many: an answer of the modules that have voted until then, if the caller wants one and they are sure enough
+    /// (`sure`, [`crate::early::Sure`] as `[2]`). Nothing behind it runs then.
+    fn agreement(&mut self, votes: Matrix, blocks: usize, [exit, exits]: [usize; 2]) {
+        let Architecture { depth, classes, .. } = *self.architecture;
+        let recording = &mut self.recording;
+        let [sure, early, computed] = *self.early.get_or_insert_with(|| {
+            let shapes = [("sure", &[2][..]), ("early", &[exits, classes]), ("blocks", &[exits])];
+            shapes.map(|(label, shape)| recording.scratch(label, shape))
+        });
+        let uniforms = |first| kernels::AgreementUniforms {
+            votes: votes.rows as u32,
+            classes: classes as u32,
+            blocks: blocks as u32,
+            depth: depth as u32,
+            first,
+            exit: exit as u32,
+        };
+        let bindings = [votes.buffer, sure, early, computed];
+        recording.dispatch_that_ends(format!("agreement.{blocks}"), &kernels::AGREEMENT, uniforms, &bindings);
     }
 
     /// The modules' votes and the classifier's `logits` `[classes]`, mixed by the gates of its `feature` `[D]`: the answer.
@@ -127,6 +153,10 @@ impl Recorder<'_> {
         recording.read_back("out.logits.mixed", mixed);
         recording.read_back("out.probability", probability);
         self.trace("out.votes", votes.buffer);
+        if let Some([_, early, computed]) = self.early {
+            self.recording.read_back("out.early", early);
+            self.recording.read_back_integers("out.blocks", computed);
+        }
     }
 }
 

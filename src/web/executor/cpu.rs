@@ -6,6 +6,7 @@ use super::{Failed, Kind, Tiles};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
 use crate::cpu::{Cpu, CpuError, Seen};
+use crate::early::{Early, Sure};
 use crate::look::{Difference, LookError};
 use crate::tensors::Precision;
 use crate::web::threads::Share;
@@ -51,6 +52,13 @@ impl Executor {
         let answer = seen.answer().clone();
         self.seen.replace(Some(seen));
         Ok(answer)
+    }
+
+    /// By this worker alone, also where it has helpers.
+    #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]
+    pub(in crate::web) async fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early, Failed> {
+        self.seen.take();
+        Ok(self.network.classify_early(image, sure)?)
     }
 
     #[allow(clippy::unused_async, reason = "the same shape as the WebGPU executor")]

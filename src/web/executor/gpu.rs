@@ -3,6 +3,7 @@
 use super::{Failed, Kind, Measure, Tiles};
 use crate::answer::Answer;
 use crate::bundle::Bundle;
+use crate::early::{Early, Sure};
 use crate::engine::{Engine, EngineError, Gpu, LoadOptions, Progress, Tuning};
 use crate::look::Difference;
 use crate::tensors::Precision;
@@ -52,6 +53,10 @@ impl Executor {
 
     pub(in crate::web) async fn classify(&self, image: &[f32]) -> Result<Answer, Failed> {
         Ok(self.engine.classify(image).await?)
+    }
+
+    pub(in crate::web) async fn classify_early(&self, image: &[f32], sure: Sure) -> Result<Early, Failed> {
+        Ok(self.engine.classify_early(image, sure).await?)
     }
 
     pub(in crate::web) async fn with_ratio(&self, ratio: f64) -> Result<Answer, Failed> {

@@ -131,6 +131,9 @@ export interface Region {
 export interface Result {
   /** The answer, most probable first: the mean of both branches, calibrated where the bundle has a calibration. */
   predictions: Prediction[];
+  /** How many blocks of the network, of a residual network stages, were computed: all of them (`Classifier.layers`), but for an answer
+   *  that came `early`. Then `sa`, `glca`, `rollout` and `selected` are empty, `zoom` and `sampling` null. */
+  blocks: number;
   /** False where no class reaches the bundle's threshold: the photo shows something else, or nothing clearly. Null for a
    *  bundle without a calibration. */
   recognised: boolean | null;
@@ -206,6 +209,13 @@ export interface ClassifyOptions {
   region?: Region;
   /** Takes the place of the bundle's R, above 0 and at most 1: the share of patches that become local queries. */
   ratio?: number;
+  /**
+   * Lets a network with Attend and Rectify answer before its last block: where its modules so far, two or more, name the same class
+   * and their mean gives it this probability (above 0, at most 1), nothing further is computed. `Result.blocks` says how far it
+   * went; an early result has names but no map, and a photo classified with `early` cannot be looked into. On a graphics device it
+   * stops by itself, in one submission; on the processor one thread computes. Other networks answer in full.
+   */
+  early?: number;
 }
 
 export class Classifier implements Choice {

@@ -4,7 +4,7 @@
 // what passes between the two can be cloned or transferred.
 
 import { Link } from "./link.js";
-import { classOf, patchOf, ratioOf, topKOf } from "./looks.js";
+import { classOf, earlyOf, patchOf, ratioOf, topKOf } from "./looks.js";
 import { bitmapOf, imageDataOf } from "./pixels.js";
 import { OWN } from "./store.js";
 
@@ -157,11 +157,12 @@ export class Classifier {
   }
 
   /** One photo after the other: calls made meanwhile wait for their turn. */
-  classify(source, { topK = 5, region = null, ratio } = {}) {
+  classify(source, { topK = 5, region = null, ratio, early } = {}) {
     return this.#queue(() => {
       topKOf(topK);
       if (ratio !== undefined) ratioOf(ratio);
-      const about = { topK, region: region && regionOf(region), ratio };
+      if (early !== undefined) earlyOf(early, ratio);
+      const about = { topK, region: region && regionOf(region), ratio, early };
       return () => this.#run(source, about);
     });
   }

@@ -15,6 +15,12 @@ export function ratioOf(ratio) {
   if (!(ratio > 0 && ratio <= 1)) throw new RangeError(`the ratio R is ${ratio}, it must be above 0 and at most 1`);
 }
 
+/** The two do not go together: R is GLCA's, and early answers are Attend and Rectify's. */
+export function earlyOf(early, ratio) {
+  if (!(early > 0 && early <= 1)) throw new RangeError(`early is ${early}, it must be a probability above 0 and at most 1`);
+  if (ratio !== undefined) throw new TypeError("early and ratio are for different networks: leave one of them out");
+}
+
 /** @param {"class" | number | undefined} query */
 export function patchOf(query = "class") {
   if (query === "class") return undefined;

@@ -95,7 +95,7 @@ export class Session {
    * @param {Blob | ImageBitmap | ImageData} source
    * @param {{x: number, y: number, width: number, height: number} | null} region the part to look at; null for all
    */
-  async classify(source, { topK, region, ratio }) {
+  async classify(source, { topK, region, ratio, early }) {
     this.#photo = null;
     const start = performance.now();
     const image = source instanceof Blob ? await decodeImage(source) : source;
@@ -103,7 +103,7 @@ export class Session {
       const part = checkRegion(region, image);
       // The photo stays at hand until there is an answer: a device may be lost more than once on the way.
       for (;;) {
-        const answer = await this.#attempt(() => this.#answer(image, topK, ratio, part, start));
+        const answer = await this.#attempt(() => this.#answer(image, { topK, ratio, early }, part, start));
         if (answer) return answer;
       }
     } finally {
@@ -111,11 +111,11 @@ export class Session {
     }
   }
 
-  async #answer(image, topK, ratio, part, start) {
+  async #answer(image, { topK, ratio, early }, part, start) {
     if (!this.#network) await this.#start();
     const pixels = readPixels(image, this.#network, part);
     const decoded = performance.now();
-    const { timings, ...result } = await this.#network.classify(pixels, topK, ratio);
+    const { timings, ...result } = await this.#network.classify(pixels, topK, ratio, early);
     // The network knows the part only; people see the photo.
     for (const found of [result.crop, result.zoom]) {
       if (found) [found.x, found.y] = [found.x + part.x, found.y + part.y];

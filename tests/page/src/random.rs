@@ -76,7 +76,7 @@ pub fn paired() -> Result<Bundle> {
 /// # Errors
 /// None that a test could cause.
 pub fn rectified() -> Result<Bundle> {
-    let modules = RectifyBlocks { heads: 3, after: vec![1, 3], mixing: Mixing::Softmax, gates: None };
+    let modules = RectifyBlocks { heads: 3, after: vec![1, 2, 3], mixing: Mixing::Softmax, gates: None };
     with("Masks: 5 classes", Mechanism::Rectify(modules))
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use finegrain::architecture::Architecture;
 use finegrain::bundle::Calibration;
-use finegrain::cpu::Sure;
+use finegrain::early::Sure;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -193,7 +193,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
                 let shown = shown.as_ref().unwrap_or(&answers[0].probability);
                 coarser.add(shown, sample.class);
                 if let (Some(exits), Some(probability)) = (&mut exits, args.exit) {
-                    let temperature = calibration.map_or(1.0, |calibration| calibration.temperature);
+                    let temperature = bundle.manifest.temperature();
                     let begun = Instant::now();
                     let found = backend
                         .classify_early(&images[..images.len() / views.count()], Sure { probability, temperature })?;
@@ -262,8 +262,8 @@ fn exits(args: &Args, architecture: &Architecture) -> Result<Option<Exits>> {
     if args.exit.is_none() {
         return Ok(None);
     }
-    if args.backend != BackendChoice::Cpu {
-        bail!("only the CPU path answers before the last block: add --backend cpu");
+    if args.backend == BackendChoice::Cuda {
+        bail!("burn's networks do not answer before the last block: add --backend cpu or --backend webgpu");
     }
     let exits = Exits::of(architecture)?;
     exits.map(Some).with_context(|| {

@@ -64,7 +64,13 @@ const LOOKS: &str = "
 
 /// What a bundle's network sees of the photo that the scripts here make.
 pub(crate) fn input(bundle: &Bundle) -> Result<Vec<f32>> {
-    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(|i| ((i * 31 + (i >> 6) * 17) % 256) as u8).collect();
+    input_of(bundle, 0)
+}
+
+/// The same of another photo, `shift` brighter from pixel to pixel.
+pub(crate) fn input_of(bundle: &Bundle, shift: u32) -> Result<Vec<f32>> {
+    let value = |i: u32| ((i * (31 + shift) + (i >> 6) * 17) % 256) as u8;
+    let rgb = (0..WIDTH * HEIGHT * 4).filter(|i| i % 4 != 3).map(value).collect();
     Ok(bundle.manifest.preprocessing.apply(&Photo::from_rgb(WIDTH, HEIGHT, rgb)?)?)
 }
 
