@@ -55,6 +55,9 @@ struct Bench {
 /// Averages the weights of finished `runs` of one architecture into the run folder `out`: the best run by itself, and of the others
 /// each, best first, with which the held-out photos are named no worse; with `all`, every one. `say` is told each decision.
 ///
+/// Runs may have held out different shares: of one seed the smaller is a part of the larger ([`Dataset::hold_out`]), so photos that
+/// the smallest holds out were seen by none.
+///
 /// # Errors
 /// Fewer than two runs, runs that differ in architecture, classes, preprocessing or held-out photos, no held-out photos, a folder
 /// `out` that holds something, or a full disk.
@@ -67,7 +70,9 @@ pub fn average(runs: &[PathBuf], data: &Path, out: &Path, all: bool, say: &dyn F
     for other in others {
         first.check_beside(other)?;
     }
-    let dataset = photos(&first.record, data)?;
+    let share = |candidate: &Candidate| candidate.record.training.recipe.data.held_out;
+    let share = candidates.iter().map(share).fold(f64::INFINITY, f64::min);
+    let dataset = photos(&first.record, share, data)?;
     let (device, name) = DeviceChoice::Auto.open()?;
     let workers = if name == "cpu" { std::thread::available_parallelism().map_or(1, usize::from) } else { 0 };
     let bench = Bench { device, workers, held_out: dataset.held_out.clone() };
@@ -91,14 +96,18 @@ pub fn average(runs: &[PathBuf], data: &Path, out: &Path, all: bool, say: &dyn F
         }
     }
     let weights = divided(&sum, kept.iter().filter(|kept| **kept).count())?;
-    write(&bench, &candidates, &kept, &weights, &dataset, out)
+    let mut record = candidates[0].record.clone();
+    record.training.recipe.data.held_out = share;
+    record.training.train_photos = dataset.train.len();
+    record.training.held_out_photos = dataset.held_out.len();
+    write(&bench, record, candidates.iter().zip(&kept), &weights, &dataset, out)
 }
 
-/// The data set with the photos held out that the runs held out.
-fn photos(record: &RunRecord, data: &Path) -> Result<Dataset> {
+/// The data set with the photos held out that all runs held out.
+fn photos(record: &RunRecord, share: f64, data: &Path) -> Result<Dataset> {
     let recipe = &record.training.recipe;
     let mut task = Task::open(recipe.data.kind, data)?;
-    task.hold_out(recipe.data.held_out, recipe.train.seed);
+    task.hold_out(share, recipe.train.seed);
     match task {
         Task::Classes(dataset) if !dataset.held_out.is_empty() => Ok(dataset),
         Task::Classes(_) => {
@@ -109,17 +118,15 @@ fn photos(record: &RunRecord, data: &Path) -> Result<Dataset> {
 }
 
 /// Writes the run's folder: weights, recipe, provenance and measures.
-fn write(
+fn write<'a>(
     bench: &Bench,
-    candidates: &[Candidate],
-    kept: &[bool],
+    mut record: RunRecord,
+    candidates: impl Iterator<Item = (&'a Candidate, &'a bool)>,
     weights: &TensorMap,
     dataset: &Dataset,
     out: &Path,
 ) -> Result<Average> {
-    let ingredients: Vec<Ingredient> =
-        candidates.iter().zip(kept).map(|(candidate, &kept)| candidate.ingredient(kept)).collect();
-    let mut record = candidates[0].record.clone();
+    let ingredients: Vec<Ingredient> = candidates.map(|(candidate, &kept)| candidate.ingredient(kept)).collect();
     let measures = bench.measured(&record, weights, |pass| of_run(pass, &dataset.held_out, &dataset.test))?;
     record.training.best = None;
     record.training.test_top1 = measures.test.as_ref().map(TestAccuracy::of);
@@ -151,9 +158,8 @@ impl Candidate {
             (a.labels == b.labels, "classes"),
             (a.preprocessing == b.preprocessing, "preprocessing"),
             (
-                (own.data.kind, own.data.held_out, own.train.seed)
-                    == (others.data.kind, others.data.held_out, others.train.seed),
-                "held-out photos (data.kind, data.held_out, train.seed)",
+                (own.data.kind, own.train.seed) == (others.data.kind, others.train.seed),
+                "held-out photos (data.kind, train.seed)",
             ),
         ] {
             let (run, other) = (self.run.display(), other.run.display());

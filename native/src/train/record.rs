@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use finegrain::architecture::Architecture;
 use finegrain::bundle::{FileEntry, Level};
 use finegrain::photo::Preprocessing;
@@ -142,7 +142,19 @@ impl RunRecord {
         let path = run.join("run.json");
         let text = std::fs::read(&path)
             .with_context(|| format!("\"{}\" is missing; has this training run finished?", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("\"{}\" is damaged", path.display()))
+        let record: Self =
+            serde_json::from_slice(&text).with_context(|| format!("\"{}\" is damaged", path.display()))?;
+        record.check().with_context(|| format!("\"{}\" contradicts itself", path.display()))?;
+        Ok(record)
+    }
+
+    /// What a file written by hand could get wrong, and nothing else would name.
+    fn check(&self) -> Result<()> {
+        self.architecture.check()?;
+        self.preprocessing.check()?;
+        let ([height, width], [h, w]) = (self.architecture.input_size(), self.preprocessing.crop);
+        ensure!([height, width] == [h, w], "the crop is {h} x {w} pixels, the network takes {height} x {width}");
+        Ok(())
     }
 
     /// The weights of a finished run, and their SHA-256.

@@ -78,6 +78,35 @@ fn held_out_photos_choose() {
     assert_eq!(weights(&out).get("head.weight"), weights(&good).get("head.weight"));
 }
 
+/// A run that held out more photos is judged by those that the other one held out, too.
+#[test]
+fn the_smallest_share_of_held_out_photos_judges() {
+    let dir = tempfile::tempdir().unwrap();
+    let (less, more) = (copy(dir.path()), other(dir.path(), "data.held_out=0.5"));
+    let out = dir.path().join("mean");
+    json(&mut average(&[&more, &less], &out, &["--all"]));
+    let [less, more, mean] = [&less, &more, &out].map(|run| RunRecord::read(run).unwrap().training);
+    assert!(less.held_out_photos < more.held_out_photos);
+    assert_eq!((mean.held_out_photos, mean.train_photos), (less.held_out_photos, less.train_photos));
+    assert_eq!(mean.recipe.data.held_out, less.recipe.data.held_out);
+    let measured = Measures::read(&out).unwrap().unwrap().held_out.unwrap();
+    assert_eq!(measured.photos as usize, less.held_out_photos);
+}
+
+/// A record that somebody has changed says so, instead of a panic somewhere in the network.
+#[test]
+fn a_record_that_contradicts_itself_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = copy(dir.path());
+    let path = run.join("run.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["preprocessing"]["resize"] = 64.into();
+    record["preprocessing"]["crop"] = serde_json::json!([64, 64]);
+    fs::write(&path, record.to_string()).unwrap();
+    let said = refusal(finegrain(["measure"]).arg(&run).arg("--data").arg(place().join("data")));
+    assert!(said.contains("contradicts itself") && said.contains("the crop is 64 x 64 pixels"), "{said}");
+}
+
 #[test]
 fn what_cannot_be_averaged_is_told() {
     let dir = tempfile::tempdir().unwrap();
