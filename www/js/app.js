@@ -28,7 +28,8 @@ const chooser = new Chooser({ subjects: find("models"), mechanisms: find("mechan
 const look = new Look(stage, showBranch, {
   others: () => models.filter((model) => model !== network.model),
   name: (model = network.model) => nameOf(model, models),
-  load: (model, said) => network.beside(model, said),
+  // What was fetched for it is kept as well, and the foot of the page tells so.
+  load: (model, said) => network.beside(model, said).finally(() => showKept(forgetCleared).catch(console.warn)),
 });
 const gallery = new Gallery(find("gallery"), {
   classifier: () => network.classifier(),

@@ -41,6 +41,7 @@ fn two_networks_stand_side_by_side_with_what_each_mechanism_did() -> Result<()> 
     let said = shown(&browser, SAID)?;
     let both = said.starts_with("Both networks: class ");
     ensure!(both || said.starts_with("Small: class ") && said.contains("; Gates: class "), "{said}");
+    page.wait_for("document.getElementById('kept').textContent.includes('Gates ')")?;
     let labels =
         "[...document.querySelectorAll('#pair canvas')].map((canvas) => canvas.getAttribute('aria-label')).join('|')";
     let rollout = shown(&browser, labels)?;
