@@ -14,6 +14,7 @@ const SHELL = new Set(files.map(([path]) => new URL(path, SCOPE).href));
 // The list of models changes without the page: the server's where it answers, else the last one.
 const LIST = new URL("models/index.json", SCOPE).href;
 const AT_ONCE = 4;
+const PATIENCE = 5_000; // milliseconds
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -50,12 +51,15 @@ function isolated(response) {
 
 async function list(request) {
   const cache = await caches.open(NAME);
+  const found = await cache.match(LIST);
   try {
-    const response = await fetch(request);
-    if (response.ok) await cache.put(LIST, response.clone()).catch(() => {});
-    return response;
+    // With the last one at hand nobody waits long for a server that hardly answers.
+    const response = await fetch(request, found && { signal: AbortSignal.timeout(PATIENCE) });
+    const whole = new Response(await response.blob(), response);
+    if (!whole.ok && found) return found;
+    if (whole.ok) await cache.put(LIST, whole.clone()).catch(() => {});
+    return whole;
   } catch (error) {
-    const found = await cache.match(LIST);
     if (found) return found;
     throw error;
   }

@@ -34,18 +34,22 @@ const look = new Look(stage, showBranch, {
 const gallery = new Gallery(find("gallery"), {
   classifier: () => network.classifier(),
   show: (photo) => show(photo),
-  answered: (photo) => photo === current && showResult(),
+  answered: (photo) => photo === current && photo.result && showResult(),
   bundle: () => network.model,
 });
 
 let models = []; // what can be chosen
+let chosen = null; // the model that was chosen last; one on trial is none yet
 let current = null; // the photo on the stage (gallery.js: Photo)
 let size = null; // its width and height
 let turn = 0; // the latest photo or network wins; what comes late is dropped
 let coming = 0; // photos on their way to the stage
 
 async function choose(next) {
-  if (network.model !== next) network.choose(next);
+  const former = network.model;
+  if (former !== next) network.choose(next);
+  if (former !== next && former?.cleared) forget(former); // it was in memory only
+  chosen = next;
   chooser.mark(next);
   const isAwaited = coming > 0; // by a photo on its way, which asks for the answer itself
   const mine = isAwaited ? turn : ++turn;
@@ -74,20 +78,22 @@ async function choose(next) {
 
 /** A bundle from the person's own disk, which this browser keeps; where it cannot be used the former network comes back. */
 async function openOwn(own) {
-  const former = network.model;
+  const former = chosen;
   const model = { id: "own", title: "Your own", classes: 0, bytes: 0, own };
   network.choose(model);
-  const mine = ++turn;
+  if (coming === 0) turn += 1; // a photo on its way asks for the answer itself
+  gallery.forget();
   explain();
   let reason;
   try {
     const classifier = await network.classifier();
-    if (mine !== turn) return;
+    // Photos may come and go meanwhile; only another network ends its trial.
+    if (network.model !== model) return;
     Object.assign(model, ownModel(own, classifier));
     offer([...models.filter(({ id }) => id !== model.id), model]);
     persist().catch(console.warn);
   } catch (error) {
-    if (mine !== turn) return;
+    if (network.model !== model) return;
     reason = sentence(error.message);
   }
   await choose(reason && former ? former : model);
@@ -111,9 +117,12 @@ function offer(next) {
   chooser.offer(models);
 }
 
-/** All is cleared: of the own ones only the one in use stays, until the page is left. */
+/** All is cleared: of the own ones only the one in use stays, until another one is chosen or the page is left. */
 function forgetCleared() {
-  models.filter((model) => isOwn(model.id) && model !== network.model).forEach(forget);
+  for (const model of models.filter(({ id }) => isOwn(id))) {
+    if (model === network.model) model.cleared = true;
+    else forget(model);
+  }
 }
 
 /** One photo, which may still be on its way. It joins the gallery where there is one. */
@@ -278,12 +287,16 @@ function start() {
 
 start();
 try {
-  offer([...(await fetchModels()), ...(await keptModels())]);
+  const kept = keptModels().catch((error) => {
+    console.warn(error); // what another tab clears at this moment
+    return [];
+  });
+  offer([...(await fetchModels()), ...(await kept)]);
   const wanted = query.get("model");
   const first = models.find(({ id }) => id === wanted) ?? models[0];
   if (wanted && first.id !== wanted) console.warn(`there is no model "${wanted}"; showing ${first.id}`);
   await choose(first);
-  await persist();
+  persist().catch(console.warn);
   await keepPage();
 } catch (error) {
   fail(error);

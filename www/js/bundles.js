@@ -38,9 +38,11 @@ function describe(model, remove) {
   const [title, text] = [document.createElement("dt"), document.createElement("dd")];
   title.textContent = model.title;
   const known = facts(model).join(", ");
-  const place = isOwn(model.id) ? "kept on this device" : "in memory until this page is left";
+  const isKept = isOwn(model.id) && !model.cleared;
+  const left = model.cleared ? "another one is chosen or this page is left" : "this page is left";
+  const place = isKept ? "kept on this device" : `in memory until ${left}`;
   text.textContent = model.own ? `Your own, ${place}: ${known}.` : [mechanismLine(model), `${known}.`].filter(Boolean).join(" ");
-  if (!isOwn(model.id)) return [title, text];
+  if (!isKept) return [title, text];
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "plain", textContent: "Remove" });
   button.setAttribute("aria-label", `Remove ${model.title}`);

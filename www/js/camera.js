@@ -19,6 +19,8 @@ export function cameraDialog(dialog, { take, classifier, fail }) {
   const [named, live] = [dialog.querySelector("output"), dialog.querySelector("input[type=checkbox]")];
   const shutter = dialog.querySelector("[data-action=take]");
   let stream = null;
+  let opening = 0; // the latest one counts: the browser may still be asking for an earlier one
+  let watching = 0; // likewise
 
   /** The lamp beside the lens goes out. */
   const stop = () => {
@@ -40,11 +42,13 @@ export function cameraDialog(dialog, { take, classifier, fail }) {
 
   /** Names what the camera sees, one frame after the other, until it is closed. */
   const watch = async (watched) => {
+    const mine = ++watching;
+    const ended = () => mine !== watching || stream !== watched || !live.checked;
     try {
       const ready = await classifier();
-      while (stream === watched && live.checked) {
+      while (!ended()) {
         const { predictions: [best], recognised } = await seen(ready, video);
-        if (stream !== watched || !live.checked) return;
+        if (ended()) return;
         named.textContent =
           recognised === false ? "Nothing that is recognised." : `${plainName(best.label)}, ${percent(best.probability)}`;
         await new Promise((resolve) => setTimeout(resolve, 200));
@@ -56,20 +60,23 @@ export function cameraDialog(dialog, { take, classifier, fail }) {
 
   return async () => {
     if (dialog.open) return;
+    const mine = ++opening;
     shutter.disabled = true;
     dialog.showModal();
     try {
       const opened = await openCamera();
-      stream = opened;
-      // Closed while the browser was asking.
-      if (!dialog.open) return stop();
-      video.srcObject = opened;
+      // Closed while the browser was asking, and perhaps opened again since.
+      if (mine !== opening || !dialog.open) {
+        for (const track of opened.getTracks()) track.stop();
+        return;
+      }
+      stream = video.srcObject = opened;
       await video.play();
       shutter.disabled = false;
       shutter.focus();
       if (live.checked) watch(opened);
     } catch (error) {
-      if (!dialog.open) return;
+      if (mine !== opening || !dialog.open) return;
       dialog.close();
       fail(error);
     }

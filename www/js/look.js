@@ -157,8 +157,12 @@ export class Look {
       if (error.name !== "OtherPhotoError" || this.#seen !== seen) throw error;
       const { file, region } = seen.photo;
       const options = { ...(region && { region }), ...(seen.ratio !== null && { ratio: seen.ratio }) };
-      seen.result = await seen.classifier.classify(file, options);
-      return question(seen.classifier, seen.result);
+      // Both are queued at once: no other photo comes between them, not even in a gallery that runs.
+      const again = seen.classifier.classify(file, options);
+      const answer = question(seen.classifier);
+      answer.catch(() => {}); // where the photo itself fails, that is what is told
+      seen.result = await again;
+      return answer;
     }
   }
 
@@ -323,8 +327,11 @@ export class Look {
 
   /** Loads another network, shows it the photo, and gives it back: two at once are more than a phone has to have. */
   async #bySecond(model) {
-    const { photo } = this.#seen;
-    const said = (text) => (find("beside-said").textContent = text);
+    const seen = this.#seen;
+    const { photo } = seen;
+    const said = (text) => {
+      if (this.#seen === seen) find("beside-said").textContent = text;
+    };
     said("Fetching the other network.");
     find("second").disabled = true;
     let second;

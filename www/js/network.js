@@ -28,6 +28,8 @@ export class Network {
   /** Gives the former network back and makes this bundle the chosen one. @param {Model} model */
   choose(model) {
     this.#release();
+    // What was said of the former one.
+    ["self-test", "storage", "step-down", "device-lost"].forEach(settled);
     this.model = model;
     this.#chosen();
   }

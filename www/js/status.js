@@ -41,8 +41,9 @@ export function progressText({ stage, loaded, total }) {
 
 export function sayProgress(progress) {
   const text = progressText(progress);
-  // A sentence about a bad photo is not talked over by the loading that goes on.
-  if (!text || state() === "error") return;
+  // A sentence about a bad photo is not talked over by the loading that goes on; and where all was ready a look has the device
+  // that was lost replaced, after which nobody would say so again.
+  if (!text || ["error", "ready"].includes(state())) return;
   say("loading", text);
   const { loaded, total } = progress;
   const bar = find("progress");

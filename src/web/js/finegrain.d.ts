@@ -172,7 +172,8 @@ export interface Result {
   adapter: string;
 }
 
-/** What holds a photo. Files are turned as their EXIF data says; transparency is laid over white. */
+/** What holds a photo. Files are turned as their EXIF data says; transparency is laid over white. A canvas is read when `classify` is called;
+ *  leave anything else as it is until its promise settles. */
 export type Source = ImageBitmap | ImageData | Blob | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement;
 
 export interface Look {
@@ -213,7 +214,8 @@ export interface ClassifyOptions {
    * Lets a network with Attend and Rectify answer before its last block: where its modules so far, two or more, name the same class
    * and their mean gives it this probability (above 0, at most 1), nothing further is computed. `Result.blocks` says how far it
    * went; an early result has names but no map, and a photo classified with `early` cannot be looked into. On a graphics device it
-   * stops by itself, in one submission; on the processor one thread computes. Other networks answer in full.
+   * stops by itself, in one submission; on the processor one thread computes. Other networks answer in full. Not together with
+   * `ratio`.
    */
   early?: number;
 }

@@ -5,7 +5,7 @@
 
 import { Link } from "./link.js";
 import { classOf, earlyOf, patchOf, ratioOf, topKOf } from "./looks.js";
-import { bitmapOf, imageDataOf } from "./pixels.js";
+import { bitmapOf, foreign, imageDataOf, isDrawn } from "./pixels.js";
 import { OWN } from "./store.js";
 
 export { branch } from "./looks.js";
@@ -42,8 +42,11 @@ export default async function init({ backend = "auto" } = {}) {
     const { backend: chosen, adapter, reason } = await link.ask("prepare", { backend });
     return { backend: chosen, adapter, reason };
   } catch (error) {
-    if (spare === link) spare = null;
-    link.end(error);
+    // A classifier that has taken it meanwhile asks for itself.
+    if (spare === link) {
+      spare = null;
+      link.end(error);
+    }
     throw error;
   }
 }
@@ -163,7 +166,10 @@ export class Classifier {
       if (ratio !== undefined) ratioOf(ratio);
       if (early !== undefined) earlyOf(early, ratio);
       const about = { topK, region: region && regionOf(region), ratio, early };
-      return () => this.#run(source, about);
+      // A canvas may show something else when its turn comes.
+      const taken = isDrawn(source) ? bitmapOf(source) : null;
+      taken?.catch(() => {}); // told in its turn
+      return () => this.#run(() => taken ?? bitmapOf(source), about);
     });
   }
 
@@ -253,12 +259,13 @@ export class Classifier {
     return answer;
   }
 
-  async #run(source, about) {
+  /** @param {() => Promise<{image: object, ours: boolean}>} take the photo */
+  async #run(take, about) {
     this.#turn += 1;
     const start = performance.now();
     // A worker that stopped unexpectedly is replaced; the bundle comes from the browser's storage.
     if (this.#link.ended && !this.#freed) await this.#open(this);
-    let { image, ours } = await bitmapOf(source);
+    let { image, ours } = await take();
     if (!this.#facts.canvas) {
       // This browser's workers have no canvas: the pixels are read here.
       const data = await imageDataOf(image);
@@ -266,7 +273,11 @@ export class Classifier {
       [image, ours] = [data, true];
     }
     const transfer = !ours ? [] : image instanceof ImageData ? [image.data.buffer] : [image];
-    const result = await this.#link.ask("classify", { source: image, ...about }, transfer);
+    const result = await this.#link.ask("classify", { source: image, ...about }, transfer).catch((error) => {
+      if (error.name !== "DataCloneError") throw error;
+      if (ours) image.close?.();
+      throw foreign();
+    });
     result.timings.total = performance.now() - start;
     this.#turns.set(result, this.#turn);
     return result;

@@ -10,6 +10,7 @@ const MAX_ZIP = 512 << 20;
 /** One bundle of a session, with the same functions as `Bundle`. */
 export class OwnBundle {
   #own;
+  #given; // what it was at first
   #tell;
   #module;
   #bytes = null;
@@ -25,6 +26,7 @@ export class OwnBundle {
    */
   constructor(own, tell, module) {
     this.#own = own;
+    this.#given = own;
     this.#tell = tell;
     this.#module = module;
   }
@@ -49,10 +51,9 @@ export class OwnBundle {
   async files() {
     const total = this.manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
     const files = new Map();
-    let loaded = 0;
-    await this.#each(({ name, bytes: size }, bytes) => {
+    await this.#each(({ name }, bytes) => {
       files.set(name, bytes);
-      loaded += size;
+      const loaded = [...files.values()].reduce((sum, { length }) => sum + length, 0);
       this.#tell.progress({ stage: "download", loaded, total });
     });
     return files;
@@ -106,7 +107,15 @@ export class OwnBundle {
 
   /** Calls `work` with a function that reads a file of the bundle, at most as many bytes as its entry says. */
   async #with(work) {
-    if (this.kept) return work(fromStore(this.#store));
+    if (this.kept) {
+      try {
+        return await work(fromStore(this.#store));
+      } catch (error) {
+        if (typeof this.#given === "string") throw error;
+        // The copy was cleared meanwhile; what the person gave is at hand still.
+        [this.#own, this.#store] = [this.#given, null];
+      }
+    }
     if (!(this.#own instanceof Blob)) return work(fromFolder(this.#own));
     if (this.#own.size > MAX_ZIP) {
       throw new Error(`the zip file is larger than ${MAX_ZIP >> 20} MiB; open the bundle's folder instead`);

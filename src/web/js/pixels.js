@@ -75,7 +75,7 @@ function checkSize({ width, height }, name) {
  * @returns {Promise<{image: ImageBitmap | ImageData | Blob, ours: boolean}>} `ours`: made here, and to be given away
  */
 export async function bitmapOf(source) {
-  const is = (name) => globalThis[name] !== undefined && source instanceof globalThis[name];
+  const is = (name) => isA(source, name);
   if (is("ImageBitmap")) {
     if (source.width === 0) throw new Error("the ImageBitmap was closed; it has no pixels any more");
     return { image: source, ours: false };
@@ -98,6 +98,11 @@ export async function bitmapOf(source) {
   return { image: await createImageBitmap(source, DECODING), ours: true };
 }
 
+/** Whether something else may be drawn into it at any time. */
+export const isDrawn = (source) => isA(source, "HTMLCanvasElement") || isA(source, "OffscreenCanvas");
+
+const isA = (source, name) => globalThis[name] !== undefined && source instanceof globalThis[name];
+
 /** The pixels of a photo, read on the page: for browsers whose workers have no canvas. */
 export async function imageDataOf(image) {
   if (image instanceof ImageData) return image;
@@ -109,7 +114,11 @@ export async function imageDataOf(image) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   if (bitmap !== image) bitmap.close();
-  return context.getImageData(0, 0, canvas.width, canvas.height);
+  try {
+    return context.getImageData(0, 0, canvas.width, canvas.height);
+  } catch (error) {
+    throw error.name === "SecurityError" ? foreign() : error;
+  }
 }
 
 /**
@@ -142,8 +151,13 @@ export function readPixels(image, network, part) {
   } catch (error) {
     pixels.free();
     if (error.name !== "SecurityError") throw error;
-    throw new Error("the image comes from another site, which does not let this page read its pixels");
+    throw foreign();
   }
+}
+
+/** What a browser says in many words: the pixels of an element that shows another site's image are not the page's to read. */
+export function foreign() {
+  return new Error("the image comes from another site, which does not let this page read its pixels");
 }
 
 function* dataBands({ data, width }, part, rows) {

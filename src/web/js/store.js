@@ -242,7 +242,7 @@ export async function storage() {
 export async function clearStorage(url) {
   const root = await folder();
   if (!root) return;
-  const wanted = url === undefined ? null : new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href;
+  const wanted = url === undefined ? null : addressOf(String(url));
   const handles = [];
   for await (const handle of root.values()) handles.push(handle);
   for (const handle of handles) {
@@ -250,6 +250,12 @@ export async function clearStorage(url) {
     if (wanted !== null && bundle.url !== wanted) continue;
     await alone(bundle.url ?? handle.name, () => {}, () => root.removeEntry(handle.name, { recursive: true }));
   }
+}
+
+/** As a bundle's address is kept: a folder's ends with a slash, however it was written. */
+function addressOf(url) {
+  const { href } = new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+  return href.endsWith("/") || url.startsWith(OWN) ? href : `${href}/`;
 }
 
 async function folder() {

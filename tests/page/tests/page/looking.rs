@@ -370,6 +370,11 @@ fn a_device_lost_while_looking_is_replaced() -> Result<()> {
     page.wait_for("document.getElementById('look-caption').textContent.startsWith('Layer 3, all heads')")?;
     let said = page.notice("device-lost")?.context("nothing is said of it")?;
     ensure!(said.contains("lost"), "{said}");
+    let status = page.text("#status")?;
+    ensure!(
+        browser.script("return document.documentElement.dataset.state;")? == "ready" && status.contains("Took"),
+        "{status}"
+    );
     // The R that was chosen is there on the new device, too.
     browser.script(
         "const ratio = document.getElementById('ratio');

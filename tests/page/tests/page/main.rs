@@ -19,6 +19,7 @@ mod layout;
 mod loading;
 mod looking;
 mod masks;
+mod meanwhile;
 mod mechanisms;
 mod memory;
 mod offline;
