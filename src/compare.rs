@@ -72,6 +72,9 @@ fn same_selection(found: &[i32], truth: &[i32], shape: &[usize], traced: &Tensor
         return found == truth;
     }
     let tokens = rollout.len() / batch;
+    if tokens == 0 {
+        return false;
+    }
     found.chunks(k).zip(truth.chunks(k)).zip(rollout.chunks(tokens)).all(|((found, truth), scores)| {
         let unique: std::collections::BTreeSet<_> = found.iter().collect();
         let score = |token: i32| usize::try_from(token).ok().and_then(|t| scores.get(t)).copied();
@@ -87,6 +90,13 @@ fn same_selection(found: &[i32], truth: &[i32], shape: &[usize], traced: &Tensor
 mod tests {
     use super::*;
     use crate::tensors::Tensor;
+
+    #[test]
+    fn a_rollout_that_was_cut_selects_nothing() {
+        let mut traced = TensorMap::default();
+        traced.insert("out.rollout", Tensor::f32([1], vec![1.0]));
+        assert!(!same_selection(&[1, 2, 3, 4], &[2, 1, 4, 3], &[2, 2], &traced));
+    }
 
     #[test]
     fn distances_are_relative_to_the_truth() {

@@ -73,6 +73,7 @@ pub fn average(runs: &[PathBuf], data: &Path, out: &Path, all: bool, say: &dyn F
     let share = |candidate: &Candidate| candidate.record.training.recipe.data.held_out;
     let share = candidates.iter().map(share).fold(f64::INFINITY, f64::min);
     let dataset = photos(&first.record, share, data)?;
+    fs::create_dir_all(out).with_context(|| format!("\"{}\" cannot be made", out.display()))?;
     let (device, name) = DeviceChoice::Auto.open()?;
     let workers = if name == "cpu" { std::thread::available_parallelism().map_or(1, usize::from) } else { 0 };
     let bench = Bench { device, workers, held_out: dataset.held_out.clone() };
@@ -105,10 +106,7 @@ pub fn average(runs: &[PathBuf], data: &Path, out: &Path, all: bool, say: &dyn F
 
 /// The data set with the photos held out that all runs held out.
 fn photos(record: &RunRecord, share: f64, data: &Path) -> Result<Dataset> {
-    let recipe = &record.training.recipe;
-    let mut task = Task::open(recipe.data.kind, data)?;
-    task.hold_out(share, recipe.train.seed);
-    match task {
+    match record.data_set(data, Some(share))? {
         Task::Classes(dataset) if !dataset.held_out.is_empty() => Ok(dataset),
         Task::Classes(_) => {
             bail!("the runs held no photos out, and nothing else may choose: train with data.held_out = 0.05, say")

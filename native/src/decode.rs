@@ -65,6 +65,9 @@ pub fn decode(path: &Path) -> Result<Photo, DecodeError> {
     if facts.is_dir() {
         return Err(refuse("it is a folder, name the photos in it"));
     }
+    if !facts.is_file() {
+        return Err(refuse("it is a device or a pipe, name a file"));
+    }
     if facts.len() > MAX_BYTES {
         return Err(refuse("it has more than 512 MiB, no photo has"));
     }

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use finegrain::bundle::Level;
+use finegrain::bundle::{Level, check_levels};
 
 use crate::data::detect::Layout;
 use crate::data::{DatasetKind, Hierarchy, Task};
@@ -66,11 +66,14 @@ pub fn rule_for(layout: Layout) -> &'static str {
 /// # Errors
 /// Those of [`levels`].
 pub fn of_data(choice: Option<&str>, task: &Task) -> Result<Vec<Level>> {
-    match (choice, task) {
-        (Some(choice), _) => levels(choice, task.labels()),
-        (None, Task::Classes(dataset)) => Ok(dataset.hierarchy.as_ref().map(of_tree).unwrap_or_default()),
-        (None, Task::Identities(_)) => Ok(Vec::new()),
-    }
+    let levels = match (choice, task) {
+        (Some(choice), _) => levels(choice, task.labels())?,
+        (None, Task::Classes(dataset)) => dataset.hierarchy.as_ref().map(of_tree).unwrap_or_default(),
+        (None, Task::Identities(_)) => Vec::new(),
+    };
+    // What no bundle takes is told before the training, not after.
+    check_levels(&levels, task.labels().len())?;
+    Ok(levels)
 }
 
 /// The levels of a data set's own tree (NABirds), nearest to the classes first; the root, which holds everything, is left

@@ -29,6 +29,8 @@ pub mod parts;
 pub mod random;
 #[cfg(feature = "full")]
 pub mod report;
+#[cfg(feature = "full")]
+mod say;
 pub mod serve;
 #[cfg(feature = "full")]
 pub mod store;

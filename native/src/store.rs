@@ -4,9 +4,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use finegrain::architecture::{Architecture, Mechanism};
-use finegrain::bundle::{Archive, Bundle, BundleError, CARD, MANIFEST, MAX_MANIFEST, Manifest, pack};
+use finegrain::bundle::{
+    Archive, Bundle, BundleError, CARD, MANIFEST, MAX_BYTES, MAX_MANIFEST, Manifest, TRACE, WEIGHTS, pack,
+};
 use serde_json::{Value, json};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -27,6 +29,9 @@ pub fn open(dir: &Path) -> Result<Bundle> {
 
 fn open_zip(file: &Path) -> Result<Bundle> {
     let read = || -> Result<Bundle> {
+        let length = fs::metadata(file)?.len();
+        let most = MAX_BYTES + 2 * MAX_MANIFEST as u64; // files are stored, not packed; a card comes with them
+        ensure!(length <= most, "it has {length} bytes, no bundle has more than {most}");
         let mut archive = Archive::open(fs::read(file)?)?;
         let manifest = archive.file(MANIFEST, MAX_MANIFEST as u64)?;
         let sizes = Manifest::read(&manifest)?;
@@ -92,10 +97,9 @@ pub fn write_with_card(
     dir: &Path,
     card: impl FnOnce(&Manifest) -> Result<Option<String>>,
 ) -> Result<()> {
-    let occupied = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied && !dir.join(MANIFEST).is_file() || dir.is_file() {
-        bail!("\"{}\" exists and is not a bundle: choose another folder for --out", dir.display());
-    }
+    // What a link leads to is replaced, not the link.
+    let dir = &fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+    replaceable(dir)?;
     let files = bundle.write()?;
     let parent = parent(dir);
     let cannot = || format!("the bundle cannot be written to \"{}\"", dir.display());
@@ -120,6 +124,30 @@ pub fn write_with_card(
         let _ = fs::rename(&aside, dir);
         let _ = fs::remove_dir_all(&new);
         return Err(error).with_context(cannot);
+    }
+    Ok(())
+}
+
+/// An export takes the place of nothing, of an empty folder, or of a bundle with nothing of anybody else's beside it.
+fn replaceable(dir: &Path) -> Result<()> {
+    let Ok(facts) = fs::symlink_metadata(dir) else { return Ok(()) };
+    let another = "choose another folder for --out";
+    ensure!(facts.is_dir(), "\"{}\" exists and is no folder: {another}", dir.display());
+    let entries = fs::read_dir(dir).with_context(|| format!("the folder \"{}\" cannot be read", dir.display()))?;
+    let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>()?;
+    names.sort();
+    let own = [MANIFEST, WEIGHTS, TRACE, CARD];
+    if names.is_empty() {
+        return Ok(());
+    }
+    let manifest = fs::read(dir.join(MANIFEST)).is_ok_and(|text| Manifest::read(&text).is_ok());
+    ensure!(
+        manifest || dir.join(WEIGHTS).is_file() && dir.join(MANIFEST).is_file(),
+        "\"{}\" exists and is not a bundle: {another}",
+        dir.display()
+    );
+    if let Some(other) = names.iter().find(|name| !own.iter().any(|own| name == own)) {
+        bail!("\"{}\" holds \"{}\" beside a bundle: {another}, or move that", dir.display(), other.display());
     }
     Ok(())
 }
@@ -220,6 +248,7 @@ pub fn list(
 
 /// Writes a whole file or leaves the old one.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let path = &file_behind(path)?;
     let mut file = NamedTempFile::new_in(parent(path))?;
     file.write_all(content)?;
     #[cfg(unix)]
@@ -229,6 +258,14 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     }
     file.persist(path)?;
     Ok(())
+}
+
+/// The file that a new one may take the place of: what a link leads to, not the link; and no device, pipe or folder.
+pub(crate) fn file_behind(path: &Path) -> Result<PathBuf> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let other = fs::symlink_metadata(&path).is_ok_and(|facts| !facts.is_file());
+    ensure!(!other, "\"{}\" exists and is no file: choose another name", path.display());
+    Ok(path)
 }
 
 /// The folder that holds `path`.

@@ -109,7 +109,7 @@ impl Level {
 ///
 /// # Errors
 /// [`BundleError::Field`].
-pub(super) fn check_levels(levels: &[Level], classes: usize) -> Result<(), BundleError> {
+pub fn check_levels(levels: &[Level], classes: usize) -> Result<(), BundleError> {
     if levels.len() > MAX_LEVELS {
         return Err(BundleError::Field(format!(
             "the hierarchy has {} levels, at most {MAX_LEVELS} are accepted",

@@ -21,7 +21,7 @@ pub use archive::{Archive, pack};
 pub use check::{check_trace, check_weights};
 pub use confused::{Confused, MAX_CONFUSED, between};
 pub use error::BundleError;
-pub use levels::{Coarser, Level, SURE_FROM, UNSURE_BELOW, coarser};
+pub use levels::{Coarser, Level, SURE_FROM, UNSURE_BELOW, check_levels, coarser};
 pub use manifest::{Calibration, FORMAT, FileEntry, MAX_BYTES, MAX_MANIFEST, Manifest};
 pub use seed::seeded_image;
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::ablate::{Ablation, Variant, ablate};
+use crate::say::say;
 use crate::train::{DeviceChoice, TrainOptions};
 
 #[derive(Debug, clap::Args)]
@@ -51,8 +52,10 @@ pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
         init,
         stop: Default::default(),
     };
+    let different: std::collections::BTreeSet<_> = seeds.iter().collect();
+    ensure!(different.len() == seeds.len(), "--seeds names a seed twice: a run that is repeated says nothing new");
     interrupt::raise(&options.stop)?;
-    let Some(ablation) = ablate(&options, &variants, &seeds, &|text| eprintln!("{text}"))? else {
+    let Some(ablation) = ablate(&options, &variants, &seeds, &say)? else {
         return Ok(Outcome::Interrupted);
     };
     output.print(&ablation, Ablation::markdown)?;

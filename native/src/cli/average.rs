@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::Outcome;
 use super::output::Output;
 use crate::average::average;
+use crate::say::say;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
-    let average = average(&args.runs, &args.data, &args.out, args.all, &|text| eprintln!("{text}"))?;
+    let average = average(&args.runs, &args.data, &args.out, args.all, &say)?;
     output.print(&average, |average| {
         let kept = average.ingredients.iter().filter(|ingredient| ingredient.kept).count();
         let test = average.test_top1.map(|top1| format!(", {:.2} % of the test photos", 100.0 * top1));

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::output::Output;
 use super::{Outcome, interrupt};
 use crate::data::check::{Part, Report, Split, inspect};
+use crate::say::say;
 
 /// As many of a list are shown to people; `--json` has all.
 const SHOWN: usize = 10;
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         let done = bar.position();
         bar.finish_and_clear();
         if stop.load(Ordering::Relaxed) {
-            eprintln!("interrupted after {done} of {} photos: the check is not complete", report.photos());
+            say(&format!("interrupted after {done} of {} photos: the check is not complete", report.photos()));
             return Ok(Outcome::Interrupted);
         }
     }

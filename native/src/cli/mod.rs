@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::say::say;
 use output::Output;
 
 /// Fine-grained photo recognition: train, ablate, average, report, export, classify, measure, bench, verify, serve.
@@ -87,7 +88,7 @@ pub fn main() -> ExitCode {
         // 128 + SIGINT, as shells have it.
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            eprintln!("error: {}", output::sentence(&error));
+            say(&format!("error: {}", output::sentence(&error)));
             ExitCode::FAILURE
         }
     }

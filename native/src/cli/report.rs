@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::output::Output;
+use crate::say::say;
 use crate::{report, store};
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         (None, _) => bail!("several runs have no folder of their own for the page: name one with --out FILE"),
     };
     let folders: Vec<&Path> = args.runs.iter().map(PathBuf::as_path).collect();
-    let page = report::report(&folders, args.data.as_deref(), &|text| eprintln!("{text}"))?;
+    let page = report::report(&folders, args.data.as_deref(), &say)?;
     store::replace(&out, page.as_bytes())
         .with_context(|| format!("the page \"{}\" cannot be written", out.display()))?;
     let about = |run: &PathBuf| About { run: run.clone(), finished: run.join("run.json").exists() };

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::output::Output;
 use super::{Outcome, interrupt};
@@ -85,7 +85,11 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, output: &Output) -> Result<Outcome> {
-    if let (true, Some(config)) = (args.print_config, &args.config) {
+    if args.print_config {
+        // A run that is to go on has its recipe in its folder.
+        let own = args.out.as_ref().map(|out| out.join("config.toml"));
+        let config =
+            args.config.as_ref().or(own.as_ref()).context("--print-config wants a recipe, or --out with a run")?;
         let config = recipe(config, &args.overrides())?;
         let text = config.to_toml()?;
         output.print(&config, |_| text)?;

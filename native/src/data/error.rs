@@ -81,6 +81,12 @@ pub enum DataError {
         /// What could be there.
         known: String,
     },
+    /// A class that could not be named.
+    #[error("a class has no name: give it one")]
+    NoLabel,
+    /// Two classes that could not be told apart.
+    #[error("two classes have the name \"{0}\": rename one (\"_\" in a folder's name is shown as a space)")]
+    SameLabel(String),
     /// Nothing to train on.
     #[error("class \"{0}\" has no training photo; add some or remove the class")]
     EmptyClass(String),

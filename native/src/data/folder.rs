@@ -24,8 +24,18 @@ pub(super) fn open(dir: &Path) -> Result<Dataset, DataError> {
 /// Names of the folders in `dir`, sorted, hidden ones left out.
 pub(super) fn class_folders(dir: &Path) -> Result<Vec<String>, DataError> {
     let folders = files::folder(dir, DatasetKind::Folder.name())?.into_iter().filter(|path| path.is_dir());
-    let names = folders.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    Ok(names.filter(|name| !name.starts_with('.')).collect())
+    let mut names = Vec::new();
+    for path in folders {
+        let Some(name) = path.file_name() else { continue };
+        let Some(name) = name.to_str() else {
+            let problem = "its characters are not UTF-8: rename the folder".to_owned();
+            return Err(DataError::Name { path, kind: "one class", problem });
+        };
+        if !name.starts_with('.') {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 fn photos(dir: &Path, classes: &BTreeSet<String>) -> Result<Vec<Sample>, DataError> {

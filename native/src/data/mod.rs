@@ -64,10 +64,19 @@ impl Dataset {
     /// Checks what training relies on: at least two classes, each with a training photo.
     ///
     /// # Errors
-    /// [`DataError::TooFewClasses`] or [`DataError::EmptyClass`].
+    /// [`DataError::TooFewClasses`], [`DataError::NoLabel`], [`DataError::SameLabel`] or [`DataError::EmptyClass`].
     pub fn check_trainable(&self) -> Result<(), DataError> {
         if self.labels.len() < 2 {
             return Err(DataError::TooFewClasses(self.labels.len()));
+        }
+        let mut known = std::collections::BTreeSet::new();
+        for label in &self.labels {
+            if label.trim().is_empty() {
+                return Err(DataError::NoLabel);
+            }
+            if !known.insert(label) {
+                return Err(DataError::SameLabel(label.clone()));
+            }
         }
         match self.empty_classes().next() {
             Some(class) => Err(DataError::EmptyClass(class.into())),

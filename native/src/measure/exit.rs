@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn shares_are_counted_by_hand() {
         let mut exits = Exits::of(&network(&[6, 9, 11])).unwrap().unwrap();
-        let early = |first: f32, blocks| Early { probability: vec![first, 1.0 - first], blocks };
+        let early = |first: f32, blocks| Early { probability: vec![first, 1.0 - first], blocks, answer: None };
         exits.add(&early(0.9, 9), &[0.9, 0.1], 0);
         exits.add(&early(0.9, 9), &[0.2, 0.8], 1);
         exits.add(&early(0.1, 11), &[0.2, 0.8], 1);

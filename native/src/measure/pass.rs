@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::Device;
 use finegrain::answer::Answer;
 use finegrain::model::Network;
@@ -57,7 +57,14 @@ impl Pass<'_> {
     /// When a worker cannot be started or fails; a photo that cannot be used is told in its [`Named::answer`].
     pub fn answers(&self, samples: &[Sample]) -> Result<Vec<Named>> {
         let look = |inputs: &[f32]| self.network.classify(self.network.images(inputs, self.device));
-        let answers = self.look(samples, &look)?.into_iter().zip(samples).enumerate();
+        let answers = self.look(samples, &look)?;
+        let numbers = |answer: &Answer| answer.probability.iter().all(|p| p.is_finite());
+        for (views, sample) in answers.iter().zip(samples) {
+            let fine = views.iter().flatten().all(numbers);
+            let photo = sample.path.display();
+            ensure!(fine, "the network computes what is no number for \"{photo}\": its weights are damaged");
+        }
+        let answers = answers.into_iter().zip(samples).enumerate();
         let mean = |views: Vec<Answer>| Views::mean(&views).ok_or_else(|| "the network gave no answer".to_owned());
         Ok(answers
             .map(|(place, (views, sample))| Named { place, class: sample.class, answer: views.and_then(mean) })

@@ -65,7 +65,12 @@ impl Count {
     /// A tie counts against the network unless its class comes first, as `answer::top` orders it.
     fn add(&mut self, probability: &[f32], class: usize) {
         let Some(&own) = probability.get(class) else { return };
-        let above = probability.iter().enumerate().filter(|&(other, &p)| p > own || p == own && other < class).count();
+        // What is no number is not right, whatever it is compared with.
+        let above = probability
+            .iter()
+            .enumerate()
+            .filter(|&(other, &p)| p > own || own.is_nan() || p == own && other < class)
+            .count();
         self.images += 1;
         self.top1 += usize::from(above == 0);
         self.top5 += usize::from(above < 5);

@@ -43,7 +43,9 @@ pub(super) enum Scale {
 
 /// Curves over optimizer steps; nothing where no curve has a point.
 pub(super) fn curves(series: &[Series<'_>], scale: Scale) -> Result<Option<String>> {
-    let points = || series.iter().flat_map(|series| series.points);
+    // What a log should not say is not drawn: an axis has to end somewhere.
+    let drawn = |&&(x, y): &&(f64, f64)| [x, y].iter().all(|v| v.is_finite() && v.abs() < 1e12);
+    let points = || series.iter().flat_map(|series| series.points).filter(drawn);
     let last = points().map(|p| p.0).fold(0.0, f64::max);
     let top = points().map(|p| p.1).fold(0.0, f64::max);
     if points().next().is_none() {
@@ -57,11 +59,11 @@ pub(super) fn curves(series: &[Series<'_>], scale: Scale) -> Result<Option<Strin
     draw(0.0..last.max(1.0), 0.0..top, "step", &|value| format!("{value:.0}"), scale, |chart| {
         for series in series {
             let style = COLOURS[series.colour % COLOURS.len()].0.stroke_width(2);
-            chart.draw_series(LineSeries::new(series.points.iter().copied(), style))?;
+            chart.draw_series(LineSeries::new(series.points.iter().filter(drawn).copied(), style))?;
             // A curve of a single epoch would not be seen.
             if series.points.len() <= 40 {
                 let dot = |&point: &(f64, f64)| Circle::new(point, 3, style.filled());
-                chart.draw_series(series.points.iter().map(dot))?;
+                chart.draw_series(series.points.iter().filter(drawn).map(dot))?;
             }
         }
         Ok(())

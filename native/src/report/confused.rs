@@ -50,7 +50,6 @@ pub(super) struct Looker {
     device: Device,
     workers: usize,
     preprocessing: Preprocessing,
-    labels: Vec<String>,
     reid: Option<Reid>,
 }
 
@@ -66,8 +65,8 @@ impl Looker {
         let network = if reid.is_some() { network.for_identities() } else { network }.load(&weights)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if name == "cpu" { cores } else { 0 };
-        let (preprocessing, labels) = (record.preprocessing.clone(), record.labels.clone());
-        Ok(Self { network, device, workers, preprocessing, labels, reid })
+        let preprocessing = record.preprocessing.clone();
+        Ok(Self { network, device, workers, preprocessing, reid })
     }
 
     /// Measures the held-out and the test photos, as the trainer does at the end of a run; `rerank` ranks again too.
@@ -103,20 +102,13 @@ impl Looker {
         }
     }
 
-    /// Refuses a data set that is not the one of the run.
-    pub(super) fn check(&self, task: &Task) -> Result<()> {
-        ensure!(
-            task.labels() == self.labels,
-            "the data set has other classes or identities: give the one that the run was trained on"
-        );
-        Ok(())
-    }
-
     fn at(&self, sample: &Sample) -> Result<Look> {
-        let cropped = self.preprocessing.crop(&sample.photo()?)?;
+        let unusable = || format!("\"{}\" cannot be shown", sample.path.display());
+        let cropped = self.preprocessing.crop(&sample.photo()?).with_context(unusable)?;
         let named = self.pass().answers(std::slice::from_ref(sample))?.pop();
         let answer = named.context("the network gave no answer")?.answer.map_err(|reason| anyhow!(reason))?;
-        let heat = picture::heat(&cropped, &answer.rollout, self.network.architecture().patch_size)?;
+        let grid = self.network.architecture().grid();
+        let heat = picture::heat(&cropped, &answer.rollout_over_photo(grid), grid)?;
         let probability = answer.probability.iter().copied().fold(0.0, f32::max);
         let photo = picture::address(&picture::image(&cropped)?)?;
         Ok(Look { photo, heat: picture::address(&heat)?, probability })

@@ -14,7 +14,6 @@ mod run;
 mod sections;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, bail};
 
@@ -54,8 +53,7 @@ pub fn measure(folder: &Path, data: &Path, rerank: Option<Rerank>) -> Result<Mea
     if rerank.is_some() && recipe.reid.is_none() {
         bail!("\"{}\" names photos, there is nothing to rank: leave --rerank out", folder.display());
     }
-    let mut task = Task::open(recipe.data.kind, data)?;
-    task.hold_out(recipe.data.held_out, recipe.train.seed);
+    let task = record.data_set(data, None)?;
     let measures = confused::Looker::open(folder, record)?.measure(&task, rerank)?;
     measures.write(folder)?;
     Ok(measures)
@@ -64,15 +62,8 @@ pub fn measure(folder: &Path, data: &Path, rerank: Option<Rerank>) -> Result<Mea
 /// Photos of the most confused pairs; measures a finished run that has no measures first.
 fn shown(run: &mut Run, data: &Path, say: &dyn Fn(&str)) -> Result<Shown> {
     let Some(record) = &run.record else { return Ok(Shown::default()) };
-    let recipe = &record.training.recipe;
-    let mut task = Task::open(recipe.data.kind, data)?;
-    // As the trainer did, so that places in the lists are those of the run.
-    if recipe.data.skip_broken {
-        task.without_broken(&AtomicBool::new(false), &|| ());
-    }
-    task.hold_out(recipe.data.held_out, recipe.train.seed);
+    let task = record.data_set(data, None)?;
     let network = confused::Looker::open(&run.folder, record)?;
-    network.check(&task)?;
     let photos = task.test_photos() + task.held_out().len();
     if run.measures.is_none() && photos > 0 {
         say(&format!("\"{}\" has no measures.json: looking at its {photos} test and held-out photos", run.name));

@@ -28,18 +28,15 @@ pub(super) fn address(photo: &RgbImage) -> Result<String> {
 /// Colours of a rollout from where the network did not look to where it looked most.
 const HEAT: [[f32; 3]; 4] = [[20.0, 11.0, 53.0], [130.0, 37.0, 103.0], [229.0, 92.0, 48.0], [252.0, 230.0, 120.0]];
 
-/// A photo in grey under the rollout of its patches, from dark violet to yellow.
-///
-/// `rollout` is `[N + 1]`, class token first; `patch` the side of a patch in pixels. A few patches far above the others
+/// A photo in grey under the rollout of its patches `[rows * columns]`, from dark violet to yellow. A few patches far above the others
 /// would leave those dark: the scale goes from the 10th to the 98th hundredth.
 ///
 /// # Errors
 /// A rollout that is not that of this photo.
-pub(super) fn heat(photo: &Photo, rollout: &[f32], patch: usize) -> Result<RgbImage> {
+pub(super) fn heat(photo: &Photo, patches: &[f32], grid: [usize; 2]) -> Result<RgbImage> {
     let plain = image(photo)?;
     let (width, height) = (plain.width(), plain.height());
-    let [columns, rows] = [width, height].map(|side| side / patch.max(1) as u32);
-    let patches = rollout.get(1..).unwrap_or_default();
+    let [rows, columns] = grid.map(|side| side as u32);
     ensure!(patches.len() == (columns * rows) as usize && !patches.is_empty(), "the rollout does not cover the photo");
     let mut sorted = patches.to_vec();
     sorted.sort_by(f32::total_cmp);
@@ -110,9 +107,9 @@ mod tests {
     #[test]
     fn the_brightest_patch_is_where_the_rollout_is_highest() {
         let photo = Photo::from_rgb(32, 16, vec![100; 3 * 32 * 16]).unwrap();
-        // Two rows of four patches; the third of the second row counts most. The class token's own value does not.
-        let rollout = [9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0];
-        let heat = heat(&photo, &rollout, 8).unwrap();
+        // Two rows of four patches; the third of the second row counts most.
+        let rollout = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.0];
+        let heat = heat(&photo, &rollout, [2, 4]).unwrap();
         let at = |x, y| heat.get_pixel(x, y).0;
         // Half of the grey 100 and half of the first and of the last colour.
         let near = |a: [u8; 3], b: [u8; 3], by: u8| a.iter().zip(b).all(|(a, b)| a.abs_diff(b) <= by);
@@ -120,7 +117,7 @@ mod tests {
         // Not quite the patch's middle.
         assert!(near(at(20, 12), [176, 165, 110], 20), "{:?}", at(20, 12));
         assert!(at(20, 12)[0] > at(12, 12)[0] && at(20, 12)[0] > at(20, 4)[0]);
-        assert!(super::heat(&photo, &rollout[..5], 8).is_err());
+        assert!(super::heat(&photo, &rollout[..5], [2, 4]).is_err());
     }
 
     #[test]

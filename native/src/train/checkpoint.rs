@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use finegrain::bundle::FileEntry;
 use finegrain::model::Network;
 use finegrain::tensors::{Precision, TensorMap};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::optimizer::Optimizer;
 use super::outcome::Outcome;
 use super::record::{Best, Training};
 use super::teachers::Teacher;
+use crate::data::Task;
 
 /// Raised whenever an older program could misread a checkpoint.
 const FORMAT: u32 = 1;
@@ -41,6 +43,25 @@ pub(super) struct Position {
     /// What was best on the held-out photos so far.
     #[serde(default)]
     pub best: Option<Best>,
+}
+
+impl Position {
+    /// Refuses a place that a run of so many `epochs` of so many `batches` does not have.
+    pub(super) fn check(&self, epochs: usize, batches: usize) -> Result<()> {
+        let sums = self.epoch_sums;
+        let fine = self.epoch <= epochs
+            && self.batch <= batches
+            && self.step <= epochs.saturating_mul(batches)
+            && sums.correct <= sums.count
+            && sums.count < usize::MAX / 2;
+        ensure!(
+            fine,
+            "the checkpoint stands at step {} of {} x {batches}: it is damaged, or the data set is another one than when this run began",
+            self.step,
+            epochs
+        );
+        Ok(())
+    }
 }
 
 /// [`Outcome`] in a file.
@@ -75,6 +96,22 @@ pub(super) struct Init {
     pub run: Option<Box<Training>>,
 }
 
+/// What a run learns from: another data set would be another run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Source {
+    /// Training photos.
+    pub photos: usize,
+    /// SHA-256 of the names of the classes or identities, in order.
+    pub labels: String,
+}
+
+impl Source {
+    pub(super) fn of(task: &Task) -> Self {
+        let names = task.labels().join("\n");
+        Self { photos: task.train().len(), labels: FileEntry::of("", names.as_bytes()).sha256 }
+    }
+}
+
 /// Saves a checkpoint; the former one stays until the new one is complete.
 ///
 /// # Errors
@@ -85,9 +122,9 @@ pub(super) fn save(
     optimizer: &Optimizer,
     average: Option<&Network>,
     position: &Position,
-    init: Option<&Init>,
-    teachers: &[Teacher],
+    began: (&Source, Option<&Init>, &[Teacher]),
 ) -> Result<()> {
+    let (source, init, teachers) = began;
     let mut map = TensorMap::default();
     let average = average.map(Network::weights).unwrap_or_default();
     for (prefix, tensors) in [("model.", network.weights()), ("", optimizer.tensors()), ("ema.", average)] {
@@ -97,6 +134,7 @@ pub(super) fn save(
     }
     map.metadata.insert("format".into(), FORMAT.to_string());
     map.metadata.insert("position".into(), serde_json::to_string(position)?);
+    map.metadata.insert("source".into(), serde_json::to_string(source)?);
     map.metadata.insert("init".into(), serde_json::to_string(&init)?);
     map.metadata.insert("teachers".into(), serde_json::to_string(teachers)?);
     replace(&path(run), &map.write(Precision::F32)?)
@@ -112,6 +150,8 @@ pub(super) struct Saved {
     pub average: Option<Network>,
     /// How far the run has come.
     pub position: Position,
+    /// What it learns from; older checkpoints do not tell.
+    pub source: Option<Source>,
     /// What it began with.
     pub init: Option<Init>,
     /// Whom it learns from.
@@ -135,11 +175,13 @@ pub(super) fn load(run: &Path, train: &Train, network: Network, device: &Device)
         let average = map.under("ema.");
         let average = (!average.is_empty()).then(|| network.clone().load(&average)).transpose()?;
         let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
+        let optimizer = Optimizer::restore(train, &map, &network, device)?;
         Ok(Saved {
             network: network.load(&map.under("model."))?,
-            optimizer: Optimizer::restore(train, &map, device)?,
+            optimizer,
             average,
             position: serde_json::from_str(text("position"))?,
+            source: map.metadata.get("source").map(|text| serde_json::from_str(text)).transpose()?,
             init: serde_json::from_str(text("init"))?,
             // Checkpoints of older programs had none.
             teachers: map.metadata.get("teachers").map_or_else(|| Ok(Vec::new()), |text| serde_json::from_str(text))?,
@@ -195,6 +237,7 @@ pub(super) fn keep(run: &Path, epoch: usize, count: usize) -> Result<()> {
 /// When the disk refuses.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
+        let path = &crate::store::file_behind(path)?;
         let folder = path.parent().context("it has no folder")?;
         std::fs::create_dir_all(folder)?;
         let mut file = builder().tempfile_in(folder)?;

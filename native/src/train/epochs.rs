@@ -11,7 +11,7 @@ use finegrain::model::Network;
 use finegrain::photo::Preprocessing;
 
 use super::adamw::clip_scale;
-use super::checkpoint::{self, Init, Position};
+use super::checkpoint::{self, Init, Position, Source};
 use super::config::{Choice, Config};
 use super::ema::Ema;
 use super::gradients::Workers;
@@ -35,6 +35,7 @@ pub(super) struct Session<'a> {
     pub optimizer: Optimizer,
     pub ema: Option<Ema>,
     pub position: Position,
+    pub source: Source,
     pub init: Option<Init>,
     pub saved: Instant,
     pub device: Device,
@@ -186,8 +187,8 @@ impl Session<'_> {
 
     fn save(&mut self) -> Result<()> {
         let average = self.ema.as_ref().map(Ema::network);
-        let (init, teachers) = (self.init.as_ref(), self.workers.teachers());
-        checkpoint::save(self.run, &self.network, &self.optimizer, average, &self.position, init, teachers)?;
+        let began = (&self.source, self.init.as_ref(), self.workers.teachers());
+        checkpoint::save(self.run, &self.network, &self.optimizer, average, &self.position, began)?;
         self.saved = Instant::now();
         Ok(())
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::checkpoint::Position;
 use super::csv_log::CsvLog;
+use crate::say::say;
 
 /// Plain lines come this often.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -82,7 +83,12 @@ impl Log {
     /// When the file cannot be written.
     pub(super) fn open(run: &Path, position: &Position, total_steps: usize) -> Result<Self> {
         let path = run.join("log.jsonl");
-        let former = std::fs::read_to_string(&path).unwrap_or_default();
+        let former = match std::fs::read(&path) {
+            // A line that is damaged goes, the others stay.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read \"{}\"", path.display())),
+        };
         let kept: String = former
             .lines()
             .filter(|line| {
@@ -130,7 +136,7 @@ impl Log {
             bar.set_position(line.step as u64);
             bar.set_message(text);
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
-            let left = (self.total_steps - line.step) as f64 * rate / 60.0;
+            let left = self.total_steps.saturating_sub(line.step) as f64 * rate / 60.0;
             self.say(&format!("step {}/{}, {text}, {left:.0} min left", line.step, self.total_steps));
             self.last_line = Some(Instant::now());
         }
@@ -166,7 +172,7 @@ impl Log {
     pub(super) fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => say(text),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The optimizers that a recipe can choose.
 
+use std::collections::BTreeMap;
+
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use finegrain::model::Network;
@@ -8,6 +10,7 @@ use finegrain::tensors::{TensorError, TensorMap};
 use super::adamw::AdamW;
 use super::config::{OptimizerKind, Train};
 use super::sgd::Sgd;
+use super::walk::{self, Parameter};
 
 /// What one parameter is trained with in one step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,8 +71,26 @@ impl Optimizer {
     /// Reads back what [`Optimizer::tensors`] gave, among other tensors.
     ///
     /// # Errors
-    /// [`TensorError`] where a part of the state is missing.
-    pub(super) fn restore(train: &Train, map: &TensorMap, device: &Device) -> Result<Self, TensorError> {
+    /// [`TensorError`] where a part of the state is missing, or belongs to no parameter of `network`.
+    pub(super) fn restore(
+        train: &Train,
+        map: &TensorMap,
+        network: &Network,
+        device: &Device,
+    ) -> Result<Self, TensorError> {
+        let mut lengths = BTreeMap::new();
+        walk::change(network.clone(), &mut |Parameter { path, value }| {
+            lengths.insert(path, value.dims().to_vec());
+            value
+        });
+        for (name, tensor) in map.iter() {
+            let of = ["adamw.first.", "adamw.second.", "sgd.velocity."].iter().find_map(|kind| name.strip_prefix(kind));
+            let Some(path) = of else { continue };
+            let expected = lengths.get(path).cloned().unwrap_or_default();
+            if tensor.shape != expected {
+                return Err(TensorError::Shape { name: name.to_owned(), found: tensor.shape.clone(), expected });
+            }
+        }
         Ok(match train.optimizer {
             OptimizerKind::AdamW => Self::AdamW(AdamW::restore(&map.under("adamw."), device)?),
             OptimizerKind::Sgd => Self::Sgd(Sgd::restore(train.momentum, &map.under("sgd."), device)?),

@@ -1,6 +1,7 @@
 //! `run.json`: what a finished run was made of, for `export` and for anyone who wants to repeat it.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use finegrain::architecture::Architecture;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::Config;
 use super::teachers::Teacher;
+use crate::data::Task;
 use crate::measure::Ranking;
 
 /// The content of `run.json`; the weights lie beside it in `model.safetensors` (f32, timm's names).
@@ -148,9 +150,31 @@ impl RunRecord {
         Ok(record)
     }
 
+    /// The data set in `data` as the run saw it: without the photos that it left out, and with as many held out, or `share` of them.
+    ///
+    /// # Errors
+    /// Another data set than the run's.
+    pub fn data_set(&self, data: &Path, share: Option<f64>) -> Result<Task> {
+        let recipe = &self.training.recipe;
+        let mut task = Task::open(recipe.data.kind, data)?;
+        ensure!(
+            task.labels() == self.labels,
+            "the data set has other classes or identities than the run: give the one that it was trained on"
+        );
+        // As the trainer did, so that the same photos are held out and places in the lists are those of the run.
+        if recipe.data.skip_broken {
+            task.without_broken(&AtomicBool::new(false), &|| ());
+        }
+        task.hold_out(share.unwrap_or(recipe.data.held_out), recipe.train.seed);
+        Ok(task)
+    }
+
     /// What a file written by hand could get wrong, and nothing else would name.
     fn check(&self) -> Result<()> {
+        ensure!(self.format == 1, "its format is {}, this program reads 1", self.format);
         self.architecture.check()?;
+        let share = self.training.recipe.data.held_out;
+        ensure!((0.0..=0.9).contains(&share), "data.held_out is {share}, it must be from 0 to 0.9");
         self.preprocessing.check()?;
         let ([height, width], [h, w]) = (self.architecture.input_size(), self.preprocessing.crop);
         ensure!([height, width] == [h, w], "the crop is {h} x {w} pixels, the network takes {height} x {width}");

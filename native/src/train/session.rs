@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use finegrain::tensors::Precision;
 
-use super::checkpoint;
+use super::checkpoint::{self, Source};
 use super::config::PrecisionChoice;
 use super::ema::Ema;
 use super::epochs::Session;
@@ -66,7 +66,16 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         staff.check_same(&start.teachers)?;
     }
 
+    let source = Source::of(&task);
+    if start.source.as_ref().is_some_and(|began| *began != source) {
+        bail!(
+            "the data set \"{}\" is not the one this run began with: it has other classes or another number of training photos; \
+             resume with that one",
+            options.data.display()
+        );
+    }
     let loader = Loader::new(task.train(), &config, cores.div_ceil(2))?;
+    start.position.check(config.train.epochs, loader.batches())?;
     let workers = if device_name == "cpu" { config.train.workers } else { 0 };
     let network = contiguous(start.network);
     let average = start.average.map_or_else(|| network.clone(), contiguous);
@@ -82,6 +91,7 @@ pub fn train(options: &TrainOptions) -> Result<Option<RunRecord>> {
         network,
         optimizer: start.optimizer,
         position: start.position,
+        source,
         init: start.init,
         saved: Instant::now(),
         config,

@@ -96,8 +96,9 @@ pub(super) fn start(
             .with_context(|| format!("there is no run to resume in \"{}\"", run.display()))?;
         if !same_run(&Config::parse(&former)?, config) {
             bail!(
-                "the recipe \"{}\" is not the one this run began with (\"{}\"); resume with that one, or leave the recipe out",
+                "the recipe \"{}\"{} is not the one this run began with (\"{}\"); resume with that one, or leave the recipe out",
                 options.config.display(),
+                if options.set.is_empty() { "" } else { " with what --set says" },
                 written.display()
             );
         }
@@ -124,7 +125,7 @@ pub(super) fn start(
         }
         checkpoint::replace(&written, config.to_toml()?.as_bytes())?;
         let (optimizer, position) = (Optimizer::new(&config.train), Position::default());
-        Saved { network, optimizer, average: None, position, init, teachers: Vec::new() }
+        Saved { network, optimizer, average: None, position, source: None, init, teachers: Vec::new() }
     };
     if config.train.freeze > 0 {
         saved.network.backbone = saved.network.backbone.freeze_first(config.train.freeze);

@@ -12,4 +12,5 @@ mod export;
 mod program;
 mod report;
 mod serve;
+mod unharmed;
 mod verify;

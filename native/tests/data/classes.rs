@@ -202,6 +202,30 @@ fn broken_annotations_of_cars_are_named() {
 }
 
 #[test]
+fn folders_that_could_not_be_named_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a_b", "a b", "c"] {
+        fs::create_dir_all(folder.path().join("train").join(name)).unwrap();
+        fs::write(folder.path().join("train").join(name).join("1.png"), "").unwrap();
+    }
+    let trainable = || Dataset::open(DatasetKind::Folder, folder.path()).and_then(|data| data.check_trainable());
+    let said = trainable().unwrap_err().to_string();
+    assert!(said.contains("two classes have the name \"a b\""), "{said}");
+    fs::rename(folder.path().join("train/a b"), folder.path().join("train/ ")).unwrap();
+    let said = trainable().unwrap_err().to_string();
+    assert!(said.contains("a class has no name"), "{said}");
+    fs::remove_dir_all(folder.path().join("train/ ")).unwrap();
+    trainable().unwrap();
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        fs::create_dir(folder.path().join("train").join(std::ffi::OsStr::from_bytes(b"\xff\xfe"))).unwrap();
+        let said = trainable().unwrap_err().to_string();
+        assert!(said.contains("not UTF-8"), "{said}");
+    }
+}
+
+#[test]
 fn one_folder_per_class() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["train/red_rose/b.JPG", "train/red_rose/a.png", "train/iris/c.webp", "test/iris/d.jpeg"];

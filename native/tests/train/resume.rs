@@ -64,6 +64,64 @@ fn a_run_is_neither_overwritten_nor_resumed_with_another_recipe() {
     assert!(place.error(|o| o.resume = true).contains("is not the one this run began with"));
 }
 
+/// Another data set would be another run, also where it has as many classes; and a log that somebody wrote into keeps its lines.
+#[test]
+fn a_run_goes_on_with_its_own_data_and_keeps_its_log() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 2"));
+    let mut options = place.options("failing");
+    options.stop = Arc::new(AtomicBool::new(true));
+    assert!(train(&options).unwrap().is_none());
+    let data = place.path("data");
+    fs::rename(data.join("train/class_0"), data.join("train/kind_0")).unwrap();
+    fs::rename(data.join("test/class_0"), data.join("test/kind_0")).unwrap();
+    assert!(place.error(|o| o.resume = true).contains("is not the one this run began with"));
+    fs::rename(data.join("train/kind_0"), data.join("train/class_0")).unwrap();
+    fs::rename(data.join("test/kind_0"), data.join("test/class_0")).unwrap();
+    let photo = data.join("train/class_1/3.png");
+    fs::rename(&photo, place.path("3.png")).unwrap();
+    assert!(place.error(|o| o.resume = true).contains("another number of training photos"));
+    fs::rename(place.path("3.png"), &photo).unwrap();
+
+    let log = place.path("failing/log.jsonl");
+    let before = fs::read(&log).unwrap();
+    assert!(!before.is_empty());
+    fs::write(&log, [&before[..], b"\xff\n"].concat()).unwrap();
+    (options.resume, options.stop) = (true, Arc::default());
+    train(&options).unwrap().unwrap();
+    assert!(fs::read(&log).unwrap().starts_with(&before), "what was logged before is gone");
+}
+
+#[test]
+fn a_checkpoint_that_was_changed_is_refused() {
+    let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));
+    train(&place.options("failing")).unwrap().unwrap();
+    let path = place.path("failing/checkpoint/state.safetensors");
+    let whole = fs::read(&path).unwrap();
+    let changed = |change: &dyn Fn(&mut TensorMap)| {
+        let mut map = TensorMap::read(&whole).unwrap();
+        change(&mut map);
+        fs::write(&path, map.write(Precision::F32).unwrap()).unwrap();
+        place.error(|o| o.resume = true)
+    };
+    let position = |key: &str, value: u64| {
+        let key = key.to_owned();
+        move |map: &mut TensorMap| {
+            let mut position: serde_json::Value = serde_json::from_str(&map.metadata["position"]).unwrap();
+            position[&key] = value.into();
+            map.metadata.insert("position".into(), position.to_string());
+        }
+    };
+    for (key, value) in [("step", u64::MAX), ("step", 99_999), ("epoch", 7), ("batch", 1 << 63)] {
+        let error = changed(&position(key, value));
+        assert!(error.contains("it is damaged, or the data set is another one"), "{key} {value}: {error}");
+    }
+    let error = changed(&|map| {
+        let name = map.iter().map(|(name, _)| name.to_owned()).find(|name| name.starts_with("adamw.first.")).unwrap();
+        map.insert(name, finegrain::tensors::Tensor::f32([2], vec![0.5; 2]));
+    });
+    assert!(error.contains("adamw.first.") && error.contains("has shape [2]"), "{error}");
+}
+
 #[test]
 fn a_checkpoint_of_another_version_is_refused() {
     let place = Place::new(&TINY.replace("epochs = 4", "epochs = 1"));

@@ -22,6 +22,7 @@ use super::{Outcome, interrupt};
 use crate::backend::{Backend, BackendChoice, WeightChoice};
 use crate::data::{Dataset, DatasetKind, Sample};
 use crate::measure::{CoarserScore, CoarserTally, Exited, Exits, Measured, Score, Scores, Tally, Views, Zoom, Zoomed};
+use crate::say::say;
 use crate::store;
 
 #[derive(Debug, clap::Args)]
@@ -209,7 +210,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
                 bar.set_message(format!("top-1 {:.2} %", 100.0 * tally.score().top1));
             }
             Err(reason) => {
-                bar.suspend(|| eprintln!("skipped: {reason}"));
+                bar.suspend(|| say(&format!("skipped: {reason}")));
                 tally.skip(place, reason.clone());
                 skipped.push(Skipped { image: sample.path, reason });
             }
@@ -218,7 +219,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     }
     bar.finish_and_clear();
     if stop.load(Ordering::Relaxed) {
-        eprintln!("interrupted after {} of {total} photos: nothing was measured", tally.photos());
+        say(&format!("interrupted after {} of {total} photos: nothing was measured", tally.photos()));
         return Ok(Outcome::Interrupted);
     }
     if tally.photos() == 0 {

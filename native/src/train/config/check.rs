@@ -3,10 +3,20 @@
 use std::fmt::Debug;
 
 use finegrain::architecture::{Dcal, Mechanism};
+use finegrain::photo::Fit;
 
 use super::{Choice, Config, ConfigError, PrecisionChoice};
 use crate::data::detect::Layout;
 use crate::train::augment::STRONGEST;
+
+/// Of a photo's side, as a bundle's preprocessing allows it.
+const MOST_PIXELS: usize = 8192;
+
+/// Of a network to be trained: as many as a bundle in f16 may have.
+const MOST_PARAMETERS: u64 = 1 << 30;
+
+/// Of the same.
+const MOST_BLOCKS: usize = 1024;
 
 /// An error unless `fine`. Conditions are written so that NaN fails every one.
 fn need(fine: bool, key: &'static str, value: &dyn Debug, must: &'static str) -> Result<(), ConfigError> {
@@ -19,9 +29,9 @@ impl Config {
     /// # Errors
     /// The first value that cannot be.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let id_ok = !self.id.is_empty()
+        let id_ok = (1..=64).contains(&self.id.len())
             && self.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
-        need(id_ok, "id", &self.id, "made of lower-case letters, digits, - and _")?;
+        need(id_ok, "id", &self.id, "1 to 64 lower-case letters, digits, - and _")?;
         need((0.0..=0.9).contains(&self.data.held_out), "data.held_out", &self.data.held_out, "from 0 to 0.9")?;
         self.check_train()?;
         self.check_augment()?;
@@ -31,7 +41,13 @@ impl Config {
         let model = &self.model;
         let fits = model.last_stride.is_none_or(|stride| model.resnet.is_some() && (1..=2).contains(&stride));
         need(fits, "model.last_stride", &model.last_stride.unwrap_or(0), "1 or 2, of a residual network")?;
-        Ok(self.architecture(2).check()?)
+        let architecture = self.architecture(2);
+        architecture.check()?;
+        // What no machine that this runs on could hold is told before it is tried.
+        need(architecture.depth <= MOST_BLOCKS, "model.depth", &architecture.depth, "at most 1024")?;
+        let parameters = architecture.parameters();
+        let must = "such that the network has at most a thousand million parameters";
+        need(parameters.is_some_and(|count| count <= MOST_PARAMETERS), "model", &parameters.unwrap_or(u64::MAX), must)
     }
 
     fn check_train(&self) -> Result<(), ConfigError> {
@@ -151,7 +167,17 @@ impl Config {
         need(p.mean.iter().all(|m| m.is_finite()), "pixels.mean", &p.mean, "three finite numbers")?;
         let positive = p.std.iter().all(|s| *s > 0.0 && s.is_finite());
         need(positive, "pixels.std", &p.std, "three finite numbers above 0")?;
-        let must = "at least the short side of the photos (model.image_size, times the zoom of TASN) and at most 65536";
-        need((height.min(width)..=65_536).contains(&p.resize), "pixels.resize", &p.resize, must)
+        let (least, must) = match p.fit {
+            Fit::Crop => (
+                height.max(width),
+                "at least the long side of the photos (model.image_size, times the zoom of TASN) and at most 8192",
+            ),
+            Fit::Stretch => (
+                height.min(width),
+                "at least the short side of the photos (model.image_size, times the zoom of TASN) and at most 8192",
+            ),
+        };
+        need(height.max(width) <= MOST_PIXELS, "model.image_size", &[height, width], "at most 8192 pixels a side")?;
+        need((least..=MOST_PIXELS).contains(&p.resize), "pixels.resize", &p.resize, must)
     }
 }

@@ -182,7 +182,7 @@ table! {
         mean: [f32; 3],
         /// Standard deviation of each channel.
         std: [f32; 3],
-        /// Short side to which photos are resized at inference, before the centre crop; 0: the crop's short side.
+        /// Short side to which photos are resized at inference, before the centre crop; 0: as small as the crop allows.
         resize: usize,
         /// "crop": photos of another shape than the network's input are cut; "stretch": they are stretched.
         fit: Fit,

@@ -12,6 +12,7 @@ mod teachers;
 mod unknown;
 
 use finegrain::architecture::Architecture;
+use finegrain::photo::Fit;
 use toml::Table;
 
 use crate::data::detect::Layout;
@@ -111,7 +112,10 @@ impl Config {
         };
         if config.pixels.resize == 0 {
             let [height, width] = config.input_size();
-            config.pixels.resize = height.min(width);
+            config.pixels.resize = match config.pixels.fit {
+                Fit::Crop => height.max(width),
+                Fit::Stretch => height.min(width),
+            };
         }
         if matches!(config.data.kind, Layout::Identities(_)) {
             config.reid.get_or_insert_default();
