@@ -23,8 +23,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", default_value = "vit-tiny")]
     model: String,
     /// Height and width of a photo, in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
-    size: usize,
+    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = clap::value_parser!(u16).range(1..=2048))]
+    size: u16,
     /// Photos in a step
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         Branches::Glca => dcal(false),
         Branches::Dcal => dcal(true),
     };
-    let architecture = backbone.architecture(*size, CLASSES, branches);
+    let architecture = backbone.architecture(usize::from(*size), CLASSES, branches);
     architecture.check()?;
     let (plain, name) = device.open()?;
     let step = Step::new(&architecture, &plain.autodiff(), usize::from(*batch), *bf16);
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
         device: name,
         precision: if *bf16 { "bf16" } else { "f32" },
         model,
-        side: *size,
+        side: usize::from(*size),
         batch: *batch,
         mechanism: *mechanism,
         forward_ms: milliseconds(false)?,

@@ -7,12 +7,15 @@ use anyhow::{Context, Result, bail};
 use super::config::Config;
 
 /// Names and texts of the recipes in `native/recipes`.
-pub const RECIPES: [(&str, &str); 16] = [
+pub const RECIPES: [(&str, &str); 19] = [
     ("birds", include_str!("../../recipes/birds.toml")),
     ("cars", include_str!("../../recipes/cars.toml")),
     ("cars-160", include_str!("../../recipes/cars-160.toml")),
     ("cars-224", include_str!("../../recipes/cars-224.toml")),
     ("cars-224-long", include_str!("../../recipes/cars-224-long.toml")),
+    ("cars-256", include_str!("../../recipes/cars-256.toml")),
+    ("cars-256-mixed", include_str!("../../recipes/cars-256-mixed.toml")),
+    ("cars-256-long", include_str!("../../recipes/cars-256-long.toml")),
     ("cars-rectify", include_str!("../../recipes/cars-rectify.toml")),
     ("cars-rga", include_str!("../../recipes/cars-rga.toml")),
     ("cars-tasn", include_str!("../../recipes/cars-tasn.toml")),

@@ -157,8 +157,8 @@ impl Config {
         need(self.reid.is_none(), "[teachers]", &"there", must)?;
         need(!t.runs.is_empty(), "teachers.runs", &t.runs, "a list of one run or more")?;
         need(t.share > 0.0 && t.share <= 1.0, "teachers.share", &t.share, "above 0 and at most 1")?;
-        let fine = t.temperature > 0.0 && t.temperature <= 100.0;
-        need(fine, "teachers.temperature", &t.temperature, "above 0 and at most 100")
+        let fine = (1e-3..=100.0).contains(&t.temperature);
+        need(fine, "teachers.temperature", &t.temperature, "from 0.001 to 100")
     }
 
     fn check_pixels(&self) -> Result<(), ConfigError> {
