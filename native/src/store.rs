@@ -208,12 +208,7 @@ pub fn list(
     subject: Option<&str>,
     accuracy: Option<Accuracy>,
 ) -> Result<()> {
-    let mut document = match fs::read(index) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .with_context(|| format!("the index \"{}\" is not valid JSON", index.display()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({ "models": [] }),
-        Err(error) => return Err(error).with_context(|| format!("the index \"{}\" cannot be read", index.display())),
-    };
+    let mut document = listing(index)?;
     let home = parent(index).join("..");
     let mut entry = json!({
         "id": manifest.id,
@@ -244,6 +239,21 @@ pub fn list(
     let mut text = serde_json::to_string_pretty(&document)?;
     text.push('\n');
     replace(index, text.as_bytes()).with_context(|| format!("the index \"{}\" cannot be written", index.display()))
+}
+
+/// What an index says: an object with the list `models`, which is empty where there is no file yet.
+///
+/// # Errors
+/// A file that cannot be read or says something else.
+pub fn listing(index: &Path) -> Result<Value> {
+    let document: Value = match fs::read(index) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("the index \"{}\" is not valid JSON", index.display()))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({ "models": [] }),
+        Err(error) => return Err(error).with_context(|| format!("the index \"{}\" cannot be read", index.display())),
+    };
+    ensure!(document["models"].is_array(), "the index \"{}\" has no list \"models\"", index.display());
+    Ok(document)
 }
 
 /// Writes a whole file or leaves the old one.

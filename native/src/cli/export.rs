@@ -76,6 +76,10 @@ pub(super) fn run(args: &Args, output: &Output) -> Result<Outcome> {
     if args.subject.is_some() && index.is_none() {
         bail!("--subject goes into an index and none is written: name it with --index");
     }
+    if let Some(index) = &index {
+        // Before a bundle is replaced: one that cannot be listed would not be the one that the page offers.
+        store::listing(index)?;
+    }
     let Made { bundle, source } = if from_bundle {
         convert(&args.run, precision, levels)?
     } else {

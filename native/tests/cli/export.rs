@@ -155,6 +155,22 @@ fn an_index_beside_the_bundle_lists_it() {
     assert_eq!(listed["models"], json!([{ "id": "other", "title": "Other" }, expected]));
 }
 
+/// An index that cannot be written to is told before the bundle that it lists is replaced.
+#[test]
+fn a_damaged_index_is_told_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (run, models) = (dir.path().join("run"), dir.path().join("models"));
+    fs::create_dir(&run).unwrap();
+    fs::create_dir(&models).unwrap();
+    write_run(&run, |_| {});
+    for (text, said) in [("{", "is not valid JSON"), (r#"{"models": 3}"#, "has no list")] {
+        fs::write(models.join("index.json"), text).unwrap();
+        let refused = refusal(finegrain(["export", "--json"]).arg(&run).arg("--out").arg(models.join("small")));
+        assert!(refused.contains(said), "{refused}");
+        assert!(!models.join("small").exists());
+    }
+}
+
 #[test]
 fn a_listed_bundle_says_and_keeps_whose_subject_it_shares() {
     let dir = tempfile::tempdir().unwrap();
