@@ -1,4 +1,5 @@
-//! Answers that come before the last block, where the modules of Attend and Rectify agree (Rodriguez et al., section 3.4).
+//! Answers that come before the last block, where the modules of Attend and Rectify agree (Rodriguez et al., TMM 2019, abstract; that the
+//! modules so far count alike, and must name the same class, is our decision).
 
 use crate::answer::Answer;
 

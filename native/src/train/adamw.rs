@@ -69,7 +69,7 @@ impl AdamW {
     /// # Errors
     /// [`TensorError`] where a moment is missing.
     pub(super) fn restore(map: &TensorMap, device: &Device) -> Result<Self, TensorError> {
-        let steps = map.integers("steps")?.first().copied().unwrap_or(0).clamp(0, i32::MAX / 2);
+        let steps = map.integers("steps")?.first().copied().unwrap_or(0);
         let mut moments = BTreeMap::new();
         for (path, _) in map.under("first.").iter() {
             let moment = |kind: &str| -> Result<Tensor<1>, TensorError> {

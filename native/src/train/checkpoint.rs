@@ -175,6 +175,11 @@ pub(super) fn load(run: &Path, train: &Train, network: Network, device: &Device)
         let average = map.under("ema.");
         let average = (!average.is_empty()).then(|| network.clone().load(&average)).transpose()?;
         let text = |key: &str| map.metadata.get(key).map_or("", String::as_str);
+        let steps = map.integers("adamw.steps").ok().and_then(|steps| steps.first());
+        ensure!(
+            steps.is_none_or(|&steps| (0..i32::MAX / 2).contains(&steps)),
+            "its optimizer's count of steps is damaged"
+        );
         let optimizer = Optimizer::restore(train, &map, &network, device)?;
         Ok(Saved {
             network: network.load(&map.under("model."))?,

@@ -115,6 +115,10 @@ fn a_checkpoint_that_was_changed_is_refused() {
         let error = changed(&position(key, value));
         assert!(error.contains("it is damaged, or the data set is another one"), "{key} {value}: {error}");
     }
+    for steps in [-5, i32::MAX] {
+        let error = changed(&|map| map.insert("adamw.steps", finegrain::tensors::Tensor::i32([1], vec![steps])));
+        assert!(error.contains("count of steps is damaged"), "{error}");
+    }
     let error = changed(&|map| {
         let name = map.iter().map(|(name, _)| name.to_owned()).find(|name| name.starts_with("adamw.first.")).unwrap();
         map.insert(name, finegrain::tensors::Tensor::f32([2], vec![0.5; 2]));
